@@ -1,0 +1,1 @@
+//! Members only carry targets.
