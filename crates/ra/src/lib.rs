@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The registration authority: who may get which certificate, when, and what has to be proven for it.
+//!
+//! One file a use case: [`Ra::sign_in`], [`Ra::start_renewal`], [`Ra::request_certificate`], [`Ra::activate`],
+//! [`Ra::begin_enrolment`] and so on. Each loads one [`SubjectFile`], asks the pure rules of `koshin-expiry` and
+//! `koshin-renewal`, and commits what became true under the file's version, together with the audit record and the
+//! mails that are owed. This crate refuses to know HTTP, SQL, a clock and a source of randomness: `now` comes in with
+//! every call, randomness as an [`Entropy`] function, storage as the ports [`Registry`], [`Sessions`] and
+//! [`Directory`].
+#![doc = ""]
+//! A file is read, a command on its holding gives facts, and one commit stores them. A lost race is a
+//! [`CommitError::Conflict`]; the use case then reads the file again and decides anew, so two tabs end with the same
+//! certificate.
+
+mod port;
+
+pub use port::{
+    Actor, AuditNote, Certified, ChangeSeen, Commit, CommitError, Directory, DirectoryError, Document, Intent,
+    Organization, Proof, Registry, Session, SessionKey, SessionKind, Sessions, StorageError, Subject, SubjectFile,
+    Tries,
+};

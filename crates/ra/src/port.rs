@@ -1,0 +1,381 @@
+//! What the use cases need from storage.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use koshin_notify::{Address, Mail};
+use koshin_renewal::{Fact, Holding};
+use koshin_types::{Fingerprint, Language, OrganizationId, RenewalId, Role, SerialNumber, SubjectId};
+use time::UtcDateTime;
+
+/// One contract with its administrators and users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Organization {
+    /// Its identifier.
+    pub id: OrganizationId,
+    /// Its name as it stands in certificates and on screens: 1 to 64 characters (RFC 5280, ub-organization-name).
+    pub name: String,
+}
+
+/// One administrator or user ID.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The ID, as typed at login.
+    pub id: SubjectId,
+    /// The organization it belongs to.
+    pub organization: OrganizationId,
+    /// What it may do there.
+    pub role: Role,
+    /// The holder's name for screens and mails; may be empty.
+    pub name: String,
+    /// The language of screens and mails.
+    pub language: Language,
+    /// The registered mail address.
+    pub address: Option<Address>,
+    /// Until when a changed mail address opens no enrolment.
+    pub address_rests_until: Option<UtcDateTime>,
+    /// Argon2id in PHC string format; `None` until a password is set.
+    pub password_hash: Option<String>,
+    /// When the subject last signed in, for its main screen.
+    pub last_sign_in: Option<UtcDateTime>,
+}
+
+impl std::fmt::Debug for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Addresses and password hashes stay out of logs.
+        f.debug_struct("Subject").field("id", &self.id).field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+/// Everything that is decided together: one subject, its organization, what it holds, under one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectFile {
+    /// The subject.
+    pub subject: Subject,
+    /// Its organization.
+    pub organization: Organization,
+    /// What it holds.
+    pub holding: Holding,
+    /// Grows by one with every commit.
+    pub version: u64,
+}
+
+/// On whose behalf something was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// The subject itself.
+    Holder(SubjectId),
+    /// An administrator of its organization.
+    Administrator(SubjectId),
+    /// The operator, under a name.
+    Operator(String),
+    /// Koshin itself: time passed, recovery after a crash.
+    System,
+}
+
+/// An audit record about something that is no [`Fact`] of the holding: a sign-in, a refusal, a code that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditNote {
+    /// On whose behalf.
+    pub actor: Actor,
+    /// Whom it is about, where that is known.
+    pub subject: Option<SubjectId>,
+    /// A stable word, such as `signed_in`.
+    pub word: &'static str,
+    /// Further facts by name; never an address, a key, a code or a request.
+    pub details: BTreeMap<&'static str, String>,
+}
+
+/// The serial number and the to-be-signed bytes, stored before they are signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The renewal it belongs to.
+    pub renewal: RenewalId,
+    /// The serial number; never used for anything else.
+    pub serial: SerialNumber,
+    /// SHA-256 of the `SubjectPublicKeyInfo`; never seen before in any renewal of anybody.
+    pub spki: Fingerprint,
+    /// DER of the `TBSCertificate`.
+    pub tbs: Vec<u8>,
+}
+
+/// A signed certificate on its way into the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certified {
+    /// Its serial number.
+    pub serial: SerialNumber,
+    /// SHA-256 of the DER.
+    pub fingerprint: Fingerprint,
+    /// The certificate.
+    pub der: Vec<u8>,
+}
+
+/// One commit about one subject: all of it becomes durable, or none.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// Whom it is about.
+    pub subject: SubjectId,
+    /// The version the decision was made on.
+    pub version: u64,
+    /// When, for every row of it.
+    pub at: UtcDateTime,
+    /// On whose behalf.
+    pub actor: Actor,
+    /// What became true: one audit record each, in order.
+    pub facts: Vec<Fact>,
+    /// The holding after these facts.
+    pub next: Holding,
+    /// When the sweeper has to look at this subject again, at the latest.
+    pub wake_at: Option<UtcDateTime>,
+    /// An intent to store.
+    pub intent: Option<Intent>,
+    /// A certificate to store.
+    pub certified: Option<Certified>,
+    /// Mails that are owed.
+    pub mails: Vec<Mail>,
+}
+
+/// What the ledger keeps about one serial number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// The intent.
+    pub intent: Intent,
+    /// DER of the certificate, once it was issued.
+    pub certificate: Option<Vec<u8>>,
+}
+
+/// A certificate that was superseded or revoked, as another process learns of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangeSeen {
+    /// Its place in the order of commits.
+    pub sequence: u64,
+    /// SHA-256 of the certificate.
+    pub fingerprint: Fingerprint,
+}
+
+/// Who is who and who holds what: the registry of subjects and the ledger of certificates.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// The file of a subject.
+    async fn subject(&self, id: &SubjectId) -> Result<Option<Arc<SubjectFile>>, StorageError>;
+
+    /// The file of the subject that holds the certificate with this SHA-256, whatever its status. Asked at every
+    /// request, so it sees every commit of every process at once.
+    async fn holder(&self, certificate: &Fingerprint) -> Result<Option<Arc<SubjectFile>>, StorageError>;
+
+    /// Whose renewal this is.
+    async fn renewal(&self, id: &RenewalId) -> Result<Option<SubjectId>, StorageError>;
+
+    /// What the ledger keeps about a serial number.
+    async fn document(&self, serial: &SerialNumber) -> Result<Option<Document>, StorageError>;
+
+    /// Makes a commit durable. When it returns `Ok`, neither `kill -9` nor a power cut takes it back.
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError>;
+
+    /// Subjects that time has to change: `wake_at <= now`, most overdue first, at most `limit`.
+    async fn overdue(&self, now: UtcDateTime, limit: u32) -> Result<Vec<SubjectId>, StorageError>;
+
+    /// Certificates superseded or revoked after a sequence number, in order; with the newest sequence number.
+    async fn changes(&self, after: u64) -> Result<(u64, Vec<ChangeSeen>), StorageError>;
+}
+
+/// SHA-256 of a session's token. The token itself is only in the cookie.
+pub type SessionKey = Fingerprint;
+
+/// A session of the portal or of the enrolment host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// SHA-256 of its token.
+    pub key: SessionKey,
+    /// What it is good for.
+    pub kind: SessionKind,
+    /// When it was opened.
+    pub opened_at: UtcDateTime,
+    /// When it was last used, to within a minute.
+    pub seen_at: UtcDateTime,
+    /// The first instant at which it is void whatever its use.
+    pub ends_at: UtcDateTime,
+}
+
+/// What a session is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionKind {
+    /// The portal, with the certificate it was opened with and no other.
+    Portal {
+        /// Who signed in.
+        subject: SubjectId,
+        /// SHA-256 of the certificate.
+        certificate: Fingerprint,
+    },
+    /// One enrolment on the host without certificates.
+    Enrolment {
+        /// Who says to be enrolling. `None` when ID or password were wrong: nobody can tell from outside.
+        subject: Option<SubjectId>,
+        /// How far the proof has come.
+        proof: Proof,
+    },
+}
+
+/// How far the proof of an enrolment has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// A one-time code was sent.
+    CodeSent {
+        /// SHA-256 of session token and code together.
+        code: Fingerprint,
+        /// Wrong codes so far.
+        tries: u8,
+        /// The first instant at which the code is void.
+        until: UtcDateTime,
+    },
+    /// The code was right; this enrolment was opened.
+    Proven {
+        /// The enrolment.
+        renewal: RenewalId,
+    },
+}
+
+/// Failed tries under one key, such as the wrong passwords of one ID on the public host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tries {
+    /// How many there were since the last success.
+    pub failures: u32,
+    /// When the last one was, in milliseconds since 1970; 0 when there was none.
+    pub last_at: i64,
+}
+
+/// Sessions and failed tries. Both survive a restart and are shared by every process.
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    /// Stores a new session together with an audit record; a sign-in also becomes the subject's `last_sign_in`.
+    /// Sessions that ended before `session.opened_at` may be deleted by the way.
+    async fn open(&self, session: Session, note: AuditNote) -> Result<(), StorageError>;
+
+    /// The session with this key, ended or not.
+    async fn find(&self, key: &SessionKey) -> Result<Option<Session>, StorageError>;
+
+    /// Stores a changed session if it still is what `before` says; `false` when it is not. `note` goes into the audit
+    /// log in the same transaction, where there is one.
+    async fn replace(&self, before: &Session, after: &Session, note: Option<AuditNote>) -> Result<bool, StorageError>;
+
+    /// Deletes a session.
+    async fn close(&self, key: &SessionKey, note: AuditNote) -> Result<(), StorageError>;
+
+    /// The failed tries under a key.
+    async fn tries(&self, key: &str) -> Result<Tries, StorageError>;
+
+    /// Counts a failed try (`failed_at`) with its audit record, or forgets them all after a success (`None`).
+    async fn note_try(&self, key: &str, failed_at: Option<UtcDateTime>, note: Option<AuditNote>) -> Result<Tries, StorageError>;
+}
+
+/// The operator's work on organizations and subjects. Every change leaves an audit record in the same transaction.
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// Adds an organization.
+    async fn add_organization(&self, organization: &Organization, note: AuditNote, at: UtcDateTime) -> Result<(), DirectoryError>;
+
+    /// Adds a subject with an empty holding, at version 0.
+    async fn add_subject(&self, subject: &Subject, note: AuditNote, at: UtcDateTime) -> Result<(), DirectoryError>;
+
+    /// Replaces a subject's own data (not its holding) if its version still is `version`; the version grows by one.
+    /// `mails` are owed by it.
+    async fn update_subject(
+        &self,
+        subject: &Subject,
+        version: u64,
+        mails: Vec<Mail>,
+        note: AuditNote,
+        at: UtcDateTime,
+    ) -> Result<(), DirectoryError>;
+
+    /// All organizations, by identifier.
+    async fn organizations(&self) -> Result<Vec<Organization>, StorageError>;
+
+    /// The files of the subjects of one organization, or of all, by identifier.
+    async fn subjects(&self, organization: Option<&OrganizationId>) -> Result<Vec<Arc<SubjectFile>>, StorageError>;
+
+    /// The files of subjects that hold an active certificate whose notAfter lies in `from ..= until`, soonest first.
+    async fn expiring(&self, from: UtcDateTime, until: UtcDateTime) -> Result<Vec<Arc<SubjectFile>>, StorageError>;
+}
+
+/// Storage did not answer, or what it holds makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// It is not to be had at the moment.
+    #[error("storage is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A row is not what this program writes.
+    #[error("stored data is damaged: {what}")]
+    Damaged {
+        /// Table and column, or a sentence; never the data.
+        what: String,
+    },
+}
+
+impl StorageError {
+    /// Whether a retry may help.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// Why a commit changed nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// Somebody else committed first: read the file again and decide anew.
+    #[error("the file is at version {found}, the decision was made on {expected}")]
+    Conflict {
+        /// The version the decision was made on.
+        expected: u64,
+        /// The version in storage.
+        found: u64,
+    },
+    /// The key was in a request before.
+    #[error("the key {spki} was seen before")]
+    KeySeen {
+        /// SHA-256 of the `SubjectPublicKeyInfo`.
+        spki: Fingerprint,
+    },
+    /// The serial number was used before.
+    #[error("the serial number {serial} was used before")]
+    SerialUsed {
+        /// The serial number.
+        serial: SerialNumber,
+    },
+    /// There is no such subject.
+    #[error("there is no subject {0}")]
+    NoSubject(SubjectId),
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why the operator's change was not made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DirectoryError {
+    /// The identifier is taken.
+    #[error("{what} {id} exists already")]
+    Exists {
+        /// `organization` or `subject`.
+        what: &'static str,
+        /// The identifier.
+        id: String,
+    },
+    /// There is no such organization or subject.
+    #[error("there is no {what} {id}")]
+    Missing {
+        /// `organization` or `subject`.
+        what: &'static str,
+        /// The identifier.
+        id: String,
+    },
+    /// Somebody else changed the subject first.
+    #[error("the subject changed meanwhile; try again")]
+    Conflict,
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
