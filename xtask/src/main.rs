@@ -1,2 +1,54 @@
-//! Placeholder.
-fn main() {}
+//! The repository's own commands: `cargo xtask ci` is what CI runs, and what a developer runs before a commit.
+
+mod ci;
+mod e2e;
+mod fuzz;
+mod setup;
+mod shell;
+mod steps;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  ci                what has to pass before a commit: setup, fmt, tidy, clippy, tests, docs, benches, fuzz, browser
+  nightly           ci, then the long runs: every browser path, 100,000 property cases, fuzzing, mutants
+  setup [--check]   install what the tests need (as root: Debian packages); --check only says what is missing
+  tidy              the rules of ARCHITECTURE.md: arrows, closures, purity, sizes, unfinished work
+  fuzz [SECONDS]    every fuzz target for so long (default 20)
+  e2e [ARGS]        build `koshin` for release and drive it with a browser (default --ci)";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    match arguments {
+        ["ci"] => ci::run(ci::CI, setup::Extent::Ci),
+        ["nightly"] => ci::run(ci::NIGHTLY, setup::Extent::Nightly),
+        ["setup"] => setup::run(setup::Extent::Ci).map(drop),
+        ["setup", "--check"] => setup::check(setup::Extent::Ci),
+        ["tidy"] => tidy::run(),
+        ["fuzz"] => fuzz::run(fuzz::SMOKE_SECONDS),
+        ["fuzz", seconds] => fuzz::run(seconds.parse().context("SECONDS is a whole number")?),
+        ["e2e"] => e2e::run(&["--ci"]),
+        ["e2e", rest @ ..] => e2e::run(rest),
+        [] | ["help" | "-h" | "--help"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        [other, ..] => bail!("unknown or with unknown arguments: {other}\n{USAGE}"),
+    }
+}

@@ -1,0 +1,149 @@
+//! What `cargo xtask ci` and `cargo xtask nightly` consist of, in order: quick verdicts first.
+//!
+//! Dependencies are built as few times as possible: checked once for clippy and the docs, built once for tests and benches,
+//! once more for the release that the browser drives; the fuzz targets have their own small closure.
+
+use std::{fs, path::Path, time::Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{
+    e2e, fuzz,
+    setup::{self, Extent, Missing},
+    shell::{Cmd, root, target_dir},
+    steps::{self, Outcome, Step},
+    tidy,
+};
+
+/// What has to pass before a commit.
+const BEFORE_A_COMMIT: &[Step] = &[
+    Step { name: "lock files", needs: &[], run: lock_files },
+    Step { name: "fmt", needs: &[], run: fmt },
+    Step { name: "tidy", needs: &[], run: |_| tidy::run().map(passed) },
+    Step { name: "clippy", needs: &[], run: clippy },
+    Step { name: "no_std", needs: &[], run: no_std },
+    Step { name: "test", needs: &[], run: test },
+    Step { name: "benches", needs: &[], run: benches },
+    Step { name: "page", needs: &["node"], run: page },
+    Step { name: "doc", needs: &[], run: doc },
+    Step { name: "deny", needs: &["cargo-deny"], run: deny },
+    Step { name: "fuzz seeds", needs: &["c++"], run: |_| fuzz::replay().map(passed) },
+    Step { name: "fuzz", needs: &["cargo-fuzz", "c++"], run: |_| fuzz::run(fuzz::SMOKE_SECONDS).map(passed) },
+];
+
+const BROWSER: &[&str] =
+    &["chromium", "certutil", "pk12util", "node", "npm", "the browser tests' modules", "a Japanese font"];
+
+const ONE_PATH: &[Step] = &[Step { name: "e2e", needs: BROWSER, run: |_| e2e::run(&["--ci"]).map(passed) }];
+
+const LONG: &[Step] = &[
+    Step { name: "e2e, all", needs: BROWSER, run: |_| e2e::run(&["--all"]).map(passed) },
+    Step { name: "properties", needs: &[], run: properties },
+    Step { name: "mutants", needs: &["cargo-mutants"], run: mutants },
+    Step { name: "fuzz, long", needs: &["cargo-fuzz", "c++"], run: |_| fuzz::run(fuzz::LONG_SECONDS).map(passed) },
+];
+
+/// `cargo xtask ci`.
+pub(crate) const CI: &[&[Step]] = &[BEFORE_A_COMMIT, ONE_PATH];
+
+/// `cargo xtask nightly`.
+pub(crate) const NIGHTLY: &[&[Step]] = &[BEFORE_A_COMMIT, LONG];
+
+/// The packages without clock, randomness, input or output.
+const PURE: &str = "-p koshin-types -p koshin-expiry -p koshin-renewal";
+
+/// The target without an operating system, on which only `no_std` code compiles.
+const BARE: &str = "x86_64-unknown-none";
+
+/// Installs what is missing, then runs the steps.
+pub(crate) fn run(parts: &[&[Step]], extent: Extent) -> Result<()> {
+    let began = Instant::now();
+    let missing = setup::run(extent)?;
+    steps::run(parts, &missing, began)
+}
+
+const fn passed((): ()) -> Outcome {
+    Outcome::Passed
+}
+
+/// Both lock files are committed and up to date. This also downloads every crate, so that later steps need no network.
+fn lock_files(_: &Missing) -> Result<Outcome> {
+    Cmd::cargo("fetch --locked").run()?;
+    Cmd::cargo("fetch --locked --manifest-path fuzz/Cargo.toml").run().map(passed)
+}
+
+fn fmt(_: &Missing) -> Result<Outcome> {
+    Cmd::cargo("fmt --all -- --check").run()?;
+    Cmd::cargo("fmt --manifest-path fuzz/Cargo.toml -- --check").run().map(passed)
+}
+
+fn clippy(_: &Missing) -> Result<Outcome> {
+    Cmd::cargo("clippy --workspace --all-targets -- -D warnings").run()?;
+    // Features are additive: the libraries that stand alone compile without any.
+    for package in ["types", "expiry", "renewal", "notify"] {
+        Cmd::cargo(&format!("check --quiet -p koshin-{package} --no-default-features")).run()?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn no_std(_: &Missing) -> Result<Outcome> {
+    if !bare_target() {
+        return Ok(Outcome::LeftOut(format!("the target {BARE} is not installed and cannot be added")));
+    }
+    Cmd::cargo(&format!("check --target {BARE} {PURE}")).run().map(passed)
+}
+
+/// Whether the bare target is there, if need be after adding it.
+fn bare_target() -> bool {
+    let sysroot = Cmd::new("rustc", &["--print", "sysroot"]).output().unwrap_or_default();
+    let installed = Path::new(sysroot.trim_end()).join("lib/rustlib").join(BARE).is_dir();
+    installed || Cmd::new("timeout", &["120", "rustup", "target", "add", BARE]).succeeds()
+}
+
+fn test(missing: &Missing) -> Result<Outcome> {
+    Cmd::cargo("test --workspace").env("KOSHIN_WITHOUT", missing.list()).run().map(passed)
+}
+
+/// Each bench once, as a test, from the libraries the tests were built with.
+fn benches(_: &Missing) -> Result<Outcome> {
+    Cmd::cargo("test --workspace --bench *").run().map(passed)
+}
+
+/// The tests of the page's key module. Files are named one by one: node's releases differ in what a folder means.
+fn page(_: &Missing) -> Result<Outcome> {
+    let folder = "crates/web/assets-test";
+    let entries = fs::read_dir(root().join(folder)).with_context(|| folder.to_owned())?;
+    let names =
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<Result<Vec<_>>>()?;
+    let mut tests: Vec<String> = names
+        .into_iter()
+        .filter(|name| name.ends_with(".test.mjs") || name.ends_with(".test.js"))
+        .map(|name| format!("{folder}/{name}"))
+        .collect();
+    tests.sort();
+    if tests.is_empty() {
+        bail!("no tests of the page's key module in {folder}");
+    }
+    let arguments: Vec<&str> = std::iter::once("--test").chain(tests.iter().map(String::as_str)).collect();
+    Cmd::new("node", &arguments).run().map(passed)
+}
+
+fn doc(_: &Missing) -> Result<Outcome> {
+    Cmd::cargo("doc --no-deps --workspace --quiet").env("RUSTDOCFLAGS", "-D warnings").run().map(passed)
+}
+
+fn deny(_: &Missing) -> Result<Outcome> {
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        let check = "--offline check --hide-inclusion-graph --config deny.toml bans licenses sources";
+        Cmd::cargo(&format!("deny --manifest-path {manifest} {check}")).run()?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn properties(_: &Missing) -> Result<Outcome> {
+    Cmd::cargo(&format!("test --release {PURE}")).env("PROPTEST_CASES", "100000").run().map(passed)
+}
+
+fn mutants(_: &Missing) -> Result<Outcome> {
+    Cmd::cargo(&format!("mutants {PURE} --output")).arg(target_dir()).run().map(passed)
+}

@@ -1,0 +1,59 @@
+//! The fuzz targets, on plain stable Rust: libFuzzer without a sanitizer, which safe code does not need.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::shell::{Cmd, have, root, target_dir};
+
+/// How long `cargo xtask ci` gives each target.
+pub(crate) const SMOKE_SECONDS: u32 = 20;
+
+/// How long `cargo xtask nightly` gives each target.
+pub(crate) const LONG_SECONDS: u32 = 600;
+
+/// Replays the committed seeds through every target's function, as ordinary tests.
+pub(crate) fn replay() -> Result<()> {
+    Cmd::cargo("test --manifest-path fuzz/Cargo.toml").run()
+}
+
+/// Runs every target for so many seconds.
+pub(crate) fn run(seconds: u32) -> Result<()> {
+    if !have("cargo-fuzz") {
+        bail!("cargo-fuzz is missing: `cargo xtask setup` installs it");
+    }
+    let targets = targets()?;
+    Cmd::cargo("fuzz build --sanitizer none").run()?;
+    for target in &targets {
+        // New finds go into the first folder, which is nobody's to commit; the seeds are only read.
+        let corpus = target_dir().join("fuzz-corpus").join(target);
+        fs::create_dir_all(&corpus).with_context(|| corpus.display().to_string())?;
+        let seeds = root().join("fuzz/seeds").join(target);
+        if !seeds.is_dir() {
+            bail!("the target {target} has no seeds in fuzz/seeds/{target}");
+        }
+        Cmd::cargo(&format!("fuzz run --sanitizer none {target}"))
+            .arg(corpus)
+            .arg(seeds)
+            .arg("--")
+            .arg(format!("-max_total_time={seconds}"))
+            .arg("-timeout=10")
+            .arg("-rss_limit_mb=1024")
+            .arg("-verbosity=0")
+            .arg("-print_final_stats=1")
+            .run()
+            .with_context(|| format!("the input that failed lies in fuzz/artifacts/{target}"))?;
+    }
+    println!("fuzz: {} targets, {seconds} s each, nothing found", targets.len());
+    Ok(())
+}
+
+fn targets() -> Result<Vec<String>> {
+    let listed = Cmd::cargo("fuzz list").output()?;
+    let targets: Vec<String> =
+        listed.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    if targets.is_empty() {
+        bail!("fuzz/Cargo.toml names no target");
+    }
+    Ok(targets)
+}

@@ -1,0 +1,66 @@
+//! Installing, one origin after the other.
+
+use anyhow::{Context as _, Result};
+
+use super::tools::{Origin, PKILINT, Tool};
+use crate::shell::{Cmd, have, pkilint_dir};
+
+/// Installs what of the missing comes from one origin.
+type Install = fn(&[&Tool]) -> Result<()>;
+
+/// Installs what is missing. As root every failure is final; otherwise it is said, and what is left out is reported later.
+pub(super) fn everything(missing: &[&Tool], root: bool) -> Result<()> {
+    let origins: [Install; 4] = [debian, venv, npm, cargo];
+    for install in origins.into_iter().skip(usize::from(!root)) {
+        match install(missing) {
+            Err(error) if !root => println!("setup: {error:#}"),
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+fn debian(missing: &[&Tool]) -> Result<()> {
+    let mut packages: Vec<&str> = missing
+        .iter()
+        .filter_map(|tool| match tool.origin {
+            Origin::Debian(package) => Some(package),
+            _ => None,
+        })
+        .collect();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let apt = |arguments: &[&str]| Cmd::new("apt-get", arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    apt(&["update", "-qq"]).run()?;
+    let install = [&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat();
+    apt(&install).run().context("installing Debian packages")
+}
+
+fn venv(missing: &[&Tool]) -> Result<()> {
+    if !missing.iter().any(|tool| tool.origin == Origin::Venv) {
+        return Ok(());
+    }
+    Cmd::new("python3", &["-m", "venv", "--clear"]).arg(pkilint_dir()).run()?;
+    Cmd::new(pkilint_dir().join("bin/pip"), &["install", "--quiet", PKILINT]).run()
+}
+
+fn npm(missing: &[&Tool]) -> Result<()> {
+    if !missing.iter().any(|tool| tool.origin == Origin::Npm) || !have("npm") {
+        return Ok(());
+    }
+    Cmd::new("npm", &["ci"]).dir("e2e").run()
+}
+
+/// These tools run for seconds and take minutes to build: a light optimisation halves the wait.
+fn cargo(missing: &[&Tool]) -> Result<()> {
+    for tool in missing.iter().filter(|tool| tool.origin == Origin::Cargo) {
+        Cmd::new("cargo", &["install", "--locked", "--quiet", tool.name])
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+            .run()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! The list of what the tests need, how to see whether it is there, and what is left out without it.
+
+use std::fs;
+
+use crate::shell::{Cmd, have, pkilint_dir, root};
+
+/// The version of the foreign linter for certificates that the tests were written against.
+pub(super) const PKILINT: &str = "pkilint==0.13.3";
+
+/// Where a tool comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A Debian package, for which one has to be root.
+    Debian(&'static str),
+    /// A crate of the tool's name.
+    Cargo,
+    /// A Python package in an environment of its own, below `target`.
+    Venv,
+    /// What `e2e/package-lock.json` lists.
+    Npm,
+}
+
+/// One thing the tests need.
+pub(super) struct Tool {
+    /// The program, or the thing.
+    pub(super) name: &'static str,
+    /// Where to get it.
+    pub(super) origin: Origin,
+    /// What is left out without it.
+    pub(super) serves: &'static str,
+    /// Whether only `nightly` needs it.
+    pub(super) nightly: bool,
+}
+
+const fn debian(name: &'static str, package: &'static str, serves: &'static str) -> Tool {
+    Tool { name, origin: Origin::Debian(package), serves, nightly: false }
+}
+
+const BROWSER: &str = "the browser tests";
+const JUDGES: &str = "the tests in which foreign tools judge what was issued";
+
+/// In the order in which they can be installed.
+pub(super) const TOOLS: &[Tool] = &[
+    debian("c++", "g++", "the fuzz targets"),
+    debian("openssl", "openssl", JUDGES),
+    debian("certtool", "gnutls-bin", JUDGES),
+    debian("certutil", "libnss3-tools", "the browser tests, and the .p12 in NSS"),
+    debian("pk12util", "libnss3-tools", "the browser tests, and the .p12 in NSS"),
+    debian("keytool", "default-jre-headless", JUDGES),
+    debian("node", "nodejs", "the tests of the page's key module, and the browser tests"),
+    debian("npm", "npm", BROWSER),
+    debian("chromium", "chromium", BROWSER),
+    debian("fc-list", "fontconfig", BROWSER),
+    debian("a Japanese font", "fonts-noto-cjk", BROWSER),
+    debian("python3 with venv", "python3-venv", "pkilint's judgement of certificates and CRLs"),
+    Tool {
+        name: "pkilint",
+        origin: Origin::Venv,
+        serves: "pkilint's judgement of certificates and CRLs",
+        nightly: false,
+    },
+    Tool { name: "the browser tests' modules", origin: Origin::Npm, serves: BROWSER, nightly: false },
+    Tool { name: "cargo-deny", origin: Origin::Cargo, serves: "the check of licences and sources", nightly: false },
+    Tool { name: "cargo-fuzz", origin: Origin::Cargo, serves: "the fuzz targets", nightly: false },
+    Tool { name: "cargo-mutants", origin: Origin::Cargo, serves: "the mutants", nightly: true },
+    Tool { name: "valgrind", origin: Origin::Debian("valgrind"), serves: "instruction counts", nightly: true },
+];
+
+impl Tool {
+    /// Whether it is there.
+    pub(super) fn present(&self) -> bool {
+        match (self.origin, self.name) {
+            (Origin::Venv, _) => pkilint_dir().join("bin/lint_pkix_cert").is_file(),
+            (Origin::Npm, _) => modules_current(),
+            (_, "a Japanese font") => {
+                Cmd::new("fc-list", &[":lang=ja"]).output().is_ok_and(|fonts| !fonts.trim().is_empty())
+            }
+            (_, "python3 with venv") => Cmd::new("python3", &["-c", "import ensurepip, venv"]).succeeds(),
+            (_, program) => have(program),
+        }
+    }
+
+    /// What would bring it.
+    pub(super) fn remedy(&self) -> String {
+        match self.origin {
+            Origin::Debian(package) => format!("Debian package {package}"),
+            Origin::Cargo => format!("cargo install --locked {}", self.name),
+            Origin::Venv => format!("pip install {PKILINT} in a virtual environment"),
+            Origin::Npm => "npm ci in e2e".to_owned(),
+        }
+    }
+}
+
+/// Whether npm has installed what the lock file lists: it leaves a copy of the list, and touches it each time.
+fn modules_current() -> bool {
+    let modified = |path: &str| fs::metadata(root().join(path)).and_then(|meta| meta.modified()).ok();
+    match (modified("e2e/package-lock.json"), modified("e2e/node_modules/.package-lock.json")) {
+        (Some(wanted), Some(installed)) => wanted <= installed,
+        _ => false,
+    }
+}
+
+/// What is missing, by name.
+pub(crate) struct Missing(Vec<&'static str>);
+
+impl Missing {
+    pub(super) fn new(tools: &[&Tool]) -> Self {
+        Self(tools.iter().map(|tool| tool.name).collect())
+    }
+
+    /// The first of these that is missing.
+    pub(crate) fn among(&self, needed: &[&'static str]) -> Option<&'static str> {
+        needed.iter().copied().find(|name| self.0.contains(name))
+    }
+
+    /// All of it for a variable of the environment: the tests leave out what they need from this list, and nothing else.
+    pub(crate) fn list(&self) -> String {
+        self.0.join(",")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_is_left_out() {
+        let missing = Missing(vec!["chromium", "openssl"]);
+        assert_eq!(missing.among(&["node", "chromium"]), Some("chromium"));
+        assert_eq!(missing.among(&["node"]), None);
+        assert_eq!(missing.list(), "chromium,openssl");
+    }
+
+    #[test]
+    fn every_tool_stands_once() {
+        let mut names: Vec<_> = TOOLS.iter().map(|tool| tool.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), TOOLS.len());
+    }
+}

@@ -1,0 +1,56 @@
+//! What a package may never link, however deep: the closure of each package, with its default features.
+
+use anyhow::Result;
+
+use super::Findings;
+use crate::shell::Cmd;
+
+/// No second TLS stack and no second cryptographic library, anywhere in the default build.
+const FOREIGN_TLS: &[&str] = &["aws-lc-rs", "aws-lc-sys", "native-tls", "openssl", "openssl-sys"];
+const SQL: &[&str] = &["libsqlite3-sys", "rusqlite", "sqlx", "sqlx-core", "koshin-sqlite"];
+const HTTP: &[&str] = &["askama", "axum", "axum-core", "hyper", "hyper-util", "tower-http", "koshin-web"];
+const MAIL: &[&str] = &["lettre"];
+const RUNTIME: &[&str] = &["tokio", "async-std"];
+const CERTIFICATES: &[&str] = &["rcgen", "x509-parser", "koshin-issuance"];
+
+/// Package, and what its closure must not hold.
+const RULES: &[(&str, &[&[&str]])] = &[
+    ("koshin", &[FOREIGN_TLS]),
+    ("koshin-web", &[FOREIGN_TLS, SQL, MAIL]),
+    ("koshin-sqlite", &[FOREIGN_TLS, HTTP, MAIL]),
+    ("koshin-ra", &[FOREIGN_TLS, SQL, HTTP, MAIL]),
+    ("koshin-notify", &[FOREIGN_TLS, SQL, HTTP, MAIL, CERTIFICATES]),
+    ("koshin-issuance", &[FOREIGN_TLS, SQL, HTTP, MAIL, RUNTIME]),
+    ("koshin-renewal", &[FOREIGN_TLS, SQL, HTTP, MAIL, RUNTIME, CERTIFICATES]),
+];
+
+pub(super) fn check() -> Result<Findings> {
+    let mut findings = Findings::new();
+    for (package, forbidden) in RULES {
+        let tree = Cmd::cargo(&format!("tree -p {package} -e normal --prefix none -f {{p}}")).output()?;
+        findings.extend(violations(package, &tree, forbidden));
+    }
+    Ok(findings)
+}
+
+fn violations(package: &str, tree: &str, forbidden: &[&[&str]]) -> Findings {
+    let mut linked: Vec<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    linked.sort_unstable();
+    linked.dedup();
+    let bad = linked.into_iter().filter(|name| forbidden.iter().any(|group| group.contains(name)));
+    bad.map(|name| format!("{package} links {name}, which it must not; see `cargo tree -p {package} -i {name}`"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forbidden_package_is_found_at_any_depth() {
+        let tree = "koshin-web v0.1.0 (path)\nsqlx v0.9.0\naxum v0.8.9\nsqlx v0.9.0 (*)\nsqlx-like v1.0.0\n";
+        let findings = violations("koshin-web", tree, &[FOREIGN_TLS, SQL]);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(findings.concat().starts_with("koshin-web links sqlx,"));
+    }
+}
