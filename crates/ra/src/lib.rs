@@ -11,10 +11,26 @@
 //! [`CommitError::Conflict`]; the use case then reads the file again and decides anew, so two tabs end with the same
 //! certificate.
 
+mod activate;
+mod administer;
+mod authority;
+mod enrol;
+mod password;
 mod port;
+mod renew;
+mod session;
+mod sign_in;
+mod sweep;
 
+pub use administer::AdministerError;
+pub use authority::{ChangeError, Entropy, NoEntropy, Owed, Ra, Settings};
+pub use enrol::EnrolError;
+pub use password::{PasswordError, Passwords};
 pub use port::{
     Actor, AuditNote, Certified, ChangeSeen, Commit, CommitError, Directory, DirectoryError, Document, Intent,
     Organization, Proof, Registry, Session, SessionKey, SessionKind, Sessions, StorageError, Subject, SubjectFile,
     Tries,
 };
+pub use renew::{Bundle, IssuanceError};
+pub use session::{Access, SessionError, SessionToken};
+pub use sign_in::{SignInError, SignedIn};

@@ -255,24 +255,35 @@ pub trait Sessions: Send + Sync {
     async fn find(&self, key: &SessionKey) -> Result<Option<Session>, StorageError>;
 
     /// Stores a changed session if it still is what `before` says; `false` when it is not. `note` goes into the audit
-    /// log in the same transaction, where there is one.
-    async fn replace(&self, before: &Session, after: &Session, note: Option<AuditNote>) -> Result<bool, StorageError>;
+    /// log in the same transaction, where there is one, with its instant.
+    async fn replace(
+        &self,
+        before: &Session,
+        after: &Session,
+        note: Option<(UtcDateTime, AuditNote)>,
+    ) -> Result<bool, StorageError>;
 
-    /// Deletes a session.
-    async fn close(&self, key: &SessionKey, note: AuditNote) -> Result<(), StorageError>;
+    /// Deletes a session. Where there is none, nothing happens and nothing is recorded.
+    async fn close(&self, key: &SessionKey, note: AuditNote, at: UtcDateTime) -> Result<(), StorageError>;
 
     /// The failed tries under a key.
     async fn tries(&self, key: &str) -> Result<Tries, StorageError>;
 
-    /// Counts a failed try (`failed_at`) with its audit record, or forgets them all after a success (`None`).
-    async fn note_try(&self, key: &str, failed_at: Option<UtcDateTime>, note: Option<AuditNote>) -> Result<Tries, StorageError>;
+    /// Counts a failed try with its instant and audit record, or forgets them all after a success (`None`). Answers
+    /// with what is counted then.
+    async fn note_try(&self, key: &str, failed: Option<(UtcDateTime, AuditNote)>) -> Result<Tries, StorageError>;
 }
 
 /// The operator's work on organizations and subjects. Every change leaves an audit record in the same transaction.
 #[async_trait]
 pub trait Directory: Send + Sync {
     /// Adds an organization.
-    async fn add_organization(&self, organization: &Organization, note: AuditNote, at: UtcDateTime) -> Result<(), DirectoryError>;
+    async fn add_organization(
+        &self,
+        organization: &Organization,
+        note: AuditNote,
+        at: UtcDateTime,
+    ) -> Result<(), DirectoryError>;
 
     /// Adds a subject with an empty holding, at version 0.
     async fn add_subject(&self, subject: &Subject, note: AuditNote, at: UtcDateTime) -> Result<(), DirectoryError>;

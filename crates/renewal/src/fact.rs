@@ -7,7 +7,11 @@ use crate::{Basis, Dialog, Why};
 
 /// Something that became true for one subject. Facts are what the audit log records; folding them gives the holding.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(tag = "fact", rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(tag = "fact", rename_all = "snake_case")
+)]
 #[allow(clippy::exhaustive_enums, reason = "a new fact is a change every reader of the log has to look at")]
 #[allow(missing_docs, reason = "the fields repeat those of the states and events they come from")]
 pub enum Fact {

@@ -3,9 +3,7 @@
 use alloc::{vec, vec::Vec};
 
 use koshin_expiry::{Decision, Policy, RenewalProgress, Standing};
-use koshin_types::{
-    CertificateStatus, Fingerprint, RenewalId, RevocationReason, SerialNumber, Validity,
-};
+use koshin_types::{CertificateStatus, Fingerprint, RenewalId, RevocationReason, SerialNumber, Validity};
 use time::UtcDateTime;
 
 use crate::{Basis, Deadlines, Effect, Event, Fact, Key, Refused, Renewal, State, Why, machine::Issued};
@@ -166,9 +164,7 @@ impl Holding {
         match held.status {
             Status::Revoked { at, reason } => Admission::Revoked { at, reason },
             Status::Superseded { at, by } => Admission::Superseded { at, by },
-            _ if now < held.validity.not_before() => {
-                Admission::NotYetValid { not_before: held.validity.not_before() }
-            }
+            _ if now < held.validity.not_before() => Admission::NotYetValid { not_before: held.validity.not_before() },
             _ if !held.validity.contains(now) => Admission::Expired { ends: held.validity.end() },
             Status::Pending => Admission::ActivationOnly,
             Status::Active { .. } => Admission::Login,
@@ -392,7 +388,9 @@ impl Holding {
                 self.renewal =
                     Some(Renewal { id, basis, started_at: at, again, chain_started_at, state: State::Started });
             }
-            Fact::Issued { id, serial, fingerprint, validity } => self.apply_issued(id, serial, fingerprint, validity, at),
+            Fact::Issued { id, serial, fingerprint, validity } => {
+                self.apply_issued(id, serial, fingerprint, validity, at);
+            }
             Fact::Requested { id, spki, protection } => {
                 self.advance(id, |_| Some(State::Requested { key: Key { spki, protection } }));
             }
@@ -512,4 +510,3 @@ fn withdraw(open: &Renewal, why: Why, reason: RevocationReason, facts: &mut Vec<
     }
     facts.push(Fact::Abandoned { id: open.id, why });
 }
-

@@ -26,7 +26,11 @@ pub struct Renewal {
 
 /// What entitles a subject to a new certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(tag = "kind", rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(tag = "kind", rename_all = "snake_case")
+)]
 pub enum Basis {
     /// Renewal: a valid predecessor, proven by mutual TLS.
     Renewal {
@@ -276,7 +280,9 @@ impl Renewal {
                 }
                 Ok(State::Activated { issued })
             }
-            (State::Started | State::Requested { .. } | State::Intended { .. }, Event::Refuse, None) => Ok(State::Refused),
+            (State::Started | State::Requested { .. } | State::Intended { .. }, Event::Refuse, None) => {
+                Ok(State::Refused)
+            }
             (state, event, None) => Err(Refused::OutOfPlace { state: state.as_str(), event: event.as_str() }),
         }
     }
@@ -296,9 +302,7 @@ impl Renewal {
             State::Issued { issued } | State::Delivered { issued } => {
                 let after_issue = issued.at.saturating_add(deadlines.activation_after_issue);
                 let end = self.basis.predecessor_end();
-                Some(end.map_or(after_issue, |end| {
-                    after_issue.max(end.saturating_add(deadlines.activation_after_end))
-                }))
+                Some(end.map_or(after_issue, |end| after_issue.max(end.saturating_add(deadlines.activation_after_end))))
             }
             State::Activated { .. } | State::Abandoned { .. } | State::Refused | State::Expired => None,
         }
@@ -323,9 +327,10 @@ impl Renewal {
             (Event::Intend { serial: given }, _, Some(bound)) => {
                 Some(if bound == given { Ok(()) } else { Err(Refused::OtherSerial { bound, given }) })
             }
-            (Event::Issue { serial, fingerprint }, _, _) => self.state.issued().and_then(|issued| {
-                (issued.serial == serial && issued.fingerprint == fingerprint).then_some(Ok(()))
-            }),
+            (Event::Issue { serial, fingerprint }, _, _) => self
+                .state
+                .issued()
+                .and_then(|issued| (issued.serial == serial && issued.fingerprint == fingerprint).then_some(Ok(()))),
             (Event::Deliver, _, _) => {
                 matches!(self.state, State::Delivered { .. } | State::Activated { .. }).then_some(Ok(()))
             }

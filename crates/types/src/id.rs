@@ -199,7 +199,7 @@ pub enum IdError {
 /// Decodes hexadecimal digits of either case into `out` and returns how many octets there were.
 pub(crate) fn decode_hex(text: &str, out: &mut [u8]) -> Option<usize> {
     let digits = text.as_bytes();
-    if digits.len() % 2 != 0 || digits.len() / 2 > out.len() {
+    if !digits.len().is_multiple_of(2) || digits.len() / 2 > out.len() {
         return None;
     }
     let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());

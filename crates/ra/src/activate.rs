@@ -1,0 +1,50 @@
+//! Activation: the first TLS handshake with the successor proves that it is installed.
+
+use koshin_renewal::{Admission, Event, Refused};
+use koshin_types::{Fingerprint, SerialNumber};
+use time::UtcDateTime;
+
+use crate::{Actor, ChangeError, Owed, Ra, SubjectFile, authority::Decided};
+
+impl Ra {
+    /// Activates the certificate that the TLS handshake proved. Its predecessor is superseded in the same commit.
+    /// Activating the active certificate again changes nothing and is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::Refused`] when the certificate is none that waits for activation.
+    pub async fn activate(
+        &self,
+        certificate: &Fingerprint,
+        now: UtcDateTime,
+    ) -> Result<(SerialNumber, Owed), ChangeError> {
+        let unknown = || ChangeError::Refused(Refused::NoCertificate);
+        let file = self.registry.holder(certificate).await?.ok_or_else(unknown)?;
+        let serial = file.holding.certificate(certificate).ok_or_else(unknown)?.serial;
+        let actor = Actor::Holder(file.subject.id.clone());
+        let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
+            let holding = &file.holding;
+            let renewal = holding.renewal.as_ref().map(|renewal| renewal.id);
+            match (holding.admission(certificate, now), renewal) {
+                (Admission::Login, Some(id)) => {
+                    // Repeated after a lost answer, or long active: the machine tells which, and neither changes anything.
+                    let again =
+                        holding.step(id, &Event::Activate { fingerprint: *certificate }, now, &self.settings.deadlines);
+                    Ok(again.unwrap_or_else(|_| unchanged(file)).into())
+                }
+                (Admission::Login, None) => Ok(unchanged(file).into()),
+                (Admission::ActivationOnly, Some(id)) => {
+                    let event = Event::Activate { fingerprint: *certificate };
+                    Ok(holding.step(id, &event, now, &self.settings.deadlines)?.into())
+                }
+                _ => Err(unknown()),
+            }
+        };
+        let (_, owed) = self.change(&file.subject.id, &actor, now, decide).await?;
+        Ok((serial, owed))
+    }
+}
+
+fn unchanged(file: &SubjectFile) -> koshin_renewal::Change {
+    koshin_renewal::Change { next: file.holding.clone(), facts: Vec::new(), effects: Vec::new() }
+}

@@ -1,0 +1,141 @@
+//! What operators and administrators do to subjects.
+
+use koshin_notify::{Address, Notice};
+use koshin_types::{RevocationReason, SubjectId};
+use time::UtcDateTime;
+
+use crate::{
+    Actor, ChangeError, DirectoryError, NoEntropy, Organization, Owed, PasswordError, Ra, StorageError, Subject,
+    SubjectFile,
+    authority::{Decided, mail_to},
+    sign_in::note,
+};
+
+/// Why the operator's work was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdministerError {
+    /// The organization or subject is missing, or there already.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The password is not acceptable.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The random source failed.
+    #[error(transparent)]
+    Entropy(#[from] NoEntropy),
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Ra {
+    /// Permits enrolment for the period of the settings, whatever the status of the subject's certificate: the first
+    /// issue permission, or a reissue. The holder is told by mail.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError`].
+    pub async fn permit(&self, id: &SubjectId, actor: &Actor, now: UtcDateTime) -> Result<UtcDateTime, ChangeError> {
+        let until = now.saturating_add(self.settings.permission);
+        let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
+            let notice = Notice::EnrolmentPermitted { until };
+            let mail = mail_to(&file.subject, &file.subject, notice, &file.version.to_string());
+            Ok(Decided { mails: mail.into_iter().collect(), ..file.holding.permit(until, now).into() })
+        };
+        self.change(id, actor, now, decide).await?;
+        Ok(until)
+    }
+
+    /// Revokes every certificate of a subject that is active or waits for activation. Final.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError`].
+    pub async fn revoke(
+        &self,
+        id: &SubjectId,
+        reason: RevocationReason,
+        actor: &Actor,
+        now: UtcDateTime,
+    ) -> Result<Owed, ChangeError> {
+        let decide =
+            |file: &SubjectFile| -> Result<Decided, ChangeError> { Ok(file.holding.revoke(reason, now)?.into()) };
+        self.change(id, actor, now, decide).await.map(|(_, owed)| owed)
+    }
+
+    /// Adds an organization.
+    ///
+    /// # Errors
+    ///
+    /// [`AdministerError::Directory`] when its identifier is taken.
+    pub async fn add_organization(
+        &self,
+        organization: &Organization,
+        actor: &Actor,
+        now: UtcDateTime,
+    ) -> Result<(), AdministerError> {
+        let note = note(actor.clone(), None, "organization_added", [("organization", organization.id.to_string())]);
+        Ok(self.directory.add_organization(organization, note, now).await?)
+    }
+
+    /// Adds a subject that holds nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`AdministerError::Directory`] when its identifier is taken or its organization is missing.
+    pub async fn add_subject(&self, subject: &Subject, actor: &Actor, now: UtcDateTime) -> Result<(), AdministerError> {
+        let details = [("organization", subject.organization.to_string()), ("role", subject.role.to_string())];
+        let note = note(actor.clone(), Some(&subject.id), "subject_added", details);
+        Ok(self.directory.add_subject(subject, note, now).await?)
+    }
+
+    /// Sets a subject's password.
+    ///
+    /// # Errors
+    ///
+    /// [`AdministerError`].
+    pub async fn set_password(
+        &self,
+        id: &SubjectId,
+        password: &str,
+        actor: &Actor,
+        now: UtcDateTime,
+    ) -> Result<(), AdministerError> {
+        let file = self.file(id).await?;
+        let hash = self.passwords.hash(password, self.random()?).await?;
+        let subject = Subject { password_hash: Some(hash), ..file.subject.clone() };
+        let note = note(actor.clone(), Some(id), "password_set", []);
+        Ok(self.directory.update_subject(&subject, file.version, Vec::new(), note, now).await?)
+    }
+
+    /// Sets a subject's mail address. Both addresses are told, and the new one opens no enrolment for a while unless
+    /// `at_once` says so.
+    ///
+    /// # Errors
+    ///
+    /// [`AdministerError`].
+    pub async fn set_address(
+        &self,
+        id: &SubjectId,
+        address: Option<Address>,
+        at_once: bool,
+        actor: &Actor,
+        now: UtcDateTime,
+    ) -> Result<(), AdministerError> {
+        let file = self.file(id).await?;
+        let rests = (!at_once).then(|| now.saturating_add(self.settings.address_rest));
+        let subject = Subject { address, address_rests_until: rests, ..file.subject.clone() };
+        let tell = |about: &Subject, whom: &str| {
+            mail_to(about, about, Notice::AddressChanged { at: now }, &format!("{} {whom}", file.version))
+        };
+        let mails = tell(&file.subject, "old").into_iter().chain(tell(&subject, "new")).collect();
+        let note = note(actor.clone(), Some(id), "address_set", [("at_once", at_once.to_string())]);
+        Ok(self.directory.update_subject(&subject, file.version, mails, note, now).await?)
+    }
+
+    async fn file(&self, id: &SubjectId) -> Result<std::sync::Arc<SubjectFile>, AdministerError> {
+        let missing = || DirectoryError::Missing { what: "subject", id: id.to_string() };
+        Ok(self.registry.subject(id).await?.ok_or_else(missing)?)
+    }
+}

@@ -1,0 +1,243 @@
+//! Renewal, and the part of enrolment that is the same: request, certificate, delivery.
+
+use koshin_issuance::{CertificationRequest, IssueError, PrepareError, Recorded, Rejected, SubjectName};
+use koshin_renewal::{Dialog, Event, Key, Refused, Renewal, State};
+use koshin_types::{ProtectionLevel, RenewalId, SerialNumber, SubjectId, Validity};
+use time::UtcDateTime;
+
+use crate::{
+    Access, Actor, Certified, ChangeError, Document, Intent, Owed, Ra, SessionKind, StorageError, SubjectFile,
+    authority::{Decided, millis},
+};
+
+/// A certificate as it is handed to its holder, with the chain up to but without the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    /// Its serial number.
+    pub serial: SerialNumber,
+    /// Its validity.
+    pub validity: Validity,
+    /// DER.
+    pub certificate: Vec<u8>,
+    /// DER of the CA certificates above it, nearest first.
+    pub chain: Vec<Vec<u8>>,
+}
+
+/// Why no certificate was issued.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IssuanceError {
+    /// The request is not acceptable; the holder may send another one.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// The registry's data do not fit into a certificate, or the CA ends too early.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The expiry policy refuses a validity.
+    #[error("no validity can be given: {0}")]
+    Validity(koshin_expiry::ValidityRefused),
+    /// The signer failed. The renewal keeps its state and is taken up again.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The rules or storage refuse it.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Ra {
+    /// Starts a renewal, or takes up the one that is open.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::Refused`] exactly when the notice is not offered.
+    pub async fn start_renewal(&self, access: &Access, now: UtcDateTime) -> Result<RenewalId, ChangeError> {
+        let new_id = self.new_renewal_id()?;
+        let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
+            Ok(file.holding.start(new_id, &self.policy, now)?.into())
+        };
+        let (change, _) = self.change(access.id(), &access.actor(), now, decide).await?;
+        change.next.open_renewal().map(|open| open.id).ok_or(ChangeError::Contended)
+    }
+
+    /// Counts "renew later".
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::Refused`] when the notice is not shown at this instant.
+    pub async fn defer(&self, access: &Access, now: UtcDateTime) -> Result<(), ChangeError> {
+        let decide =
+            |file: &SubjectFile| -> Result<Decided, ChangeError> { Ok(file.holding.defer(&self.policy, now)?.into()) };
+        self.change(access.id(), &access.actor(), now, decide).await.map(|_| ())
+    }
+
+    /// "Yes" to the first dialog: takes a certification request (RFC 2986, DER or PEM) and answers with the certificate.
+    ///
+    /// Two commits: request, serial number and to-be-signed bytes; then certificate, state and mails. The same key
+    /// again, from another tab or after a lost answer, gets the same certificate.
+    ///
+    /// # Errors
+    ///
+    /// [`IssuanceError`]. Whatever it is, no second certificate comes of it.
+    pub async fn request_certificate(
+        &self,
+        access: &Access,
+        id: RenewalId,
+        request: &[u8],
+        protection: ProtectionLevel,
+        now: UtcDateTime,
+    ) -> Result<(Bundle, Owed), IssuanceError> {
+        let request = CertificationRequest::from_bytes(request, self.ca.gate())?;
+        let key = Key { spki: request.spki_fingerprint(), protection };
+        let actor = access.actor();
+        let serial = SerialNumber::from_time_and_random(millis(now), self.random().map_err(ChangeError::from)?);
+        let decide = |file: &SubjectFile| self.prepare(file, id, key, &request, serial, now);
+        let (change, _) = self.change(access.id(), &actor, now, decide).await?;
+        let renewal = change.next.renewal.as_ref().filter(|renewal| renewal.id == id);
+        let renewal = renewal.ok_or(ChangeError::Refused(Refused::NoRenewal { id }))?;
+        self.finish(access.id(), renewal, &actor, now).await
+    }
+
+    /// The certificate that was issued in the subject's renewal `id`: the same bytes every time.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::NoRenewal`] for another identifier or before anything was issued.
+    pub async fn certificate(&self, access: &Access, id: RenewalId) -> Result<Bundle, IssuanceError> {
+        let renewal = access.file.holding.renewal.as_ref().filter(|renewal| renewal.id == id);
+        let issued = renewal.and_then(|renewal| renewal.state.issued());
+        let serial = issued.ok_or(ChangeError::Refused(Refused::NoRenewal { id }))?.serial;
+        self.bundle(&access.file.holding, serial).await
+    }
+
+    /// "Yes" to the second dialog.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::Refused`] before the issue or after an end.
+    pub async fn deliver(&self, access: &Access, id: RenewalId, now: UtcDateTime) -> Result<(), ChangeError> {
+        self.step(access, id, Event::Deliver, now).await
+    }
+
+    /// "No" to a dialog. Nothing changes but the audit log.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::Refused`] after an end.
+    pub async fn decline(
+        &self,
+        access: &Access,
+        id: RenewalId,
+        dialog: Dialog,
+        now: UtcDateTime,
+    ) -> Result<(), ChangeError> {
+        self.step(access, id, Event::Decline { dialog }, now).await
+    }
+
+    /// "Start again with a new key": in one commit the unactivated certificate is revoked, the renewal abandoned and
+    /// another one started.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::TooOften`] and others, as [`koshin_renewal::Holding::start_again`].
+    pub async fn start_again(
+        &self,
+        access: &Access,
+        id: RenewalId,
+        now: UtcDateTime,
+    ) -> Result<(RenewalId, Owed), ChangeError> {
+        let new_id = self.new_renewal_id()?;
+        let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
+            Ok(file.holding.start_again(id, new_id, now, &self.settings.deadlines)?.into())
+        };
+        let (_, owed) = self.change(access.id(), &access.actor(), now, decide).await?;
+        if matches!(access.session.kind, SessionKind::Enrolment { .. }) {
+            self.rebind_enrolment(&access.session, new_id).await?;
+        }
+        Ok((new_id, owed))
+    }
+
+    async fn step(&self, access: &Access, id: RenewalId, event: Event, now: UtcDateTime) -> Result<(), ChangeError> {
+        let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
+            Ok(file.holding.step(id, &event, now, &self.settings.deadlines)?.into())
+        };
+        self.change(access.id(), &access.actor(), now, decide).await.map(|_| ())
+    }
+
+    /// Requested and Intended in one commit; nothing when the key is already bound to this renewal.
+    fn prepare(
+        &self,
+        file: &SubjectFile,
+        id: RenewalId,
+        key: Key,
+        request: &CertificationRequest,
+        serial: SerialNumber,
+        now: UtcDateTime,
+    ) -> Result<Decided, IssuanceError> {
+        let deadlines = &self.settings.deadlines;
+        let refused = |refused| IssuanceError::from(ChangeError::Refused(refused));
+        let requested = file.holding.step(id, &Event::Request { key }, now, deadlines).map_err(refused)?;
+        if requested.facts.is_empty() {
+            return Ok(requested.into());
+        }
+        let validity = self.policy.validity_for(now, self.ca.not_after()).map_err(IssuanceError::Validity)?;
+        let name =
+            SubjectName { organization: file.organization.name.clone(), common_name: file.subject.id.to_string() };
+        let address = file.subject.address.as_ref().map(koshin_notify::Address::as_str);
+        let prepared = self.ca.prepare(request, &name, address, serial, validity)?;
+        let mut change = requested.next.step(id, &Event::Intend { serial }, now, deadlines).map_err(refused)?;
+        change.facts.splice(0..0, requested.facts);
+        let intent = Intent { renewal: id, serial, spki: key.spki, tbs: prepared.tbs().to_vec() };
+        Ok(Decided { change, intent: Some(intent), certified: None, mails: Vec::new() })
+    }
+
+    /// Signs what is intended and stores it; answers with the stored certificate when that was done before.
+    pub(crate) async fn finish(
+        &self,
+        subject: &SubjectId,
+        renewal: &Renewal,
+        actor: &Actor,
+        now: UtcDateTime,
+    ) -> Result<(Bundle, Owed), IssuanceError> {
+        let id = renewal.id;
+        let State::Intended { serial, .. } = renewal.state else {
+            let issued = renewal.state.issued();
+            let serial = issued.ok_or(ChangeError::Refused(Refused::NoRenewal { id }))?.serial;
+            let file = self.registry.subject(subject).await?.ok_or_else(|| ChangeError::NoSubject(subject.clone()))?;
+            return Ok((self.bundle(&file.holding, serial).await?, Owed::default()));
+        };
+        let document = self.document(&serial).await?;
+        let certificate = self.ca.issue(Recorded::restore(document.intent.tbs)?)?;
+        let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
+            let fingerprint = certificate.fingerprint();
+            let validity = certificate.validity();
+            let change = file.holding.issue(id, serial, fingerprint, validity, now, &self.settings.deadlines);
+            let change = match change {
+                // Somebody else signed the same bytes and was faster; ECDSA makes their certificate another one.
+                Err(Refused::OutOfPlace { .. }) if file.holding.certificates.iter().any(|c| c.serial == serial) => {
+                    koshin_renewal::Change { next: file.holding.clone(), facts: Vec::new(), effects: Vec::new() }
+                }
+                other => other?,
+            };
+            let certified = Certified { serial, fingerprint, der: certificate.der().to_vec() };
+            Ok(Decided { change, intent: None, certified: Some(certified), mails: Vec::new() })
+        };
+        let (change, owed) = self.change(subject, actor, now, decide).await?;
+        Ok((self.bundle(&change.next, serial).await?, owed))
+    }
+
+    async fn bundle(&self, holding: &koshin_renewal::Holding, serial: SerialNumber) -> Result<Bundle, IssuanceError> {
+        let document = self.document(&serial).await?;
+        let held = holding.certificates.iter().find(|held| held.serial == serial);
+        let damaged = || StorageError::Damaged { what: format!("the certificate {serial} is missing") };
+        let (Some(held), Some(certificate)) = (held, document.certificate) else { return Err(damaged().into()) };
+        Ok(Bundle { serial, validity: held.validity, certificate, chain: self.ca.chain_der().to_vec() })
+    }
+
+    async fn document(&self, serial: &SerialNumber) -> Result<Document, StorageError> {
+        let damaged = || StorageError::Damaged { what: format!("the intent of serial number {serial} is missing") };
+        self.registry.document(serial).await?.ok_or_else(damaged)
+    }
+}

@@ -1,0 +1,156 @@
+//! Sign-in: certificate and password.
+
+use std::sync::Arc;
+
+use koshin_renewal::Admission;
+use koshin_types::{Fingerprint, SubjectId};
+use time::{Duration, UtcDateTime};
+
+use crate::{
+    Access, Actor, AuditNote, ChangeError, NoEntropy, Owed, PasswordError, Ra, Session, SessionKind, SessionToken,
+    StorageError, SubjectFile, Tries, authority::millis,
+};
+
+/// A sign-in that succeeded.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// For the cookie.
+    pub token: SessionToken,
+    /// The session and the file.
+    pub access: Access,
+    /// Whether the notice stands between login and main screen.
+    pub notice: bool,
+    /// What is owed when the sign-in activated the certificate.
+    pub owed: Owed,
+}
+
+/// Why a sign-in failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignInError {
+    /// No client certificate was presented.
+    #[error("no client certificate was presented")]
+    NoCertificate,
+    /// The certificate may not log in.
+    #[error("the certificate may not log in")]
+    Certificate(Admission),
+    /// ID or password are wrong; which of them, nobody is told.
+    #[error("ID or password are wrong")]
+    Wrong,
+    /// Too many wrong passwords.
+    #[error("too many wrong passwords; possible again at {retry_at}")]
+    TooMany {
+        /// When the next try is possible.
+        retry_at: UtcDateTime,
+    },
+    /// The password could not be checked.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The activation that came with the sign-in failed.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The random source failed.
+    #[error(transparent)]
+    Entropy(#[from] NoEntropy),
+}
+
+impl Ra {
+    /// Signs in with the certificate of the TLS handshake, an ID and a password. A pending certificate is activated by
+    /// its first sign-in.
+    ///
+    /// # Errors
+    ///
+    /// [`SignInError`]. Another holder's ID, an unknown ID and a wrong password get the same answer in the same time.
+    pub async fn sign_in(
+        &self,
+        certificate: Option<&Fingerprint>,
+        id: &str,
+        password: &str,
+        now: UtcDateTime,
+    ) -> Result<SignedIn, SignInError> {
+        let certificate = certificate.ok_or(SignInError::NoCertificate)?;
+        let file = self.registry.holder(certificate).await?;
+        let file = file.ok_or(SignInError::Certificate(Admission::Unknown))?;
+        let admission = file.holding.admission(certificate, now);
+        if !matches!(admission, Admission::Login | Admission::ActivationOnly) {
+            return Err(SignInError::Certificate(admission));
+        }
+        // Counted by certificate: nobody without it can slow its holder down.
+        let tries_key = format!("sign-in {certificate}");
+        self.not_too_many(&tries_key, now).await?;
+        let right = self.passwords.verify(password, file.subject.password_hash.as_deref()).await?;
+        if !right || id != file.subject.id.as_str() {
+            let note = note(Actor::Holder(file.subject.id.clone()), Some(&file.subject.id), "sign_in_refused", []);
+            self.sessions.note_try(&tries_key, Some((now, note))).await?;
+            return Err(SignInError::Wrong);
+        }
+        let (file, owed) = match admission {
+            Admission::ActivationOnly => self.activated_file(certificate, now).await?,
+            _ => (file, Owed::default()),
+        };
+        let held = file.holding.certificate(certificate).ok_or(SignInError::Certificate(Admission::Unknown))?;
+        let ends_at = now.saturating_add(self.settings.session_total).min(held.validity.end());
+        let kind = SessionKind::Portal { subject: file.subject.id.clone(), certificate: *certificate };
+        let opened = note(Actor::Holder(file.subject.id.clone()), Some(&file.subject.id), "signed_in", []);
+        let opened = opened.with("serial", held.serial);
+        let (token, session) = self.open(kind, ends_at, opened, now).await?;
+        if self.sessions.tries(&tries_key).await?.failures > 0 {
+            self.sessions.note_try(&tries_key, None).await?;
+        }
+        let notice = file.holding.outlook(&self.policy, now).decision.is_some_and(|decision| decision.notice);
+        Ok(SignedIn { token, access: Access { session, file }, notice, owed })
+    }
+
+    async fn activated_file(
+        &self,
+        certificate: &Fingerprint,
+        now: UtcDateTime,
+    ) -> Result<(Arc<SubjectFile>, Owed), SignInError> {
+        let (_, owed) = self.activate(certificate, now).await?;
+        let file = self.registry.holder(certificate).await?;
+        Ok((file.ok_or(SignInError::Certificate(Admission::Unknown))?, owed))
+    }
+
+    pub(crate) async fn open(
+        &self,
+        kind: SessionKind,
+        ends_at: UtcDateTime,
+        note: AuditNote,
+        now: UtcDateTime,
+    ) -> Result<(SessionToken, Session), SignInError> {
+        let token = SessionToken::new(self.random()?);
+        let session = Session { key: token.key(), kind, opened_at: now, seen_at: now, ends_at };
+        self.sessions.open(session.clone(), note).await?;
+        Ok((token, session))
+    }
+
+    /// Refuses a try that comes too soon after too many failures.
+    pub(crate) async fn not_too_many(&self, key: &str, now: UtcDateTime) -> Result<(), SignInError> {
+        let tries = self.sessions.tries(key).await?;
+        match self.blocked_until(tries) {
+            Some(retry_at) if now < retry_at => Err(SignInError::TooMany { retry_at }),
+            _ => Ok(()),
+        }
+    }
+
+    fn blocked_until(&self, tries: Tries) -> Option<UtcDateTime> {
+        let beyond = tries.failures.checked_sub(self.settings.free_tries)?;
+        let delay = self.settings.first_delay.saturating_mul(1 << beyond.min(16)).min(self.settings.longest_delay);
+        let last = UtcDateTime::from_unix_timestamp_nanos(i128::from(tries.last_at) * 1_000_000).ok()?;
+        debug_assert!(millis(last) == tries.last_at && delay > Duration::ZERO);
+        Some(last.saturating_add(delay))
+    }
+}
+
+/// An audit note.
+pub(crate) fn note<const N: usize>(
+    actor: Actor,
+    subject: Option<&SubjectId>,
+    word: &'static str,
+    details: [(&'static str, String); N],
+) -> AuditNote {
+    AuditNote { actor, subject: subject.cloned(), word, details: details.into_iter().collect() }
+}

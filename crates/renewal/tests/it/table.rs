@@ -1,0 +1,124 @@
+//! The exhaustive table of states and events. `transitions.md` is what this prints; set `KOSHIN_BLESS=1` to write it.
+
+use std::fmt::Write as _;
+
+use koshin_renewal::{Basis, Deadlines, Dialog, Event, Refused, Renewal, State, Why};
+use time::{Duration, UtcDateTime};
+
+use crate::fixtures::{NOW, fingerprint, id, issued, key, renewal_basis, serial};
+
+fn states() -> Vec<State> {
+    let at = NOW;
+    vec![
+        State::Started,
+        State::Requested { key: key(1) },
+        State::Intended { key: key(1), serial: serial(1) },
+        State::Issued { issued: issued(1, at) },
+        State::Delivered { issued: issued(1, at) },
+        State::Activated { issued: issued(1, at) },
+        State::Abandoned { why: Why::StartedAgain },
+        State::Refused,
+        State::Expired,
+    ]
+}
+
+fn events() -> Vec<(&'static str, Event)> {
+    let issue = |n| Event::Issue { serial: serial(n), fingerprint: fingerprint(n) };
+    vec![
+        ("request", Event::Request { key: key(1) }),
+        ("request, other key", Event::Request { key: key(2) }),
+        ("intend", Event::Intend { serial: serial(1) }),
+        ("intend, other serial", Event::Intend { serial: serial(2) }),
+        ("issue", issue(1)),
+        ("issue, other serial", issue(2)),
+        ("deliver", Event::Deliver),
+        ("decline 1", Event::Decline { dialog: Dialog::Key }),
+        ("decline 2", Event::Decline { dialog: Dialog::Install }),
+        ("activate", Event::Activate { fingerprint: fingerprint(1) }),
+        ("activate, other certificate", Event::Activate { fingerprint: fingerprint(2) }),
+        ("refuse", Event::Refuse),
+        ("abandon", Event::Abandon { why: Why::Revoked }),
+        ("abandon, same reason", Event::Abandon { why: Why::StartedAgain }),
+        ("tick", Event::Tick),
+    ]
+}
+
+fn cell(basis: Basis, state: State, event: Event, now: UtcDateTime) -> String {
+    let renewal = Renewal { state, ..Renewal::new(id(1), basis, NOW) };
+    match renewal.step(&event, now, &Deadlines::default()) {
+        Ok(next) if next == state => "·".to_owned(),
+        Ok(next) => format!("**{next}**"),
+        Err(refused) => match refused {
+            Refused::Lapsed { .. } => "✗ lapsed",
+            Refused::OtherKey { .. } => "✗ other key",
+            Refused::OtherSerial { .. } => "✗ other serial",
+            Refused::OtherCertificate { .. } => "✗ other certificate",
+            Refused::OutOfPlace { .. } => "✗",
+            other => panic!("{other:?} is no refusal of the machine"),
+        }
+        .to_owned(),
+    }
+}
+
+fn table(title: &str, basis: Basis, now: UtcDateTime) -> String {
+    let mut out = format!("## {title}\n\n| event |");
+    states().iter().for_each(|state| write!(out, " {} |", state.as_str()).unwrap());
+    out.push_str("\n| --- |");
+    states().iter().for_each(|_| out.push_str(" --- |"));
+    for (name, event) in events() {
+        write!(out, "\n| {name} |").unwrap();
+        states().iter().for_each(|state| write!(out, " {} |", cell(basis, *state, event, now)).unwrap());
+    }
+    out.push_str("\n\n");
+    out
+}
+
+fn page() -> String {
+    let end = NOW + Duration::days(10);
+    let enrolment = Basis::Enrolment { predecessor_end: None };
+    let mut out = String::from(
+        "# Transitions of a renewal\n\n\
+         Printed from the code by the test `the_table_is_the_one_people_read`. **Bold** is the next state, `·` changes \
+         nothing (a repetition, or something that is only recorded), `✗` is refused and changes nothing.\n\n",
+    );
+    out += "```mermaid\nstateDiagram-v2\n    [*] --> started\n    started --> requested: yes to dialog 1\n    \
+            requested --> intended: serial and TBS stored\n    intended --> issued: signed and stored\n    \
+            issued --> delivered: yes to dialog 2\n    issued --> activated: first login\n    \
+            delivered --> activated: first login\n    started --> abandoned: no request in 24 hours\n    \
+            issued --> abandoned: not activated in time\n    delivered --> abandoned: started again\n    \
+            started --> expired: predecessor ended\n    requested --> expired: predecessor ended\n    \
+            intended --> expired: predecessor ended\n    intended --> refused: CA refuses for good\n    \
+            activated --> [*]\n    abandoned --> [*]\n    expired --> [*]\n    refused --> [*]\n```\n\n";
+    out += &table("A renewal, in time", renewal_basis(end), NOW + Duration::HOUR);
+    out += &table("A renewal, after its predecessor's end", renewal_basis(end), end);
+    out += &table("A renewal, after every deadline", renewal_basis(end), NOW + Duration::days(40));
+    out += &table("An enrolment, in time", enrolment, NOW + Duration::HOUR);
+    out += &table("An enrolment, after every deadline", enrolment, NOW + Duration::days(40));
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
+#[test]
+fn the_table_is_the_one_people_read() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/transitions.md");
+    let printed = page();
+    if std::env::var_os("KOSHIN_BLESS").is_some() {
+        std::fs::write(path, &printed).unwrap();
+    }
+    let read = std::fs::read_to_string(path).unwrap();
+    assert!(read == printed, "transitions.md is stale: run the tests once with KOSHIN_BLESS=1 and read the difference");
+}
+
+#[test]
+fn invariant_33_end_states_absorb() {
+    for state in states().into_iter().filter(State::is_end) {
+        for (name, event) in events() {
+            for days in [0, 10, 400] {
+                let renewal = Renewal { state, ..Renewal::new(id(1), renewal_basis(NOW + Duration::days(10)), NOW) };
+                let answer = renewal.step(&event, NOW + Duration::days(days), &Deadlines::default());
+                assert!(answer.is_err() || answer == Ok(state), "{name} changed {state}");
+            }
+        }
+    }
+}
