@@ -1,0 +1,150 @@
+//! The outbox in memory.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use time::{Duration, UtcDateTime};
+
+use super::{Claimed, Disposition, Fence, Outbox, OutboxError};
+use crate::{Mail, MailId};
+
+/// An [`Outbox`] that forgets everything when it is dropped: for tests, rehearsals and the reading of the port.
+#[derive(Debug, Default)]
+pub struct MemoryOutbox {
+    rows: Mutex<BTreeMap<MailId, Row>>,
+}
+
+#[derive(Debug)]
+struct Row {
+    mail: Mail,
+    state: State,
+    fence: Fence,
+    attempts: u32,
+    unanswered: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting { due: UtcDateTime },
+    Claimed { lease: Duration, over: UtcDateTime },
+    Transmitting { over: UtcDateTime },
+    Done { disposition: Disposition },
+}
+
+impl State {
+    /// When the row can be claimed; `None` when it is done with.
+    const fn claimable_from(&self) -> Option<UtcDateTime> {
+        match self {
+            Self::Waiting { due: from } | Self::Claimed { over: from, .. } | Self::Transmitting { over: from } => {
+                Some(*from)
+            }
+            Self::Done { .. } => None,
+        }
+    }
+}
+
+impl MemoryOutbox {
+    /// Puts a mail in, to be sent from `due` on. `false`, and no change, when a mail of this id was ever put in.
+    pub fn put(&self, mail: Mail, due: UtcDateTime) -> bool {
+        let mut rows = self.rows();
+        if rows.contains_key(&mail.id) {
+            return false;
+        }
+        let row = Row { state: State::Waiting { due }, fence: Fence(0), attempts: 0, unanswered: 0, mail };
+        rows.insert(row.mail.id, row);
+        true
+    }
+
+    /// The mail as it is stored, without its secret once it is done with.
+    pub fn mail(&self, id: MailId) -> Option<Mail> {
+        self.rows().get(&id).map(|row| row.mail.clone())
+    }
+
+    /// The terminal disposition of a mail, once it has one.
+    pub fn end(&self, id: MailId) -> Option<Disposition> {
+        match &self.rows().get(&id)?.state {
+            State::Done { disposition } => Some(disposition.clone()),
+            _ => None,
+        }
+    }
+
+    fn rows(&self) -> MutexGuard<'_, BTreeMap<MailId, Row>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Outbox for MemoryOutbox {
+    async fn claim(
+        &self,
+        now: UtcDateTime,
+        _worker: &str,
+        lease: Duration,
+        limit: usize,
+    ) -> Result<Vec<Claimed>, OutboxError> {
+        let mut rows = self.rows();
+        let mut due: Vec<_> = rows
+            .values()
+            .filter_map(|row| Some((row.state.claimable_from()?, row.mail.id)))
+            .filter(|(from, _)| *from <= now)
+            .collect();
+        due.sort_unstable();
+        let mut claimed = Vec::new();
+        for (_, id) in due.into_iter().take(limit) {
+            let Some(row) = rows.get_mut(&id) else { continue };
+            row.unanswered += u32::from(matches!(row.state, State::Transmitting { .. }));
+            row.fence.0 += 1;
+            row.state = State::Claimed { lease, over: now.saturating_add(lease) };
+            let Row { mail, fence, attempts, unanswered, .. } = row;
+            claimed.push(Claimed { mail: mail.clone(), fence: *fence, attempts: *attempts, unanswered: *unanswered });
+        }
+        Ok(claimed)
+    }
+
+    async fn transmitting(&self, id: MailId, fence: Fence, now: UtcDateTime) -> Result<(), OutboxError> {
+        match self.rows().get_mut(&id) {
+            Some(Row { state, fence: newest, attempts, .. }) if *newest == fence => match *state {
+                State::Claimed { lease, over } if now < over => {
+                    *state = State::Transmitting { over: now.saturating_add(lease) };
+                    *attempts += 1;
+                    Ok(())
+                }
+                _ => Err(OutboxError::LeaseLost { id, fence }),
+            },
+            _ => Err(OutboxError::LeaseLost { id, fence }),
+        }
+    }
+
+    async fn record(
+        &self,
+        id: MailId,
+        fence: Fence,
+        disposition: &Disposition,
+        _now: UtcDateTime,
+    ) -> Result<(), OutboxError> {
+        let mut rows = self.rows();
+        let row = rows.get_mut(&id).filter(|row| {
+            row.fence == fence && matches!(row.state, State::Claimed { .. } | State::Transmitting { .. })
+        });
+        let Some(row) = row else { return Err(OutboxError::LeaseLost { id, fence }) };
+        row.state = match disposition {
+            Disposition::Retry { at, .. } => State::Waiting { due: *at },
+            Disposition::Quarantined { until } => {
+                row.unanswered += 1;
+                State::Waiting { due: *until }
+            }
+            end => {
+                row.mail = row.mail.clone().without_secret();
+                State::Done { disposition: end.clone() }
+            }
+        };
+        Ok(())
+    }
+
+    async fn next_wake(&self, _now: UtcDateTime) -> Result<Option<UtcDateTime>, OutboxError> {
+        Ok(self.rows().values().filter_map(|row| row.state.claimable_from()).min())
+    }
+}
