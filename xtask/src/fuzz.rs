@@ -14,7 +14,7 @@ pub(crate) const LONG_SECONDS: u32 = 600;
 
 /// Replays the committed seeds through every target's function, as ordinary tests.
 pub(crate) fn replay() -> Result<()> {
-    Cmd::cargo("test --manifest-path fuzz/Cargo.toml").run()
+    Cmd::cargo("test --manifest-path fuzz/Cargo.toml --lib").run()
 }
 
 /// Runs every target for so many seconds.
@@ -32,7 +32,7 @@ pub(crate) fn run(seconds: u32) -> Result<()> {
         if !seeds.is_dir() {
             bail!("the target {target} has no seeds in fuzz/seeds/{target}");
         }
-        Cmd::cargo(&format!("fuzz run --sanitizer none {target}"))
+        let said = Cmd::cargo(&format!("fuzz run --sanitizer none {target}"))
             .arg(corpus)
             .arg(seeds)
             .arg("--")
@@ -41,11 +41,20 @@ pub(crate) fn run(seconds: u32) -> Result<()> {
             .arg("-rss_limit_mb=1024")
             .arg("-verbosity=0")
             .arg("-print_final_stats=1")
-            .run()
+            .talk()
             .with_context(|| format!("the input that failed lies in fuzz/artifacts/{target}"))?;
+        println!("fuzz: {target}: {} runs, nothing found", executed(&said)?);
     }
-    println!("fuzz: {} targets, {seconds} s each, nothing found", targets.len());
     Ok(())
+}
+
+/// The number of inputs a target was run with. A target that ran none has proven nothing.
+fn executed(said: &str) -> Result<u64> {
+    let runs = said.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+    match runs.and_then(|runs| runs.trim().parse().ok()) {
+        None | Some(0) => bail!("the fuzz target ran no input:\n{said}"),
+        Some(runs) => Ok(runs),
+    }
 }
 
 fn targets() -> Result<Vec<String>> {
@@ -56,4 +65,16 @@ fn targets() -> Result<Vec<String>> {
         bail!("fuzz/Cargo.toml names no target");
     }
     Ok(targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_that_ran_nothing_fails() {
+        assert_eq!(executed("INFO: a\nstat::number_of_executed_units: 563595\nstat::x: 1").unwrap(), 563_595);
+        assert!(executed("stat::number_of_executed_units: 0").is_err());
+        assert!(executed("").is_err());
+    }
 }

@@ -108,6 +108,17 @@ impl Cmd {
         String::from_utf8(output.stdout).with_context(|| format!("`{}` wrote no UTF-8", self.line))
     }
 
+    /// Runs it silently and returns what it said on standard error; what it said when it fails is part of the failure.
+    pub(crate) fn talk(mut self) -> Result<String> {
+        println!("$ {}", self.line);
+        let output = self.command.output().with_context(|| format!("could not start `{}`", self.line))?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !output.status.success() {
+            bail!("{said}\n`{}` failed: {}", self.line, output.status);
+        }
+        Ok(said)
+    }
+
     /// Runs it silently and tells whether it succeeded.
     pub(crate) fn succeeds(mut self) -> bool {
         self.command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())

@@ -1,0 +1,30 @@
+//! What the fuzz targets assert about arbitrary input, one function a target.
+//!
+//! A target under `fuzz_targets/` only hands its bytes to the function of the same name; its tests replay the
+//! committed seeds through the same functions without a fuzzer. A function returns, or it panics and has found a bug.
+
+mod mail;
+mod policy;
+mod renewal;
+mod script;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use mail::{mail_address, outbox_row};
+pub use policy::policy;
+pub use renewal::renewal_events;
+pub use words::{serial_number, subject_id};
+
+/// A target's name and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    ("mail_address", mail_address),
+    ("outbox_row", outbox_row),
+    ("policy", policy),
+    ("renewal_events", renewal_events),
+    ("serial_number", serial_number),
+    ("subject_id", subject_id),
+];
