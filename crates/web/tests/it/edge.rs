@@ -1,0 +1,6 @@
+//! The TLS edge over real sockets.
+
+mod certificates;
+mod ending;
+mod limits;
+mod support;
