@@ -1,0 +1,364 @@
+//! Making CAs: a root, an issuing CA below it, and the small server CA a demonstration needs.
+//!
+//! Private keys come out as PKCS#8 DER in memory that is wiped when dropped. Writing them to files with the right mode is
+//! the caller's.
+
+use crate::der::{Writer, oid};
+use crate::extension as ext;
+use crate::name::{AuthorityName, NameError, SubjectName, is_host_name};
+use crate::pem::pem;
+use crate::profile::{ProfileError, check_urls, parse_policies};
+use crate::read::{CaCertificate, ReadError};
+use crate::request::fingerprint;
+use crate::signer::{FileSigner, NoRandomness, Random, SignatureAlgorithm, Signer, SignerError};
+use crate::tbs::{Tbs, seal};
+use koshin_types::{SerialNumber, Validity};
+use ring::rand::SecureRandom;
+use std::fmt;
+use time::UtcDateTime;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
+
+/// A new serial number: 48 bits of the time in milliseconds, then 104 random bits.
+///
+/// # Errors
+///
+/// [`NoRandomness`] when `random` fails.
+pub fn new_serial(now: UtcDateTime, random: &dyn SecureRandom) -> Result<SerialNumber, NoRandomness> {
+    let mut bits = [0; 13];
+    random.fill(&mut bits).map_err(|_| NoRandomness)?;
+    let milliseconds = i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+    Ok(SerialNumber::from_time_and_random(milliseconds, bits))
+}
+
+/// What a new CA is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityPlan {
+    /// Its subject name.
+    pub name: AuthorityName,
+    /// The kind of its key.
+    pub algorithm: SignatureAlgorithm,
+    /// Where the CRL of the CA above it is published. Not for a root.
+    pub crl_urls: Vec<String>,
+    /// Where the certificate of the CA above it is published. Not for a root.
+    pub ca_issuers_url: Option<String>,
+    /// Policies under which it issues, in the dotted form. Not for a root.
+    pub policy_oids: Vec<String>,
+}
+
+impl AuthorityPlan {
+    /// A root with a P-384 key.
+    pub const fn root(name: AuthorityName) -> Self {
+        Self::with_algorithm(name, SignatureAlgorithm::EcdsaP384Sha384)
+    }
+
+    /// An issuing CA with a P-256 key.
+    pub const fn issuing(name: AuthorityName) -> Self {
+        Self::with_algorithm(name, SignatureAlgorithm::EcdsaP256Sha256)
+    }
+
+    const fn with_algorithm(name: AuthorityName, algorithm: SignatureAlgorithm) -> Self {
+        Self { name, algorithm, crl_urls: Vec::new(), ca_issuers_url: None, policy_oids: Vec::new() }
+    }
+}
+
+/// A certificate together with its private key.
+pub struct KeyedCertificate {
+    certificate: Vec<u8>,
+    pkcs8: Zeroizing<Vec<u8>>,
+    signer: FileSigner,
+}
+
+impl KeyedCertificate {
+    /// The DER `Certificate`.
+    pub fn certificate_der(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// The certificate as PEM.
+    pub fn certificate_pem(&self) -> String {
+        pem("CERTIFICATE", &self.certificate)
+    }
+
+    /// The private key as DER `PrivateKeyInfo`.
+    pub fn pkcs8_der(&self) -> &[u8] {
+        &self.pkcs8
+    }
+
+    /// The private key as PEM.
+    pub fn pkcs8_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(pem("PRIVATE KEY", &self.pkcs8))
+    }
+
+    /// The private key, ready to sign.
+    pub const fn signer(&self) -> &FileSigner {
+        &self.signer
+    }
+
+    /// The private key, ready to sign, by value.
+    pub fn into_signer(self) -> FileSigner {
+        self.signer
+    }
+}
+
+impl fmt::Debug for KeyedCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedCertificate").field("fingerprint", &fingerprint(&self.certificate)).finish_non_exhaustive()
+    }
+}
+
+/// Who signs: a CA's certificate and its key.
+#[derive(Clone, Copy)]
+pub struct Parent<'a> {
+    certificate_der: &'a [u8],
+    signer: &'a dyn Signer,
+}
+
+impl<'a> Parent<'a> {
+    /// Names a CA by its certificate and key.
+    pub const fn new(certificate_der: &'a [u8], signer: &'a dyn Signer) -> Self {
+        Self { certificate_der, signer }
+    }
+}
+
+impl<'a> From<&'a KeyedCertificate> for Parent<'a> {
+    fn from(made: &'a KeyedCertificate) -> Self {
+        Self::new(made.certificate_der(), made.signer())
+    }
+}
+
+/// Makes a self-signed root: keyCertSign and cRLSign, no path length.
+///
+/// # Errors
+///
+/// [`CeremonyError`] when the plan cannot be used or a step fails.
+pub fn create_root(
+    plan: &AuthorityPlan,
+    serial: SerialNumber,
+    validity: Validity,
+    random: &Random,
+) -> Result<KeyedCertificate, CeremonyError> {
+    let subject = Writer::collect(|w| plan.name.write(w));
+    Draft::new(plan.algorithm, serial, validity, random)?.self_sign(&subject, |w, key| {
+        ext::key_usage(w, ext::CERT_AND_CRL_SIGN);
+        ext::subject_key_identifier(w, key);
+        ext::basic_constraints_ca(w, None);
+    })
+}
+
+/// Makes an issuing CA: keyCertSign and cRLSign, path length 0.
+///
+/// # Errors
+///
+/// [`CeremonyError`] when plan or parent cannot be used, the validity leaves the parent's, or a step fails.
+pub fn create_issuing<'a>(
+    plan: &AuthorityPlan,
+    parent: impl Into<Parent<'a>>,
+    serial: SerialNumber,
+    validity: Validity,
+    random: &Random,
+) -> Result<KeyedCertificate, CeremonyError> {
+    check_urls(plan.crl_urls.iter().chain(&plan.ca_issuers_url))?;
+    let policies = parse_policies(&plan.policy_oids)?;
+    let subject = Writer::collect(|w| plan.name.write(w));
+    Draft::new(plan.algorithm, serial, validity, random)?.sign_by(parent.into(), &subject, |w, key| {
+        ext::key_usage(w, ext::CERT_AND_CRL_SIGN);
+        ext::crl_distribution_points(w, &plan.crl_urls);
+        ext::subject_key_identifier(w, key);
+        ext::basic_constraints_ca(w, Some(0));
+        ext::certificate_policies(w, &policies);
+        ext::authority_information_access(w, None, plan.ca_issuers_url.as_deref());
+    })
+}
+
+/// Makes a self-signed CA for the TLS servers of a demonstration.
+///
+/// Its critical nameConstraints permit these DNS names with what lies below them and exclude every IP address; it issues
+/// for serverAuth only, path length 0. It is meant to live for days and to lose its key once the servers have theirs.
+///
+/// # Errors
+///
+/// [`CeremonyError`] when a name is no DNS name or a step fails.
+pub fn create_server_ca(
+    name: &AuthorityName,
+    dns_names: &[&str],
+    serial: SerialNumber,
+    validity: Validity,
+    random: &Random,
+) -> Result<KeyedCertificate, CeremonyError> {
+    check_dns_names(dns_names)?;
+    let subject = Writer::collect(|w| name.write(w));
+    Draft::new(SignatureAlgorithm::EcdsaP256Sha256, serial, validity, random)?.self_sign(&subject, |w, key| {
+        ext::key_usage(w, ext::CERT_AND_CRL_SIGN);
+        ext::extended_key_usage(w, oid::SERVER_AUTH);
+        ext::only_dns_names(w, dns_names);
+        ext::subject_key_identifier(w, key);
+        ext::basic_constraints_ca(w, Some(0));
+    })
+}
+
+/// Makes a TLS server's certificate and P-256 key for these DNS names, the first of which is also the common name.
+///
+/// # Errors
+///
+/// [`CeremonyError`] when a name is no DNS name, the validity leaves the parent's, or a step fails.
+pub fn create_server_certificate<'a>(
+    organization: &str,
+    dns_names: &[&str],
+    parent: impl Into<Parent<'a>>,
+    serial: SerialNumber,
+    validity: Validity,
+    random: &Random,
+) -> Result<KeyedCertificate, CeremonyError> {
+    check_dns_names(dns_names)?;
+    let name = SubjectName::new(organization, dns_names.first().copied().unwrap_or_default())?;
+    let subject = Writer::collect(|w| name.write(w, None));
+    let draft = Draft::new(SignatureAlgorithm::EcdsaP256Sha256, serial, validity, random)?;
+    draft.sign_by(parent.into(), &subject, |w, key| {
+        ext::subject_alternative_names(w, 2, dns_names.iter().copied());
+        ext::key_usage(w, ext::DIGITAL_SIGNATURE);
+        ext::extended_key_usage(w, oid::SERVER_AUTH);
+        ext::subject_key_identifier(w, key);
+        ext::basic_constraints_end_entity(w);
+    })
+}
+
+fn check_dns_names(names: &[&str]) -> Result<(), CeremonyError> {
+    if names.is_empty() {
+        return Err(CeremonyError::DnsName { name: String::new() });
+    }
+    match names.iter().find(|name| !is_host_name(name)) {
+        Some(name) => Err(CeremonyError::DnsName { name: (*name).to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// A certificate that has a key, and no content yet.
+struct Draft {
+    serial: SerialNumber,
+    validity: Validity,
+    signer: FileSigner,
+    pkcs8: Zeroizing<Vec<u8>>,
+    key_identifier: [u8; 20],
+}
+
+impl Draft {
+    fn new(
+        algorithm: SignatureAlgorithm,
+        serial: SerialNumber,
+        validity: Validity,
+        random: &Random,
+    ) -> Result<Self, CeremonyError> {
+        let (signer, pkcs8) = FileSigner::generate(algorithm, random.clone())?;
+        let key_identifier = ext::key_identifier(signer.public_key());
+        Ok(Self { serial, validity, signer, pkcs8, key_identifier })
+    }
+
+    fn self_sign(
+        self,
+        name: &[u8],
+        extensions: impl FnOnce(&mut Writer, &[u8]),
+    ) -> Result<KeyedCertificate, CeremonyError> {
+        let certificate = self.certificate(name, name, &self.key_identifier, &self.signer, extensions)?;
+        self.finish(certificate, None)
+    }
+
+    fn sign_by(
+        self,
+        parent: Parent<'_>,
+        subject: &[u8],
+        extensions: impl FnOnce(&mut Writer, &[u8]),
+    ) -> Result<KeyedCertificate, CeremonyError> {
+        let ca = CaCertificate::read(parent.certificate_der).map_err(CeremonyError::Parent)?;
+        if ca.spki != parent.signer.public_key_spki() {
+            return Err(CeremonyError::ParentKey);
+        }
+        if self.validity.not_after() > ca.validity.not_after() || self.validity.not_before() < ca.validity.not_before()
+        {
+            return Err(CeremonyError::BeyondParent { validity: self.validity, parent: ca.validity });
+        }
+        let certificate = self.certificate(ca.subject, subject, &ca.key_identifier, parent.signer, extensions)?;
+        self.finish(certificate, Some(parent.certificate_der))
+    }
+
+    fn certificate(
+        &self,
+        issuer: &[u8],
+        subject: &[u8],
+        authority: &[u8],
+        signer: &dyn Signer,
+        extensions: impl FnOnce(&mut Writer, &[u8]),
+    ) -> Result<Vec<u8>, CeremonyError> {
+        let algorithm = signer.algorithm();
+        let spki = self.signer.public_key_spki();
+        let fields = Tbs { serial: &self.serial, algorithm, issuer, validity: &self.validity, spki };
+        let tbs = fields.write(
+            |w| w.raw(subject),
+            |w| {
+                ext::authority_key_identifier(w, authority);
+                extensions(w, &self.key_identifier);
+            },
+        );
+        let signature = signer.sign(&tbs)?;
+        Ok(seal(&tbs, algorithm, &signature))
+    }
+
+    /// Reads the certificate with another decoder and verifies it with the key that should have signed it.
+    fn finish(self, certificate: Vec<u8>, parent: Option<&[u8]>) -> Result<KeyedCertificate, CeremonyError> {
+        {
+            let (_, parsed) = X509Certificate::from_der(&certificate).map_err(|_| CeremonyError::Result)?;
+            let issuer = match parent {
+                Some(der) => X509Certificate::from_der(der).map_err(|_| CeremonyError::Result)?.1,
+                None => parsed.clone(),
+            };
+            let verified = parsed.verify_signature(Some(issuer.public_key())).is_ok();
+            let named = parsed.issuer().as_raw() == issuer.subject().as_raw();
+            let keyed = parsed.public_key().raw == self.signer.public_key_spki();
+            if !(verified && named && keyed) {
+                return Err(CeremonyError::Result);
+            }
+        }
+        Ok(KeyedCertificate { certificate, pkcs8: self.pkcs8, signer: self.signer })
+    }
+}
+
+/// Why a CA or a server's certificate was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CeremonyError {
+    /// The random source failed.
+    #[error("no key was made")]
+    Random(#[from] NoRandomness),
+    /// A part of a name cannot be used.
+    #[error("the name cannot be used")]
+    Name(#[from] NameError),
+    /// A URL or a policy cannot be used.
+    #[error("the plan cannot be used")]
+    Plan(#[from] ProfileError),
+    /// Not a DNS name.
+    #[error("{name:?} is no DNS name")]
+    DnsName {
+        /// The name given.
+        name: String,
+    },
+    /// The parent's certificate is not that of a CA.
+    #[error("the CA above cannot be used")]
+    Parent(#[source] ReadError),
+    /// The parent's certificate and key do not belong together.
+    #[error("certificate and key of the CA above do not belong together")]
+    ParentKey,
+    /// The validity is not inside the parent's.
+    #[error("the validity {} to {} leaves that of the CA above, {} to {}", validity.not_before(), validity.not_after(), parent.not_before(), parent.not_after())]
+    BeyondParent {
+        /// The validity asked for.
+        validity: Validity,
+        /// The validity of the CA above.
+        parent: Validity,
+    },
+    /// The key gave no signature.
+    #[error("the certificate was not signed")]
+    Signer(#[from] SignerError),
+    /// The finished certificate is not what it should be.
+    #[error("the finished certificate does not verify or is not the planned one")]
+    Result,
+}

@@ -1,0 +1,102 @@
+//! Reading the certificates of CAs.
+
+use crate::der::{Element, check_strict, oid, tag};
+use crate::signer::SignatureAlgorithm;
+use crate::tbs::{Fields, Sealed};
+use koshin_types::{Validity, ValidityError};
+use time::UtcDateTime;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::time::ASN1Time;
+
+/// What issuing needs to know of a CA's certificate.
+#[derive(Debug, Clone)]
+pub(crate) struct CaCertificate<'a> {
+    parsed: X509Certificate<'a>,
+    /// DER, byte for byte: nothing is decoded and encoded again.
+    pub(crate) subject: &'a [u8],
+    pub(crate) spki: &'a [u8],
+    pub(crate) key_identifier: Vec<u8>,
+    pub(crate) validity: Validity,
+    pub(crate) common_name: String,
+}
+
+impl<'a> CaCertificate<'a> {
+    pub(crate) fn read(der: &'a [u8]) -> Result<Self, ReadError> {
+        check_strict(der).map_err(|_| ReadError::Der)?;
+        let (_, parsed) = X509Certificate::from_der(der).map_err(|_| ReadError::Certificate)?;
+        let constraints = parsed.basic_constraints().map_err(|_| ReadError::Certificate)?;
+        if !constraints.is_some_and(|extension| extension.critical && extension.value.ca) {
+            return Err(ReadError::NotACa);
+        }
+        let usage = parsed.key_usage().map_err(|_| ReadError::Certificate)?;
+        if !usage.is_some_and(|extension| extension.value.key_cert_sign() && extension.value.crl_sign()) {
+            return Err(ReadError::KeyUsage);
+        }
+        let key_identifier = parsed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+            x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0.to_vec()),
+            _ => None,
+        });
+        let fields =
+            Sealed::read(der).and_then(|sealed| Fields::read(sealed.signed)).map_err(|_| ReadError::Certificate)?;
+        let common_name = parsed.subject().iter_common_name().last().and_then(|name| name.as_str().ok());
+        Ok(Self {
+            subject: fields.subject.whole,
+            spki: fields.spki,
+            key_identifier: key_identifier.ok_or(ReadError::KeyIdentifier)?,
+            validity: Validity::new(instant(parsed.validity().not_before)?, instant(parsed.validity().not_after)?)?,
+            common_name: common_name.ok_or(ReadError::CommonName)?.to_owned(),
+            parsed,
+        })
+    }
+
+    /// The uncompressed point, if the key is one for this algorithm.
+    pub(crate) fn public_key_for(&self, algorithm: SignatureAlgorithm) -> Option<&'a [u8]> {
+        let mut parts = Element::from_der(self.spki).ok()?.reader();
+        let mut identifier = parts.expect(tag::SEQUENCE).ok()?.reader();
+        let kind = identifier.expect(tag::OID).ok()?.content;
+        let curve = identifier.expect(tag::OID).ok()?.content;
+        let wanted = match algorithm {
+            SignatureAlgorithm::EcdsaP256Sha256 => oid::P256,
+            SignatureAlgorithm::EcdsaP384Sha384 => oid::P384,
+        };
+        let point = parts.expect(tag::BIT_STRING).ok()?.bit_string_octets().ok()?;
+        (kind == oid::EC_PUBLIC_KEY && curve == wanted).then_some(point)
+    }
+
+    /// Whether `parent` has the issuer's name and made the signature.
+    pub(crate) fn is_issued_by(&self, parent: &Self) -> bool {
+        self.parsed.issuer().as_raw() == parent.subject
+            && self.parsed.verify_signature(Some(parent.parsed.public_key())).is_ok()
+    }
+}
+
+fn instant(time: ASN1Time) -> Result<UtcDateTime, ReadError> {
+    UtcDateTime::from_unix_timestamp(time.timestamp()).map_err(|_| ReadError::Certificate)
+}
+
+/// Why a certificate is not that of a CA that can issue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Not exactly one DER element.
+    #[error("the file is not exactly one DER element")]
+    Der,
+    /// No X.509 certificate.
+    #[error("the file is no X.509 certificate")]
+    Certificate,
+    /// basicConstraints does not say CA, or is not critical (RFC 5280, 4.2.1.9).
+    #[error("basicConstraints does not make the certificate that of a CA")]
+    NotACa,
+    /// keyUsage lacks keyCertSign or cRLSign (RFC 5280, 4.2.1.3).
+    #[error("keyUsage lacks keyCertSign or cRLSign")]
+    KeyUsage,
+    /// subjectKeyIdentifier is missing (RFC 5280, 4.2.1.2).
+    #[error("subjectKeyIdentifier is missing")]
+    KeyIdentifier,
+    /// The subject has no common name that could be shown.
+    #[error("the subject has no readable common name")]
+    CommonName,
+    /// The validity is none.
+    #[error("the validity cannot be used")]
+    Validity(#[from] ValidityError),
+}

@@ -1,0 +1,152 @@
+//! Why a request does not pass the gate.
+
+use crate::der::DerFault;
+use koshin_types::Fingerprint;
+
+/// Why a request does not pass the gate. Nothing of the request is kept in it.
+///
+/// The text is one English sentence saying what happened and how to go on; [`code`](Self::code) is stable and meant for
+/// translations, logs and JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// No octets.
+    #[error("The request is empty; send the whole certification request.")]
+    Empty,
+    /// Longer than [`Gate::MAX_OCTETS`](crate::Gate::MAX_OCTETS).
+    #[error("The request has {octets} octets and at most 16384 are read; make a plain request without attachments.")]
+    TooLarge {
+        /// How many there are.
+        octets: usize,
+    },
+    /// Neither PEM nor DER of a request.
+    #[error("This is no certification request; send the PKCS#10 request your program made, as PEM or DER.")]
+    NotARequest,
+    /// A private key, in PEM or DER.
+    #[error(
+        "This is a private key, and it was not kept; never send it to anybody, make a new key and send its request."
+    )]
+    PrivateKeyPasted,
+    /// Another number of PEM blocks than one.
+    #[error("The text holds {blocks} PEM blocks; send the one block of the certification request.")]
+    PemBlocks {
+        /// How many begin.
+        blocks: usize,
+    },
+    /// A PEM block of something else.
+    #[error("The PEM block is labelled as something else; send the one labelled CERTIFICATE REQUEST.")]
+    PemLabel,
+    /// A PEM block without proper end, with headers, or with characters outside of Base64.
+    #[error("The PEM block is damaged; copy it again, from the BEGIN line to the END line.")]
+    PemBroken,
+    /// Not DER.
+    #[error("The request is not proper DER ({fault}); make it again with another program.")]
+    Der {
+        /// The first fault.
+        fault: DerFault,
+    },
+    /// Something follows the request.
+    #[error("The request is followed by {octets} octets more; send the request alone.")]
+    TrailingBytes {
+        /// How many.
+        octets: usize,
+    },
+    /// Nested too deeply.
+    #[error("The request is nested too deeply; make a plain request.")]
+    TooDeep,
+    /// DER, but not the structure of RFC 2986.
+    #[error("The request does not have the structure of PKCS#10 ({fault}); make it again with another program.")]
+    Structure {
+        /// The first fault.
+        fault: DerFault,
+    },
+    /// Not version 0, the only one there is (RFC 2986, 4.1).
+    #[error("The request's version is not 0; make it again with another program.")]
+    Version,
+    /// Neither an elliptic curve key nor an RSA key.
+    #[error("The key is of a kind that is not issued for; use P-256, P-384 or RSA.")]
+    KeyAlgorithm,
+    /// Another curve, or none that is named.
+    #[error("The key's curve is not issued for; use P-256 or P-384.")]
+    KeyCurve,
+    /// Parameters or key octets that RFC 3279 and RFC 5480 do not allow, a compressed point for example.
+    #[error("The public key is not encoded as RFC 5480 or RFC 3279 wants it; make the key again with another program.")]
+    KeyEncoding,
+    /// An RSA modulus outside of 2048 to 8192 bits.
+    #[error("The RSA key has {bits} bits and 2048 to 8192 are issued for; make a key of 3072 bits, or of P-256.")]
+    RsaSize {
+        /// Bits of the modulus.
+        bits: usize,
+    },
+    /// An RSA exponent other than 65537.
+    #[error("The RSA key's public exponent is not 65537; make a new key with that exponent.")]
+    RsaExponent,
+    /// An RSA modulus that can be factored.
+    #[error("The RSA key can be broken ({weakness}); stop using it and make a new key with another program.")]
+    RsaWeak {
+        /// How.
+        weakness: RsaWeakness,
+    },
+    /// A key on the block list.
+    #[error("This key is known to be compromised or belongs to somebody else; stop using it and make a new key.")]
+    KeyBlocked {
+        /// SHA-256 of its `SubjectPublicKeyInfo`.
+        spki_fingerprint: Fingerprint,
+    },
+    /// A signature algorithm that is not accepted or does not fit the key.
+    #[error("The request is signed in a way that is not accepted for this key; sign it with SHA-256 or SHA-384.")]
+    SignatureAlgorithm,
+    /// The signature was not made with the private key of this public key, or the request was changed.
+    #[error("The request's signature does not fit its public key; make the request again with the key it is for.")]
+    Signature,
+}
+
+impl Rejected {
+    /// A stable word for this reason, such as `request.trailing_bytes`.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "request.empty",
+            Self::TooLarge { .. } => "request.too_large",
+            Self::NotARequest => "request.not_a_request",
+            Self::PrivateKeyPasted => "request.private_key_pasted",
+            Self::PemBlocks { .. } => "request.pem_blocks",
+            Self::PemLabel => "request.pem_label",
+            Self::PemBroken => "request.pem_broken",
+            Self::Der { .. } => "request.der",
+            Self::TrailingBytes { .. } => "request.trailing_bytes",
+            Self::TooDeep => "request.too_deep",
+            Self::Structure { .. } => "request.structure",
+            Self::Version => "request.version",
+            Self::KeyAlgorithm => "request.key_algorithm",
+            Self::KeyCurve => "request.key_curve",
+            Self::KeyEncoding => "request.key_encoding",
+            Self::RsaSize { .. } => "request.rsa_size",
+            Self::RsaExponent => "request.rsa_exponent",
+            Self::RsaWeak { .. } => "request.rsa_weak",
+            Self::KeyBlocked { .. } => "request.key_blocked",
+            Self::SignatureAlgorithm => "request.signature_algorithm",
+            Self::Signature => "request.signature",
+        }
+    }
+}
+
+/// How an RSA modulus can be factored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RsaWeakness {
+    /// The modulus is even or has a factor below 752 (NIST SP 800-89, 5.3.3).
+    #[error("its modulus has the small factor {factor}")]
+    SmallFactor {
+        /// The factor.
+        factor: u32,
+    },
+    /// The modulus has the fingerprint of the library with CVE-2017-15361.
+    #[error("it was made by the library with the ROCA fault, CVE-2017-15361")]
+    Roca,
+    /// 100 rounds of Fermat's method find the two primes, or the modulus is a square.
+    #[error("its two primes are too close to each other")]
+    ClosePrimes,
+    /// The modulus is a prime or the power of one (NIST SP 800-89, 5.3.3).
+    #[error("its modulus is not the product of two different primes")]
+    PrimePower,
+}

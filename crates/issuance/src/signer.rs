@@ -1,0 +1,221 @@
+//! The CA's key: a port, and its implementation over a file.
+
+use crate::der::{Writer, oid};
+use crate::pem;
+use ring::rand::SecureRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_ASN1_SIGNING,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm, KeyPair, UnparsedPublicKey,
+};
+use std::{fmt, sync::Arc};
+use zeroize::Zeroizing;
+
+/// A cryptographic random source, made by the binary and shared by all that signs.
+///
+/// This crate never asks the operating system for randomness. A binary passes
+/// `Arc::new(ring::rand::SystemRandom::new())`.
+pub type Random = Arc<dyn SecureRandom + Send + Sync>;
+
+/// How a CA signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SignatureAlgorithm {
+    /// ECDSA on P-256 with SHA-256 (RFC 5758, 3.2).
+    EcdsaP256Sha256,
+    /// ECDSA on P-384 with SHA-384 (RFC 5758, 3.2).
+    EcdsaP384Sha384,
+}
+
+impl SignatureAlgorithm {
+    /// Writes the `AlgorithmIdentifier` of a signature; ECDSA has no parameters.
+    pub(crate) fn write_identifier(self, writer: &mut Writer) {
+        writer.sequence(|w| {
+            w.oid(match self {
+                Self::EcdsaP256Sha256 => oid::ECDSA_SHA256,
+                Self::EcdsaP384Sha384 => oid::ECDSA_SHA384,
+            });
+        });
+    }
+
+    /// Writes the `SubjectPublicKeyInfo` of an uncompressed point (RFC 5480, 2).
+    fn write_spki(self, writer: &mut Writer, point: &[u8]) {
+        writer.sequence(|w| {
+            w.sequence(|w| {
+                w.oid(oid::EC_PUBLIC_KEY);
+                w.oid(match self {
+                    Self::EcdsaP256Sha256 => oid::P256,
+                    Self::EcdsaP384Sha384 => oid::P384,
+                });
+            });
+            w.bit_string(point);
+        });
+    }
+
+    /// Whether `signature` over `message` was made with the key whose uncompressed point is `point`.
+    pub(crate) fn verifies(self, point: &[u8], message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(self.verification(), point).verify(message, signature).is_ok()
+    }
+
+    fn verification(self) -> &'static EcdsaVerificationAlgorithm {
+        match self {
+            Self::EcdsaP256Sha256 => &ECDSA_P256_SHA256_ASN1,
+            Self::EcdsaP384Sha384 => &ECDSA_P384_SHA384_ASN1,
+        }
+    }
+
+    fn signing(self) -> &'static EcdsaSigningAlgorithm {
+        match self {
+            Self::EcdsaP256Sha256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
+            Self::EcdsaP384Sha384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
+        }
+    }
+}
+
+/// The private key of a CA, wherever it lives.
+///
+/// What it signs is verified with the CA's public key before anybody sees it, so a faulty implementation can refuse
+/// service but cannot put out a bad certificate.
+pub trait Signer: Send + Sync {
+    /// How [`sign`](Self::sign) signs.
+    fn algorithm(&self) -> SignatureAlgorithm;
+
+    /// The DER `SubjectPublicKeyInfo` of the key.
+    fn public_key_spki(&self) -> &[u8];
+
+    /// Signs `message` and returns the DER `ECDSA-Sig-Value`.
+    ///
+    /// # Errors
+    ///
+    /// [`SignerError`] when the key gives no signature.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError>;
+}
+
+/// Why a key gave no signature.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignerError {
+    /// The key cannot be reached now: a token is out, a session is lost. The same call may succeed later.
+    #[error("the CA's key cannot be reached: {detail}")]
+    Unavailable {
+        /// What the key's store said.
+        detail: String,
+    },
+    /// The key was reached and refused.
+    #[error("the CA's key refused to sign: {detail}")]
+    Refused {
+        /// What the key's store said.
+        detail: String,
+    },
+}
+
+impl SignerError {
+    /// Whether a retry may succeed.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+/// A key out of a PKCS#8 file: P-256 or P-384, parsed once.
+pub struct FileSigner {
+    algorithm: SignatureAlgorithm,
+    key: EcdsaKeyPair,
+    spki: Vec<u8>,
+    random: Random,
+}
+
+impl FileSigner {
+    /// Reads one PEM block labelled `PRIVATE KEY`.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`] when the text is no such block or the key is not one of the two kinds.
+    pub fn from_pkcs8_pem(text: &str, random: Random) -> Result<Self, KeyFileError> {
+        let (label, der) = pem::single_block(text.as_bytes()).map_err(|_| KeyFileError::NotPem)?;
+        let der = Zeroizing::new(der);
+        if label != "PRIVATE KEY" {
+            return Err(KeyFileError::Label { label });
+        }
+        Self::from_pkcs8_der(&der, random)
+    }
+
+    /// Reads a DER `PrivateKeyInfo` (RFC 5208) that holds the public key too, as ring, OpenSSL and Java write it.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError::Key`] when the key is not one of the two kinds or its two halves do not fit.
+    pub fn from_pkcs8_der(der: &[u8], random: Random) -> Result<Self, KeyFileError> {
+        let parse = |algorithm: SignatureAlgorithm| {
+            EcdsaKeyPair::from_pkcs8(algorithm.signing(), der, random.as_ref()).map(|key| (algorithm, key))
+        };
+        let (algorithm, key) = parse(SignatureAlgorithm::EcdsaP256Sha256)
+            .or_else(|_| parse(SignatureAlgorithm::EcdsaP384Sha384))
+            .map_err(|rejected| KeyFileError::Key { detail: rejected.to_string() })?;
+        let spki = Writer::collect(|w| algorithm.write_spki(w, key.public_key().as_ref()));
+        Ok(Self { algorithm, key, spki, random })
+    }
+
+    /// Makes a new key and returns it with its PKCS#8 DER, which is wiped when dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRandomness`] when `random` fails.
+    pub fn generate(algorithm: SignatureAlgorithm, random: Random) -> Result<(Self, Zeroizing<Vec<u8>>), NoRandomness> {
+        let document = EcdsaKeyPair::generate_pkcs8(algorithm.signing(), random.as_ref()).map_err(|_| NoRandomness)?;
+        let der = Zeroizing::new(document.as_ref().to_vec());
+        Self::from_pkcs8_der(&der, random).map(|signer| (signer, der)).map_err(|_| NoRandomness)
+    }
+
+    /// The uncompressed point.
+    pub(crate) fn public_key(&self) -> &[u8] {
+        self.key.public_key().as_ref()
+    }
+}
+
+impl Signer for FileSigner {
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.algorithm
+    }
+
+    fn public_key_spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        match self.key.sign(self.random.as_ref(), message) {
+            Ok(signature) => Ok(signature.as_ref().to_vec()),
+            Err(_) => Err(SignerError::Unavailable { detail: NoRandomness.to_string() }),
+        }
+    }
+}
+
+impl fmt::Debug for FileSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileSigner").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// Why a key file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// The text is not exactly one PEM block.
+    #[error("the key file is not exactly one PEM block")]
+    NotPem,
+    /// The block is something else, an encrypted key for example.
+    #[error("the key file holds a block labelled {label:?}, not PRIVATE KEY")]
+    Label {
+        /// The label found.
+        label: String,
+    },
+    /// No P-256 or P-384 key.
+    #[error("the key file holds no usable P-256 or P-384 key: {detail}")]
+    Key {
+        /// What the parser said; never a part of the key.
+        detail: String,
+    },
+}
+
+/// The random source failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the random source gave no random octets")]
+pub struct NoRandomness;
