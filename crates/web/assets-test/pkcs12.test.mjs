@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { before, test } from "node:test";
+import { test } from "node:test";
 
 import { certificationRequest, KeyError, makeKey, makePassphrase, pkcs12 } from "../assets/key.mjs";
 import { assertDer, attempt, bytes, makeIssuer, run, scratch } from "./tools.mjs";
 
 const FRIENDLY_NAME = "電子証明書 𠮷野 alice";
 const at = scratch();
-let issuer;
-let keyPair;
-let certificate;
+const issuer = makeIssuer();
+const keyPair = await makeKey();
+const certificate = issuer.issue(await certificationRequest(keyPair));
 
 const FILES = [
   { called: "made by the page", passphrase: makePassphrase() },
@@ -19,21 +19,16 @@ const FILES = [
   { called: "longer than one hash block", passphrase: "a long passphrase, 64 octets of UTF-16 and then some more" },
 ];
 
-before(async () => {
-  issuer = makeIssuer();
-  keyPair = await makeKey();
-  certificate = issuer.issue(await certificationRequest(keyPair));
-  for (const [i, file] of FILES.entries()) {
-    file.path = join(at, `${i}.p12`);
-    file.secret = join(at, `${i}.txt`);
-    writeFileSync(file.path, await make(file.passphrase));
-    writeFileSync(file.secret, file.passphrase);
-  }
-  writeFileSync(join(at, "wrong.txt"), "not the passphrase");
-});
-
 const make = (passphrase, of = keyPair) =>
   pkcs12({ privateKey: of.privateKey, certificate, chain: issuer.chain, passphrase, friendlyName: FRIENDLY_NAME });
+
+for (const [i, file] of FILES.entries()) {
+  file.path = join(at, `${i}.p12`);
+  file.secret = join(at, `${i}.txt`);
+  writeFileSync(file.path, await make(file.passphrase));
+  writeFileSync(file.secret, file.passphrase);
+}
+writeFileSync(join(at, "wrong.txt"), "not the passphrase");
 
 for (const file of FILES) {
   test(`openssl opens a file with a passphrase ${file.called}`, async () => {
@@ -78,7 +73,8 @@ for (const file of FILES) {
   });
 
   test(`Java ${file.refusedByJava ? "cannot open" : "opens"} a file with a passphrase ${file.called}`, () => {
-    const list = attempt("keytool", ["-list", "-v", "-storetype", "PKCS12", "-keystore", file.path, "-storepass:file", file.secret]);
+    const source = ["-keystore", file.path, "-storetype", "PKCS12", "-storepass:file", file.secret];
+    const list = attempt("keytool", ["-list", "-v", ...source]);
     if (file.refusedByJava) {
       // Java's PBES2 takes ASCII only, from whoever made the file. Pages that make passphrases themselves are not concerned.
       assert.match(list.text, /Password is not ASCII/);

@@ -38,7 +38,7 @@ export function run(program, ...args) {
   return text;
 }
 
-/** A directory that is gone after the test file. */
+/** A directory that is gone after the test file. To be called outside of hooks, or it is gone after the hook. */
 export function scratch() {
   const directory = mkdtempSync(join(tmpdir(), "koshin-web-"));
   after(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));

@@ -33,7 +33,7 @@ export async function makeKey() {
   }
 }
 
-/** CertificationRequest (RFC 2986) in DER. The subject is a placeholder: the server takes only the key and the proof of possession. */
+/** CertificationRequest (RFC 2986) in DER. The subject is a placeholder: the server takes the key and its proof of possession. */
 export async function certificationRequest({ privateKey, publicKey }) {
   const subject = sequence(setOf(sequence(oid("2.5.4.3"), utf8("koshin"))));
   const info = sequence(number(0), subject, await spki(publicKey), context(0));
