@@ -9,19 +9,20 @@ use crate::shell::Cmd;
 const FOREIGN_TLS: &[&str] = &["aws-lc-rs", "aws-lc-sys", "native-tls", "openssl", "openssl-sys"];
 const SQL: &[&str] = &["libsqlite3-sys", "rusqlite", "sqlx", "sqlx-core", "koshin-sqlite"];
 const HTTP: &[&str] = &["askama", "axum", "axum-core", "hyper", "hyper-util", "tower-http", "koshin-web"];
-const MAIL: &[&str] = &["lettre"];
+/// What speaks TLS. Mails are composed everywhere, but only the feature `smtp` of notify connects to anything.
+const TLS: &[&str] = &["rustls", "rustls-native-certs", "tokio-rustls"];
 const RUNTIME: &[&str] = &["tokio", "async-std"];
 const CERTIFICATES: &[&str] = &["rcgen", "x509-parser", "koshin-issuance"];
 
 /// Package, and what its closure must not hold.
 const RULES: &[(&str, &[&[&str]])] = &[
     ("koshin", &[FOREIGN_TLS]),
-    ("koshin-web", &[FOREIGN_TLS, SQL, MAIL]),
-    ("koshin-sqlite", &[FOREIGN_TLS, HTTP, MAIL]),
-    ("koshin-ra", &[FOREIGN_TLS, SQL, HTTP, MAIL]),
-    ("koshin-notify", &[FOREIGN_TLS, SQL, HTTP, MAIL, CERTIFICATES]),
-    ("koshin-issuance", &[FOREIGN_TLS, SQL, HTTP, MAIL, RUNTIME]),
-    ("koshin-renewal", &[FOREIGN_TLS, SQL, HTTP, MAIL, RUNTIME, CERTIFICATES]),
+    ("koshin-web", &[FOREIGN_TLS, SQL]),
+    ("koshin-sqlite", &[FOREIGN_TLS, HTTP, TLS]),
+    ("koshin-ra", &[FOREIGN_TLS, SQL, HTTP, TLS]),
+    ("koshin-notify", &[FOREIGN_TLS, SQL, HTTP, TLS, CERTIFICATES]),
+    ("koshin-issuance", &[FOREIGN_TLS, SQL, HTTP, TLS, RUNTIME]),
+    ("koshin-renewal", &[FOREIGN_TLS, SQL, HTTP, TLS, RUNTIME, CERTIFICATES]),
 ];
 
 pub(super) fn check() -> Result<Findings> {
