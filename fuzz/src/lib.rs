@@ -6,6 +6,7 @@
 mod mail;
 mod policy;
 mod renewal;
+mod request;
 mod script;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod words;
 pub use mail::{mail_address, outbox_row};
 pub use policy::policy;
 pub use renewal::renewal_events;
+pub use request::{certification_request, signed_request};
 pub use words::{serial_number, subject_id};
 
 /// A target's name and its function.
@@ -21,10 +23,12 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("certification_request", certification_request),
     ("mail_address", mail_address),
     ("outbox_row", outbox_row),
     ("policy", policy),
     ("renewal_events", renewal_events),
     ("serial_number", serial_number),
+    ("signed_request", signed_request),
     ("subject_id", subject_id),
 ];

@@ -32,6 +32,12 @@ impl<'a> Script<'a> {
         u32::from_be_bytes([self.byte(), self.byte(), self.byte(), self.byte()])
     }
 
+    /// Up to 255 octets, as many as the first one says.
+    pub(crate) fn text(&mut self) -> &'a [u8] {
+        let length = usize::from(self.byte()).min(self.0.len());
+        self.0.split_off(..length).unwrap_or_default()
+    }
+
     /// One of these values.
     pub(crate) fn one_of<T: Copy>(&mut self, values: &[T]) -> T {
         values[usize::from(self.byte()) % values.len()]
