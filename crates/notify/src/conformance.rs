@@ -37,9 +37,7 @@ use async_trait::async_trait;
 use koshin_types::Language;
 use time::{Duration, UtcDateTime};
 
-use crate::{
-    Claimed, Code, Disposition, Fence, Mail, MailId, Notice, Outbox, OutboxError, Reply, Suppression,
-};
+use crate::{Claimed, Code, Disposition, Fence, Mail, MailId, Notice, Outbox, OutboxError, Reply, Suppression};
 
 /// An outbox on the bench: what the tests need beside the port.
 #[async_trait]
@@ -148,7 +146,10 @@ pub async fn claims_what_is_due_in_order(rig: &dyn Rig) {
     let first = claim(rig, 2, 2).await;
     assert_eq!(first.iter().map(|claimed| &claimed.mail).collect::<Vec<_>>(), mails.iter().take(2).collect::<Vec<_>>());
     let second = claim(rig, 2, 2).await;
-    assert_eq!(second.iter().map(|claimed| &claimed.mail).collect::<Vec<_>>(), mails.iter().skip(2).take(1).collect::<Vec<_>>());
+    assert_eq!(
+        second.iter().map(|claimed| &claimed.mail).collect::<Vec<_>>(),
+        mails.iter().skip(2).take(1).collect::<Vec<_>>()
+    );
     assert!(first.iter().chain(&second).all(|claimed| claimed.attempts == 0 && claimed.unanswered == 0));
 }
 
@@ -286,9 +287,8 @@ pub async fn erases_secrets(rig: &dyn Rig) {
     ];
     for (number, end) in ends.iter().enumerate() {
         let secret = format!("QX{number}-77Z3");
-        let mail = Code::new(&secret)
-            .ok()
-            .and_then(|code| coded(&secret, Notice::EnrolmentCode { code, expires: at(600) }));
+        let mail =
+            Code::new(&secret).ok().and_then(|code| coded(&secret, Notice::EnrolmentCode { code, expires: at(600) }));
         assert!(mail.is_some(), "the suite's own mail");
         if let Some(mail) = mail {
             rig.put(&mail, at(0)).await;
@@ -308,8 +308,7 @@ pub async fn erases_secrets(rig: &dyn Rig) {
 /// Several workers at once never hold the same row, and together they hold all.
 pub async fn many_workers_share(rig: &dyn Rig) {
     let mails = filled(rig, 40).await;
-    let (a, b, c, d) =
-        tokio::join!(claim(rig, 40, 10), claim(rig, 40, 10), claim(rig, 40, 10), claim(rig, 40, 10));
+    let (a, b, c, d) = tokio::join!(claim(rig, 40, 10), claim(rig, 40, 10), claim(rig, 40, 10), claim(rig, 40, 10));
     let held: Vec<_> = a.iter().chain(&b).chain(&c).chain(&d).map(|claimed| claimed.mail.id).collect();
     let distinct: BTreeSet<_> = held.iter().copied().collect();
     assert_eq!(held.len(), distinct.len(), "two workers hold one row");

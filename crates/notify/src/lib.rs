@@ -63,5 +63,5 @@ pub use render::{Rendered, masked_id, render};
 pub use sender::{Bilingual, Sender, SenderError, Zone};
 pub use texts::{TextError, Texts};
 #[cfg(feature = "smtp")]
-pub use transport::smtp;
+pub use transport::smtp::{self, SmtpTransport};
 pub use transport::{Envelope, Mailbox, Maildir, Outcome, Received, Reply, Transport};

@@ -87,7 +87,8 @@ impl<O: Outbox, T: Transport> Mailer<O, T> {
     /// The same mailer, working otherwise.
     #[must_use]
     pub fn with_settings(mut self, settings: Settings) -> Self {
-        self.settings = Settings { lease: settings.lease.max(Duration::MINUTE), batch: settings.batch.max(1), ..settings };
+        self.settings =
+            Settings { lease: settings.lease.max(Duration::MINUTE), batch: settings.batch.max(1), ..settings };
         self
     }
 

@@ -25,7 +25,10 @@ pub struct Rendered {
 
 impl std::fmt::Debug for Rendered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rendered").field("subject", &self.subject).field("headers", &self.headers).finish_non_exhaustive()
+        f.debug_struct("Rendered")
+            .field("subject", &self.subject)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
     }
 }
 

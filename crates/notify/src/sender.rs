@@ -34,7 +34,8 @@ impl Sender {
         contact: Bilingual,
         zone: Zone,
     ) -> Result<Self, SenderError> {
-        for (name, value, lines) in [("brand", &brand, false), ("portal", &portal, false), ("contact", &contact, true)] {
+        for (name, value, lines) in [("brand", &brand, false), ("portal", &portal, false), ("contact", &contact, true)]
+        {
             for language in Language::ALL {
                 check(name, language, value.get(language), lines)?;
             }

@@ -1,0 +1,19 @@
+//! The crate from outside: words, messages, mailer, transports.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod fixture;
+mod logs;
+mod mailer;
+mod message;
+mod outbox;
+mod payload;
+#[cfg(feature = "smtp")]
+mod smtp;
+mod transports;
+mod words;
