@@ -106,10 +106,11 @@ async fn a_chain_has_a_size() {
     assert!(portal.greets(&large).await.starts_with("verified "));
 
     let too_large = ca.leaf_with(day(-1), day(1), |p| p.custom_extensions.push(big_extension(MAX_CHAIN_BYTES)));
-    let together = large.with_chain(&[filler.clone(), filler.clone()]);
+    let together = large.with_chain(&[filler.clone(), filler.clone(), filler.clone()]);
+    let too_many = full.with_chain(&[filler]);
     for version in BOTH {
-        for identity in [full.clone().with_chain(&[filler.clone()]), too_large.clone(), together.clone()] {
-            let client = portal.client(Some(&identity)).version(version);
+        for identity in [&too_many, &too_large, &together] {
+            let client = portal.client(Some(identity)).version(version);
             assert!(client.is_refused_with(client.config()).await);
         }
     }
@@ -231,6 +232,24 @@ fn intermediates_are_followed_up_to_an_anchor() {
 }
 
 #[test]
+fn an_intermediate_counts_from_its_first_second() {
+    let root = Ca::new("Root CA");
+    let verifier = GreetingVerifier::new(&[root.der()]).unwrap();
+    let unborn = root.below("Issuing CA to come", day(5), day(50));
+    let leaf = unborn.leaf(day(-10), day(10)).with_chain(&[unborn.der()]);
+    assert!(is_untrusted(trust(&verifier, &leaf, NOW)));
+    assert_eq!(trust(&verifier, &leaf, day(6)), Trust::Verified);
+
+    let below = unborn.below("Below it", day(-50), day(50));
+    let leaf = below.leaf(day(-10), day(10));
+    for chain in [[unborn.der(), below.der()], [below.der(), unborn.der()]] {
+        let leaf = leaf.clone().with_chain(&chain);
+        assert!(is_untrusted(trust(&verifier, &leaf, NOW)));
+        assert_eq!(trust(&verifier, &leaf, day(6)), Trust::Verified);
+    }
+}
+
+#[test]
 fn a_sound_leaf_needs_nothing_that_comes_with_it() {
     let ca = Ca::new("Client CA");
     let verifier = GreetingVerifier::new(&[ca.der()]).unwrap();
@@ -247,7 +266,9 @@ fn bytes_after_a_certificate_are_not_part_of_it() {
     let mut octets = good.der().to_vec();
     octets.push(0);
     let trailing = Identity { chain: vec![octets.into()], ..good };
-    assert!(is_untrusted(trust(&verifier, &trailing, NOW)));
+    let ClientCertificate::Presented(peer) = verifier.judge(&trailing.chain, NOW) else { panic!("nothing presented") };
+    assert!(is_untrusted(peer.trust));
+    assert_eq!((peer.validity, peer.serial), (None, None));
 }
 
 #[test]

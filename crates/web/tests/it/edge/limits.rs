@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[tokio::test]
 async fn a_head_that_trickles_in_is_cut() {
     let ca = Ca::new("Client CA");
-    let portal = Portal::start_with(&[&ca], quick()).await;
+    let portal = Portal::start_with(&[&ca], Limits { idle_timeout: 10 * PATIENCE, ..quick() }).await;
     let mut stream = portal.client(None).connect().await.unwrap();
     assert_eq!(ask(&mut stream, "/").await.unwrap().status, 200);
     tokio::time::sleep(2 * portal.limits.header_read_timeout).await;
@@ -64,6 +64,17 @@ async fn a_connection_without_requests_is_closed() {
     tokio::time::timeout(PATIENCE, used_h2.ended).await.expect("the h2 connection is closed").unwrap();
     assert!(start.elapsed() >= portal.limits.idle_timeout);
     eventually(|| portal.connections.is_empty()).await;
+}
+
+#[tokio::test]
+async fn pings_are_no_head_and_no_request() {
+    let ca = Ca::new("Client CA");
+    let portal = Portal::start_with(&[&ca], quick()).await;
+    let mut h2 = portal.client(None).connect_h2_pinging(Duration::from_millis(50)).await;
+    assert_eq!(h2.ask("/").await.unwrap().status, 200);
+    tokio::time::sleep(2 * portal.limits.header_read_timeout).await;
+    assert_eq!(h2.ask("/").await.unwrap().status, 200, "a ping does not begin a head");
+    tokio::time::timeout(PATIENCE, h2.ended).await.expect("pings keep nothing open").unwrap();
 }
 
 #[tokio::test]

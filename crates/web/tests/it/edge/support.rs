@@ -11,7 +11,7 @@ use std::{
 };
 
 use axum::{Extension, Router, body::Bytes, routing::get, routing::post};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use koshin_web::edge::{
     ClientCertificate, Connections, Edge, GreetingVerifier, Limits, RequestInstant, Stopped, Trust, serve, tls_config,
 };
@@ -402,10 +402,19 @@ impl Client {
 
     /// An HTTP/2 connection that is driven by the runtime.
     pub(super) async fn connect_h2(&self) -> H2 {
+        self.connect_h2_pinging(Duration::from_secs(3600)).await
+    }
+
+    pub(super) async fn connect_h2_pinging(&self, interval: Duration) -> H2 {
         let stream = self.clone().h2().connect().await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
-        let (sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(interval)
+            .keep_alive_while_idle(true)
+            .handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
         H2 { sender, ended: tokio::spawn(async move { drop(connection.await) }) }
     }
 }
@@ -508,10 +517,9 @@ async fn read_some<S: tokio::io::AsyncRead + Unpin>(stream: &mut S, octets: &mut
 /// Waits until the peer has closed the stream; panics when it sends something or takes longer than `patience`.
 pub(super) async fn wait_for_end<S: tokio::io::AsyncRead + Unpin>(stream: &mut S, patience: Duration) {
     let mut octets = [0; 64];
-    match tokio::time::timeout(patience, stream.read(&mut octets)).await {
-        Ok(Ok(0) | Err(_)) => {}
-        Ok(Ok(n)) => panic!("got {:?}", String::from_utf8_lossy(&octets[..n])),
-        Err(_) => panic!("still open after {patience:?}"),
+    let ended = tokio::time::timeout(patience, stream.read(&mut octets)).await.expect("the peer closes in time");
+    if let Ok(read @ 1..) = ended {
+        panic!("got {:?}", String::from_utf8_lossy(&octets[..read]));
     }
 }
 
