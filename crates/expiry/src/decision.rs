@@ -7,7 +7,7 @@ use time::UtcDateTime;
 
 use crate::{
     policy::{Mode, Policy},
-    zone::next_date_change,
+    zone::{Day, next_date_change},
 };
 
 /// How far the renewal of a certificate has come, as far as the policy cares.
@@ -55,6 +55,11 @@ impl Standing<'_> {
     fn in_use(&self) -> bool {
         self.status == CertificateStatus::Active && self.successor != RenewalProgress::Activated
     }
+
+    /// Neither this threshold nor a more urgent one is closed.
+    fn leaves_open(&self, days: u16) -> bool {
+        self.closed.iter().all(|closed| *closed > days)
+    }
 }
 
 /// Where an instant lies in a validity.
@@ -99,8 +104,8 @@ pub struct Decision {
 impl Policy {
     /// What holds for a certificate at `now`, and until when.
     pub fn decide(&self, standing: &Standing<'_>, now: UtcDateTime) -> Decision {
-        let window_opens = self.opening(standing.validity, self.notice_days());
-        let answers = self.answers(standing, window_opens, now);
+        let outline = Outline::new(self, standing);
+        let answers = outline.answers(now);
         Decision {
             phase: answers.phase,
             login: answers.login,
@@ -108,11 +113,11 @@ impl Policy {
             renewal: answers.renewal,
             enrolment: answers.enrolment,
             mail_due: answers.mail_due,
-            mails_closed: self.closed_with(standing, answers.mail_due),
+            mails_closed: outline.closed_with(answers.mail_due),
             days_left: answers.days_left,
-            window_opens,
-            ends: standing.validity.end(),
-            next_change: self.next_change(standing, window_opens, now, answers),
+            window_opens: outline.window_opens,
+            ends: outline.ends,
+            next_change: outline.next_change(now, answers),
         }
     }
 
@@ -124,73 +129,90 @@ impl Policy {
         if !standing.in_use() {
             return None;
         }
-        if validity.contains(now) && self.mail_due(standing, now).is_some() {
+        if validity.contains(now) && Outline::new(self, standing).mail_due(now).is_some() {
             return Some(now);
         }
-        let least_closed = standing.closed.iter().min();
-        let open = self.mail_days().iter().rev().filter(|days| least_closed.is_none_or(|closed| *days < closed));
+        let open = self.mail_days().iter().rev().filter(|days| standing.leaves_open(**days));
         open.map(|&days| self.opening(validity, days))
             .find(|opens| *opens > now && *opens > validity.not_before() && *opens < validity.end())
     }
+}
 
-    fn answers(&self, standing: &Standing<'_>, window_opens: UtcDateTime, now: UtcDateTime) -> Answers {
-        let validity = standing.validity;
-        let phase = if now < validity.not_before() {
+/// A certificate under a policy, and the instants that do not depend on now.
+struct Outline<'a> {
+    policy: &'a Policy,
+    standing: &'a Standing<'a>,
+    last_day: Day,
+    ends: UtcDateTime,
+    window_opens: UtcDateTime,
+    enrolment_closes: Option<UtcDateTime>,
+}
+
+impl<'a> Outline<'a> {
+    fn new(policy: &'a Policy, standing: &'a Standing<'a>) -> Self {
+        Self {
+            policy,
+            standing,
+            last_day: Day::at(policy.zone(), standing.validity.not_after()),
+            ends: standing.validity.end(),
+            window_opens: policy.opening(standing.validity, policy.notice_days()),
+            enrolment_closes: policy.enrolment_closes(standing.validity),
+        }
+    }
+
+    fn answers(&self, now: UtcDateTime) -> Answers {
+        let phase = if now < self.standing.validity.not_before() {
             Phase::NotYetValid
-        } else if now < validity.end() {
+        } else if now < self.ends {
             Phase::Valid
         } else {
             Phase::Expired
         };
-        let login = standing.in_use() && phase == Phase::Valid;
-        let enrolment_open = || self.enrolment_closes(validity).is_none_or(|closes| now < closes);
+        let in_use = self.standing.in_use();
+        let login = in_use && phase == Phase::Valid;
+        let lately_expired = phase == Phase::Expired && self.enrolment_closes.is_none_or(|closes| now < closes);
+        let days_left = || self.last_day.days_since(Day::at(self.policy.zone(), now));
         Answers {
             phase,
             login,
-            renewal: login && now >= window_opens,
-            enrolment: standing.grant || (standing.in_use() && phase == Phase::Expired && enrolment_open()),
-            mail_due: if login { self.mail_due(standing, now) } else { None },
-            days_left: self.days_left(validity, now),
+            renewal: login && now >= self.window_opens,
+            enrolment: self.standing.grant || (in_use && lately_expired),
+            mail_due: if login { self.mail_due(now) } else { None },
+            days_left: (phase != Phase::Expired).then(days_left),
         }
+    }
+
+    /// Whether `opening(days) <= at`, without calculating the opening where the answer is clear.
+    fn is_open(&self, days: u16, at: UtcDateTime) -> bool {
+        match self.policy.mode() {
+            Mode::Calendar => self.last_day.back(days).has_begun(self.policy.zone(), at),
+            Mode::Instant => self.policy.opening(self.standing.validity, days) <= at,
+        }
+    }
+
+    /// A threshold that is open with the first second never fires.
+    fn fires(&self, days: u16) -> bool {
+        !self.is_open(days, self.standing.validity.not_before())
     }
 
     /// The most urgent open threshold, unless it or a more urgent one is closed. For a certificate that may log in.
-    fn mail_due(&self, standing: &Standing<'_>, now: UtcDateTime) -> Option<u16> {
-        let least_closed = standing.closed.iter().min();
-        let more_urgent_than_closed = |days: &&u16| least_closed.is_none_or(|closed| *days < closed);
-        let not_before = standing.validity.not_before();
-        for &days in self.mail_days().iter().take_while(more_urgent_than_closed) {
-            let opens = self.opening(standing.validity, days);
-            // A larger threshold opens no later, so what holds for this one holds for the rest.
-            if opens <= not_before {
-                return None;
-            }
-            if opens <= now {
-                return Some(days);
-            }
-        }
-        None
+    fn mail_due(&self, now: UtcDateTime) -> Option<u16> {
+        let most_urgent = self.policy.mail_days().iter().copied().find(|days| self.is_open(*days, now))?;
+        (self.standing.leaves_open(most_urgent) && self.fires(most_urgent)).then_some(most_urgent)
     }
 
-    fn closed_with(&self, standing: &Standing<'_>, due: Option<u16>) -> Vec<u16> {
+    fn closed_with(&self, due: Option<u16>) -> Vec<u16> {
         let Some(due) = due else { return Vec::new() };
-        let fires = |days: u16| self.opening(standing.validity, days) > standing.validity.not_before();
-        let others = self.mail_days().iter().rev().copied().filter(|days| *days > due);
-        others.filter(|days| !standing.closed.contains(days) && fires(*days)).collect()
+        let others = self.policy.mail_days().iter().rev().copied().filter(|days| *days > due);
+        others.filter(|days| !self.standing.closed.contains(days) && self.fires(*days)).collect()
     }
 
-    fn next_change(
-        &self,
-        standing: &Standing<'_>,
-        window_opens: UtcDateTime,
-        now: UtcDateTime,
-        answers: Answers,
-    ) -> Option<UtcDateTime> {
+    fn next_change(&self, now: UtcDateTime, answers: Answers) -> Option<UtcDateTime> {
         let mut after = now;
         // Not every candidate changes an answer: a revoked certificate has no window, a sent mail does not fall due.
         loop {
-            let candidate = self.next_candidate(standing.validity, window_opens, after)?;
-            if self.answers(standing, window_opens, candidate) != answers {
+            let candidate = self.next_candidate(after)?;
+            if self.answers(candidate) != answers {
                 return Some(candidate);
             }
             after = candidate;
@@ -198,27 +220,26 @@ impl Policy {
     }
 
     /// The least instant later than `after` at which any answer can change for any standing.
-    fn next_candidate(&self, validity: Validity, window_opens: UtcDateTime, after: UtcDateTime) -> Option<UtcDateTime> {
+    fn next_candidate(&self, after: UtcDateTime) -> Option<UtcDateTime> {
         let mut least = None;
         let mut consider = |at: UtcDateTime| {
             if at > after && least.is_none_or(|least| at < least) {
                 least = Some(at);
             }
         };
-        consider(validity.not_before());
-        consider(validity.end());
-        if let Some(closes) = self.enrolment_closes(validity) {
+        consider(self.standing.validity.not_before());
+        consider(self.ends);
+        if let Some(closes) = self.enrolment_closes {
             consider(closes);
         }
         // In calendar mode every opening before the end is a change of the local date.
-        if self.mode() == Mode::Instant {
-            consider(window_opens);
-            self.mail_days().iter().for_each(|&days| consider(self.opening(validity, days)));
+        if self.policy.mode() == Mode::Instant {
+            consider(self.window_opens);
+            let mails = self.policy.mail_days().iter();
+            mails.for_each(|&days| consider(self.policy.opening(self.standing.validity, days)));
         }
-        if after < validity.end()
-            && let Some(change) = next_date_change(self.zone(), after)
-        {
-            consider(change);
+        if after < self.ends {
+            consider(next_date_change(self.policy.zone(), after));
         }
         least
     }

@@ -9,7 +9,7 @@ use time::{Date, Duration, UtcDateTime};
 use crate::{
     ParseError,
     rule::{ValidityRefused, ValidityRule, validity_for},
-    zone::{FixedOffset, TimeZone, first_instant_of, local_date},
+    zone::{Day, FixedOffset, TimeZone, wall_clock},
 };
 
 /// How a number of days before the end becomes an instant.
@@ -191,7 +191,7 @@ impl Policy {
 
     /// The date on the calendar of the policy's zone.
     pub fn local_date(&self, at: UtcDateTime) -> Date {
-        local_date(self.zone(), at)
+        wall_clock(self.zone(), at).date()
     }
 
     /// The instant at which a threshold or window of `days` days opens for a certificate.
@@ -199,27 +199,49 @@ impl Policy {
     /// In calendar mode it is the least instant whose local date is that of notAfter minus `days`, or later: the first
     /// instant that exists where midnight or the whole date does not. It never lies after notAfter. In instant mode it
     /// is the end minus `days` times 86,400 s. It may lie before notBefore.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use koshin_expiry::{FixedOffset, Mode, Policy, PolicyConfig};
+    /// use koshin_types::Validity;
+    /// use time::{Duration, UtcDateTime};
+    /// let noon = UtcDateTime::UNIX_EPOCH + Duration::hours(365 * 24 + 3); // in Tokyo
+    /// let validity = Validity::new(UtcDateTime::UNIX_EPOCH, noon)?;
+    /// let calendar = Policy::default_jst();
+    /// assert_eq!(calendar.opening(validity, 0), noon - Duration::hours(12));
+    /// assert_eq!(calendar.opening(validity, 30), noon - Duration::hours(12 + 30 * 24));
+    /// let config = PolicyConfig { mode: Mode::Instant, ..PolicyConfig::default() };
+    /// let instant = Policy::new(config, Arc::new(FixedOffset::JST))?;
+    /// assert_eq!(validity.end() - instant.opening(validity, 30), Duration::seconds(30 * 86_400));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     pub fn opening(&self, validity: Validity, days: u16) -> UtcDateTime {
-        let before = Duration::days(i64::from(days));
         match self.mode {
-            Mode::Calendar => {
-                let date = self.local_date(validity.not_after()).saturating_sub(before);
-                first_instant_of(self.zone(), date)
-            }
-            Mode::Instant => validity.end().saturating_sub(before),
+            Mode::Calendar => Day::at(self.zone(), validity.not_after()).back(days).first_instant(self.zone()),
+            Mode::Instant => validity.end().saturating_sub(Duration::days(i64::from(days))),
         }
     }
 
     /// The days a screen shows: the local date of notAfter minus the local date of `now`, in both modes.
     ///
-    /// `None` once the certificate has ended. 0 on the last local date, also when the zone repeats a part of it.
+    /// `None` once the certificate has ended. 0 on the last local date, and never less: a zone that puts its clocks back
+    /// over midnight can show the date after that of notAfter for a moment.
     pub fn days_left(&self, validity: Validity, now: UtcDateTime) -> Option<u32> {
-        let last = self.local_date(validity.not_after()).to_julian_day();
-        let left = last.saturating_sub(self.local_date(now).to_julian_day());
-        (now < validity.end()).then(|| u32::try_from(left).unwrap_or(0))
+        let last = Day::at(self.zone(), validity.not_after());
+        (now < validity.end()).then(|| last.days_since(Day::at(self.zone(), now)))
     }
 
     /// The instant from which the holder of a certificate can no longer enrol without a grant; `None` means never.
+    ///
+    /// ```
+    /// use koshin_expiry::Policy;
+    /// use koshin_types::Validity;
+    /// use time::{Duration, UtcDateTime};
+    /// let validity = Validity::new(UtcDateTime::UNIX_EPOCH, UtcDateTime::UNIX_EPOCH)?;
+    /// let closes = Policy::default_jst().enrolment_closes(validity);
+    /// assert_eq!(closes, Some(validity.end() + Duration::seconds(90 * 86_400)));
+    /// # Ok::<(), koshin_types::ValidityError>(())
+    /// ```
     pub fn enrolment_closes(&self, validity: Validity) -> Option<UtcDateTime> {
         self.enrolment_days.map(|days| validity.end().saturating_add(Duration::days(i64::from(days))))
     }

@@ -93,6 +93,22 @@ impl FromStr for ValidityRule {
 /// notBefore lies `backdate` (its whole seconds) earlier; notAfter depends on the rule, the zone and the issue alone.
 /// A wall-clock time that the zone skips moves forward by the gap, and of two the earlier counts.
 ///
+/// ```
+/// use core::time::Duration;
+/// use koshin_expiry::{FixedOffset, ValidityRefused, ValidityRule, validity_for};
+/// use time::UtcDateTime;
+///
+/// let issue = UtcDateTime::UNIX_EPOCH;
+/// let days = |days, ca_not_after| {
+///     validity_for(&FixedOffset::JST, ValidityRule::Days(days), Duration::from_secs(300), issue, ca_not_after)
+/// };
+/// let last = issue + time::Duration::seconds(2 * 86_400 - 1);
+/// let validity = days(2, last)?;
+/// assert_eq!((validity.not_before(), validity.not_after()), (issue - time::Duration::minutes(5), last));
+/// assert!(matches!(days(3, last), Err(ValidityRefused::BeyondCa { .. })));
+/// # Ok::<(), ValidityRefused>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`ValidityRefused`]; above all when the certificate would outlive that of its CA, for it is never shortened.

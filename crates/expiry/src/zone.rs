@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use time::{Date, Duration, UtcDateTime, UtcOffset};
+use time::{Duration, PrimitiveDateTime, UtcDateTime, UtcOffset};
 
 /// What the policy has to know about a time zone: the offset at an instant and how long it lasts.
 ///
@@ -14,7 +14,7 @@ pub trait TimeZone: Send + Sync + fmt::Debug {
 
     /// The first instant later than `after` at which the offset changes, or `None` when it never does again.
     ///
-    /// An instant before the next change (a transition that keeps the offset) is a correct answer too. An answer that
+    /// It is a whole second. An instant before the next change (a transition that keeps the offset) is a correct answer too. An answer that
     /// is not later than `after` is taken as `None`.
     fn next_transition(&self, after: UtcDateTime) -> Option<UtcDateTime>;
 }
@@ -27,7 +27,7 @@ impl FixedOffset {
     /// Coordinated Universal Time.
     pub const UTC: Self = Self(UtcOffset::UTC);
 
-    /// Japan Standard Time, which is all of Asia/Tokyo since 1952.
+    /// Japan Standard Time, nine hours ahead of UTC in summer and winter: Asia/Tokyo as it is today.
     ///
     /// ```
     /// use koshin_expiry::{FixedOffset, TimeZone};
@@ -57,45 +57,78 @@ impl TimeZone for FixedOffset {
 
 /// More than any [`UtcOffset`], which stays within 25:59:59 on either side.
 const BEYOND_ANY_OFFSET: Duration = Duration::hours(26);
+const SECONDS_PER_DAY: i64 = 86_400;
 
 /// The wall clock at `at`. A wall-clock reading is kept as the instant at which UTC shows the same.
 pub(crate) fn wall_clock(zone: &dyn TimeZone, at: UtcDateTime) -> UtcDateTime {
     at.saturating_add(shift(zone.offset_at(at)))
 }
 
-/// The local date at `at`.
-pub(crate) fn local_date(zone: &dyn TimeZone, at: UtcDateTime) -> Date {
-    wall_clock(zone, at).date()
-}
+/// A local date, counted in days from 1970-01-01: cheaper to reckon with than a [`time::Date`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Day(i64);
 
-/// The least instant at which the wall clock shows the start of `date` or later.
-pub(crate) fn first_instant_of(zone: &dyn TimeZone, date: Date) -> UtcDateTime {
-    let midnight = date.midnight().as_utc();
-    let mut start = midnight.saturating_sub(BEYOND_ANY_OFFSET);
-    loop {
-        let reached = midnight.saturating_sub(shift(zone.offset_at(start))).max(start);
-        match transition(zone, start) {
-            Some(next) if next <= reached => start = next,
-            _ => return reached,
+impl Day {
+    /// The local date at `at`.
+    pub(crate) fn at(zone: &dyn TimeZone, at: UtcDateTime) -> Self {
+        let wall_clock = at.unix_timestamp().saturating_add(i64::from(zone.offset_at(at).whole_seconds()));
+        Self(wall_clock.div_euclid(SECONDS_PER_DAY))
+    }
+
+    /// The date `days` earlier.
+    pub(crate) fn back(self, days: u16) -> Self {
+        Self(self.0.saturating_sub(i64::from(days)))
+    }
+
+    /// The days from `earlier` to this date; 0 when that is in truth the later one.
+    pub(crate) fn days_since(self, earlier: Self) -> u32 {
+        u32::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+    }
+
+    /// The least instant at which the wall clock shows the start of this date or later.
+    pub(crate) fn first_instant(self, zone: &dyn TimeZone) -> UtcDateTime {
+        let mut start = instant(self.midnight().saturating_sub(BEYOND_ANY_OFFSET.whole_seconds()));
+        loop {
+            let reached = self.midnight_by(zone.offset_at(start)).max(start);
+            match transition(zone, start) {
+                Some(next) if next <= reached => start = next,
+                _ => return reached,
+            }
         }
+    }
+
+    /// Whether `first_instant` is `at` or earlier. Asks the zone only within 26 hours of the date's start in UTC.
+    pub(crate) fn has_begun(self, zone: &dyn TimeZone, at: UtcDateTime) -> bool {
+        let since = at.unix_timestamp().saturating_sub(self.midnight());
+        let margin = BEYOND_ANY_OFFSET.whole_seconds();
+        since >= margin || (since >= -margin && self.first_instant(zone) <= at)
+    }
+
+    /// The wall clock's reading when this date starts, in seconds like a Unix timestamp.
+    fn midnight(self) -> i64 {
+        self.0.saturating_mul(SECONDS_PER_DAY)
+    }
+
+    fn midnight_by(self, offset: UtcOffset) -> UtcDateTime {
+        instant(self.midnight().saturating_sub(i64::from(offset.whole_seconds())))
     }
 }
 
 /// The least instant after `after` at which the local date is another one, forwards or backwards.
-pub(crate) fn next_date_change(zone: &dyn TimeZone, after: UtcDateTime) -> Option<UtcDateTime> {
-    let today = local_date(zone, after);
-    let midnight = today.next_day()?.midnight().as_utc();
+pub(crate) fn next_date_change(zone: &dyn TimeZone, after: UtcDateTime) -> UtcDateTime {
+    let today = Day::at(zone, after);
+    let tomorrow = Day(today.0.saturating_add(1));
     let mut start = after;
     loop {
-        let reached = midnight.saturating_sub(shift(zone.offset_at(start)));
+        let reached = tomorrow.midnight_by(zone.offset_at(start));
         match transition(zone, start) {
             Some(next) if next <= reached => {
-                if local_date(zone, next) != today {
-                    return Some(next);
+                if Day::at(zone, next) != today {
+                    return next;
                 }
                 start = next;
             }
-            _ => return Some(reached),
+            _ => return reached,
         }
     }
 }
@@ -127,6 +160,12 @@ pub(crate) fn instant_of(zone: &dyn TimeZone, wall: UtcDateTime) -> UtcDateTime 
 
 fn transition(zone: &dyn TimeZone, after: UtcDateTime) -> Option<UtcDateTime> {
     zone.next_transition(after).filter(|next| *next > after)
+}
+
+/// The instant of a Unix timestamp, or the first or last one there is.
+fn instant(timestamp: i64) -> UtcDateTime {
+    let beyond = if timestamp < 0 { PrimitiveDateTime::MIN } else { PrimitiveDateTime::MAX };
+    UtcDateTime::from_unix_timestamp(timestamp).unwrap_or(beyond.as_utc())
 }
 
 fn shift(offset: UtcOffset) -> Duration {
