@@ -31,6 +31,8 @@
 //! # fn main() { koshin_notify::conformance::run(async { koshin_notify::conformance::erases_secrets(&empty().await).await }) }
 //! ```
 
+#![expect(clippy::missing_panics_doc, reason = "a test of the suite fails by panicking")]
+
 use std::{collections::BTreeSet, future::Future};
 
 use async_trait::async_trait;
@@ -53,10 +55,6 @@ pub trait Rig: Send + Sync {
 }
 
 /// Runs one test of the suite on a runtime of its own.
-///
-/// # Panics
-///
-/// When the test fails, or when there can be no runtime.
 pub fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
@@ -127,14 +125,14 @@ async fn claim_one(rig: &dyn Rig, minute: i64) -> (MailId, Claimed) {
 }
 
 async fn transmitting(rig: &dyn Rig, id: MailId, fence: Fence, minute: i64) -> bool {
-    held(rig.outbox().transmitting(id, fence, at(minute)).await)
+    held(&rig.outbox().transmitting(id, fence, at(minute)).await)
 }
 
 async fn record(rig: &dyn Rig, id: MailId, fence: Fence, disposition: &Disposition, minute: i64) -> bool {
-    held(rig.outbox().record(id, fence, disposition, at(minute)).await)
+    held(&rig.outbox().record(id, fence, disposition, at(minute)).await)
 }
 
-fn held(result: Result<(), OutboxError>) -> bool {
+fn held(result: &Result<(), OutboxError>) -> bool {
     assert!(!matches!(result, Err(OutboxError::Unavailable(_))), "the outbox answers: {result:?}");
     result.is_ok()
 }

@@ -2,9 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use lettre::message::{
-    Mailbox as Named, Message, SinglePart,
-    header::{HeaderName, HeaderValue},
+use lettre::{
+    Address,
+    address::Envelope as Path,
+    message::{
+        Mailbox as Named, Message, SinglePart,
+        header::{HeaderName, HeaderValue},
+    },
 };
 use time::UtcDateTime;
 use zeroize::Zeroizing;
@@ -29,9 +33,12 @@ pub struct Composed {
 pub fn compose(mail: &Mail, sender: &Sender, now: UtcDateTime) -> Result<Composed, ComposeError> {
     let words = render(mail, sender);
     let message_id = format!("<{}@{}>", mail.id, sender.from.domain());
-    let from = sender.from.as_str().parse().map_err(|_| ComposeError::Sender)?;
-    let to = mail.to.as_str().parse().map_err(|_| ComposeError::Recipient)?;
+    let from: Address = sender.from.as_str().parse().map_err(|_| ComposeError::Sender)?;
+    let to: Address = mail.to.as_str().parse().map_err(|_| ComposeError::Recipient)?;
+    // Given outright: read back from the headers, a quoted local part would be refused.
+    let path = Path::new(Some(from.clone()), vec![to.clone()]).map_err(|_| ComposeError::Recipient)?;
     let mut message = Message::builder()
+        .envelope(path)
         .from(Named::new(Some(sender.brand.get(mail.language).to_owned()), from))
         .to(Named::new(None, to))
         .subject(words.subject.as_str())

@@ -68,7 +68,7 @@ fn whatever_an_address_may_hold_makes_no_header_and_no_second_recipient() {
             message.headers().len(),
             10,
             "{to}: {:?}",
-            message.headers().iter().map(|h| h.name()).collect::<Vec<_>>()
+            message.headers().iter().map(mail_parser::Header::name).collect::<Vec<_>>()
         );
     }
 }

@@ -146,6 +146,9 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Option<S> {
     let mut stream = BufReader::new(stream);
     let mut mails = 0;
+    if greet && script.greeting.is_empty() {
+        return None;
+    }
     if greet {
         stream.write_all(script.greeting.as_bytes()).await.ok()?;
     }
@@ -281,7 +284,8 @@ async fn what_is_said_about_the_session_is_no_word_about_the_mail() {
         Script { mail: "530 5.7.0 log in first\r\n", ..HONEST },
         Script { rcpt: "421 closing\r\n", ..HONEST },
         Script { data: "250 what?\r\n", ..HONEST },
-        Script { greeting: "", ehlo: "", ..HONEST },
+        Script { greeting: "", ..HONEST },
+        Script { ehlo: "", ..HONEST },
         Script { mail: "", ..HONEST },
         Script { rcpt: "", ..HONEST },
         Script { data: "", ..HONEST },

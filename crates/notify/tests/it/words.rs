@@ -71,9 +71,9 @@ fn days_are_those_of_the_zone() {
         line(last_of_year - Duration::SECOND, japan(), Language::En),
         "Valid until: Thursday, 31 December 2026, 23:59 JST"
     );
-    let summer = Zone::from_fn(|at| match at < utc_datetime!(2026-10-25 1:00) {
-        true => (UtcOffset::from_hms(2, 0, 0).unwrap(), "CEST".to_owned()),
-        false => (UtcOffset::from_hms(1, 0, 0).unwrap(), "CET".to_owned()),
+    let summer = Zone::from_fn(|at| {
+        let (hours, name) = if at < utc_datetime!(2026-10-25 1:00) { (2, "CEST") } else { (1, "CET") };
+        (UtcOffset::from_hms(hours, 0, 0).unwrap(), name.to_owned())
     });
     assert_eq!(
         line(utc_datetime!(2026-10-25 00:59:59), summer.clone(), Language::En),
