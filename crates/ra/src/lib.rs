@@ -14,7 +14,9 @@
 mod activate;
 mod administer;
 mod authority;
+pub mod conformance;
 mod enrol;
+mod memory;
 mod password;
 mod port;
 mod renew;
@@ -25,6 +27,7 @@ mod sweep;
 pub use administer::AdministerError;
 pub use authority::{ChangeError, Entropy, NoEntropy, Owed, Ra, Settings};
 pub use enrol::EnrolError;
+pub use memory::MemoryStore;
 pub use password::{PasswordError, Passwords};
 pub use port::{
     Actor, AuditNote, Certified, ChangeSeen, Commit, CommitError, Directory, DirectoryError, Document, Intent,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use koshin_notify::{Address, Mail};
 use koshin_renewal::{Fact, Holding};
-use koshin_types::{Fingerprint, Language, OrganizationId, RenewalId, Role, SerialNumber, SubjectId};
+use koshin_types::{Fingerprint, Language, OrganizationId, RenewalId, Role, SerialNumber, SubjectId, Validity};
 use time::UtcDateTime;
 
 /// One contract with its administrators and users.
@@ -95,6 +95,8 @@ pub struct Intent {
     pub serial: SerialNumber,
     /// SHA-256 of the `SubjectPublicKeyInfo`; never seen before in any renewal of anybody.
     pub spki: Fingerprint,
+    /// The validity that will be certified.
+    pub validity: Validity,
     /// DER of the `TBSCertificate`.
     pub tbs: Vec<u8>,
 }
@@ -133,6 +135,49 @@ pub struct Commit {
     pub certified: Option<Certified>,
     /// Mails that are owed.
     pub mails: Vec<Mail>,
+}
+
+impl Commit {
+    /// Checks the commit against the holding it was decided on, as every implementation does before it stores one: the
+    /// facts lead from `before` to `next`, so that the audit log can be replayed; an intent comes with the fact that it
+    /// was stored and a certificate with the fact that it was issued; instants are whole milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Damaged`] with a sentence. It is a mistake of the caller.
+    pub fn check(&self, before: &Holding) -> Result<(), StorageError> {
+        let whole = |at: UtcDateTime| at.nanosecond().is_multiple_of(1_000_000);
+        let (mut intended, mut issued) = (Vec::new(), Vec::new());
+        let mut next = before.clone();
+        let mut instants = vec![self.at];
+        for fact in &self.facts {
+            next.apply(fact, self.at);
+            match *fact {
+                Fact::Intended { id, serial } => {
+                    intended.push((id, serial, next.renewal.as_ref().and_then(|r| r.state.key())));
+                }
+                Fact::Issued { serial, fingerprint, .. } => issued.push((serial, fingerprint)),
+                Fact::RenewalStarted { chain_started_at, .. } => instants.push(chain_started_at),
+                Fact::Permitted { until } => instants.push(until),
+                _ => {}
+            }
+        }
+        let intent = self.intent.iter().map(|intent| (intent.renewal, intent.serial, Some(intent.spki)));
+        let certified = self.certified.iter().map(|certified| (certified.serial, certified.fingerprint));
+        let checks = [
+            (next == self.next, "the holding after the commit is not the one before it with the facts applied"),
+            (
+                intended.into_iter().map(|(id, serial, key)| (id, serial, key.map(|key| key.spki))).eq(intent),
+                "the intent is not the one that the facts speak of",
+            ),
+            (issued.into_iter().eq(certified), "the certificate is not the one that the facts speak of"),
+            (instants.into_iter().all(whole), "an instant is not in whole milliseconds"),
+        ];
+        match checks.iter().find(|(holds, _)| !holds) {
+            Some((_, what)) => Err(StorageError::Damaged { what: format!("commit: {what}") }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What the ledger keeps about one serial number.

@@ -1,0 +1,199 @@
+//! Sessions and directory.
+
+use koshin_types::{Language, Role, SubjectId};
+use time::Duration;
+
+use super::{
+    Rig,
+    world::{World, at, bare, hash, id, note, renewal_id, subject},
+};
+use crate::{
+    Actor, AuditNote, CommitError, DirectoryError, Organization, Proof, Session, SessionKind, StorageError, Subject,
+    Tries,
+};
+
+fn session(number: u32, kind: SessionKind) -> Session {
+    Session { key: hash(number), kind, opened_at: at(0), seen_at: at(0), ends_at: at(60) }
+}
+
+fn portal(number: u32) -> Session {
+    session(number, SessionKind::Portal { subject: id("U-1"), certificate: hash(900) })
+}
+
+fn enrolment(number: u32, subject: Option<SubjectId>, proof: Proof) -> Session {
+    session(number, SessionKind::Enrolment { subject, proof })
+}
+
+fn code_sent(tries: u8) -> Proof {
+    Proof::CodeSent { code: hash(77), tries, until: at(10) }
+}
+
+/// Every kind of session is read as it was opened, with its record; a sign-in is remembered without a new version.
+pub async fn sessions_are_read_as_they_were_opened(rig: &dyn Rig) {
+    let world = World::with(rig, &["U-1"]).await;
+    assert_eq!(rig.sessions().find(&hash(1)).await.unwrap(), None);
+    let proven = Proof::Proven { renewal: renewal_id(5) };
+    let sessions = [
+        portal(1),
+        enrolment(2, Some(id("U-1")), code_sent(3)),
+        enrolment(3, None, code_sent(0)),
+        enrolment(4, Some(id("U-1")), proven),
+    ];
+    let before = rig.audit().await.len();
+    for session in &sessions {
+        let actor = Actor::Holder(id("U-1"));
+        let note = AuditNote { actor, subject: Some(id("U-1")), word: "opened", details: [].into() };
+        rig.sessions().open(session.clone(), note).await.unwrap();
+    }
+    for session in &sessions {
+        assert_eq!(rig.sessions().find(&session.key).await.unwrap().as_ref(), Some(session));
+    }
+    let audit = rig.audit().await;
+    assert_eq!(audit.len(), before + sessions.len());
+    let last = audit.last().unwrap();
+    assert_eq!((last.at, last.word.as_str(), last.subject.clone()), (at(0), "opened", Some(id("U-1"))));
+    let file = world.file("U-1").await;
+    assert_eq!((file.subject.last_sign_in, file.version), (Some(at(0)), 0));
+    let again = rig.sessions().open(portal(1), note("opened")).await;
+    assert!(matches!(again, Err(StorageError::Damaged { .. })), "the key of a session is its own: {again:?}");
+    assert_eq!(rig.audit().await.len(), audit.len());
+}
+
+/// A session is replaced only by who knows how it stands.
+pub async fn a_session_is_replaced_once(rig: &dyn Rig) {
+    World::with(rig, &["U-1"]).await;
+    let mut first = enrolment(1, Some(id("U-1")), code_sent(0));
+    rig.sessions().open(first.clone(), note("opened")).await.unwrap();
+    first.seen_at = at(1);
+    let opened = enrolment(1, Some(id("U-1")), code_sent(0));
+    assert!(rig.sessions().replace(&opened, &first, None).await.unwrap());
+    let before = rig.audit().await.len();
+    let wrong = Session { kind: enrolment(1, Some(id("U-1")), code_sent(1)).kind, ..first.clone() };
+    let change = || rig.sessions().replace(&first, &wrong, Some((at(2), note("code_wrong"))));
+    let (a, b) = tokio::join!(change(), change());
+    assert!(a.unwrap() ^ b.unwrap(), "two tries at once count as two");
+    let audit = rig.audit().await;
+    assert_eq!((audit.len(), audit.last().unwrap().at), (before + 1, at(2)));
+    assert!(!rig.sessions().replace(&opened, &first, Some((at(3), note("stale")))).await.unwrap());
+    assert_eq!(rig.sessions().find(&hash(1)).await.unwrap(), Some(wrong.clone()));
+    let renamed = Session { key: hash(2), kind: portal(2).kind, ..wrong.clone() };
+    assert!(rig.sessions().replace(&wrong, &renamed, None).await.unwrap());
+    assert_eq!(rig.sessions().find(&hash(1)).await.unwrap(), None);
+    assert_eq!(rig.sessions().find(&hash(2)).await.unwrap(), Some(renamed));
+    assert!(!rig.sessions().replace(&portal(9), &portal(9), None).await.unwrap(), "unknown");
+    assert_eq!(rig.audit().await.len(), before + 1);
+}
+
+/// Closing is recorded once.
+pub async fn a_session_is_closed_once(rig: &dyn Rig) {
+    World::with(rig, &["U-1"]).await;
+    rig.sessions().open(portal(1), note("opened")).await.unwrap();
+    let before = rig.audit().await.len();
+    for _ in 0..2 {
+        rig.sessions().close(&hash(1), note("signed_out"), at(4)).await.unwrap();
+        assert_eq!(rig.sessions().find(&hash(1)).await.unwrap(), None);
+    }
+    let audit = rig.audit().await;
+    assert_eq!((audit.len(), audit.last().unwrap().at), (before + 1, at(4)));
+}
+
+/// Failed tries add up under their key until a success.
+pub async fn tries_are_counted(rig: &dyn Rig) {
+    let sessions = rig.sessions();
+    assert_eq!(sessions.tries("password U-1").await.unwrap(), Tries::default());
+    for failures in 1..=3 {
+        let failed = sessions.note_try("password U-1", Some((at(i64::from(failures)), note("wrong")))).await.unwrap();
+        let last_at = at(i64::from(failures)).unix_timestamp() * 1000 + 7;
+        assert_eq!(failed, Tries { failures, last_at });
+        assert_eq!(sessions.tries("password U-1").await.unwrap(), failed);
+    }
+    assert_eq!(sessions.tries("password U-2").await.unwrap(), Tries::default());
+    assert_eq!(rig.audit().await.len(), 3);
+    assert_eq!(sessions.note_try("password U-1", None).await.unwrap(), Tries::default());
+    assert_eq!(sessions.tries("password U-1").await.unwrap(), Tries::default());
+    assert_eq!(rig.audit().await.len(), 3);
+}
+
+/// An identifier is taken once, and a subject needs its organization. A refusal leaves no record.
+pub async fn identifiers_are_taken_once(rig: &dyn Rig) {
+    World::with(rig, &["U-1"]).await;
+    let before = rig.audit().await.len();
+    let directory = rig.directory();
+    let organization = Organization { id: "C-1".parse().unwrap(), name: "another".into() };
+    let error = directory.add_organization(&organization, note("added"), at(1)).await.unwrap_err();
+    assert!(matches!(&error, DirectoryError::Exists { what: "organization", id } if id == "C-1"), "{error:?}");
+    let error = directory.add_subject(&subject("U-1", "C-1"), note("added"), at(1)).await.unwrap_err();
+    assert!(matches!(&error, DirectoryError::Exists { what: "subject", id } if id == "U-1"), "{error:?}");
+    let error = directory.add_subject(&subject("U-2", "C-2"), note("added"), at(1)).await.unwrap_err();
+    assert!(matches!(&error, DirectoryError::Missing { what: "organization", id } if id == "C-2"), "{error:?}");
+    let error = directory.update_subject(&subject("U-2", "C-1"), 0, vec![], note("set"), at(1)).await.unwrap_err();
+    assert!(matches!(&error, DirectoryError::Missing { what: "subject", id } if id == "U-2"), "{error:?}");
+    assert_eq!(rig.audit().await.len(), before);
+}
+
+/// A changed subject is a new version of its file: decisions on the old one conflict, on both sides.
+pub async fn a_changed_subject_is_a_new_version(rig: &dyn Rig) {
+    let world = World::with(rig, &["U-1"]).await;
+    world.permitted("U-1", at(0)).await;
+    let old = world.file("U-1").await;
+    let changed = Subject {
+        role: Role::Administrator,
+        name: String::new(),
+        language: Language::En,
+        address: None,
+        address_rests_until: None,
+        password_hash: None,
+        ..old.subject.clone()
+    };
+    rig.sessions().open(portal(1), note("signed_in")).await.unwrap();
+    rig.directory().update_subject(&changed, 1, vec![], note("subject_set"), at(2)).await.unwrap();
+    let new = world.file("U-1").await;
+    let subject = Subject { last_sign_in: Some(at(0)), ..changed.clone() };
+    assert_eq!((&new.subject, new.version), (&subject, 2), "a sign-in meanwhile stays");
+    assert_eq!(new.holding, old.holding);
+    let stale = world.refused(bare(&old, at(3))).await;
+    assert!(matches!(stale, CommitError::Conflict { expected: 1, found: 2 }), "{stale:?}");
+    let stale = rig.directory().update_subject(&old.subject, 1, vec![], note("subject_set"), at(3)).await;
+    assert!(matches!(stale, Err(DirectoryError::Conflict)), "{stale:?}");
+    assert_eq!(world.file("U-1").await, new);
+}
+
+/// Organizations and subjects are listed by identifier.
+pub async fn subjects_are_listed(rig: &dyn Rig) {
+    let mut world = World::with(rig, &["U-3", "U-1"]).await;
+    let other = Organization { id: "B-2".parse().unwrap(), name: "b".into() };
+    rig.directory().add_organization(&other, note("added"), at(0)).await.unwrap();
+    rig.directory().add_subject(&subject("U-2", "B-2"), note("added"), at(0)).await.unwrap();
+    world.enrolled("U-3", at(0)).await;
+    world.renewed("U-3", at(0) + Duration::days(20)).await;
+    let organizations = rig.directory().organizations().await.unwrap();
+    assert_eq!(organizations.iter().map(|found| found.id.as_str()).collect::<Vec<_>>(), ["B-2", "C-1"]);
+    assert_eq!(organizations[0], other);
+    let all = rig.directory().subjects(None).await.unwrap();
+    assert_eq!(all.iter().map(|file| file.subject.id.as_str()).collect::<Vec<_>>(), ["U-1", "U-2", "U-3"]);
+    for file in &all {
+        assert_eq!(**file, *world.file(file.subject.id.as_str()).await, "a listed file is the whole file");
+    }
+    let some = rig.directory().subjects(Some(&"C-1".parse().unwrap())).await.unwrap();
+    assert_eq!(some.iter().map(|file| file.subject.id.as_str()).collect::<Vec<_>>(), ["U-1", "U-3"]);
+    assert_eq!(rig.directory().subjects(Some(&"C-9".parse().unwrap())).await.unwrap(), []);
+}
+
+/// Both ends of the period count, soonest first, and only active certificates.
+pub async fn expiring_is_inclusive(rig: &dyn Rig) {
+    let mut world = World::with(rig, &["U-1", "U-2", "U-3", "U-4"]).await;
+    for (name, minute) in [("U-2", 0), ("U-1", 5), ("U-3", 3), ("U-4", 9)] {
+        world.enrolled(name, at(minute)).await;
+    }
+    world.revoked("U-3", at(20)).await;
+    let end = async |name: &str| world.file(name).await.holding.certificates[0].validity.not_after();
+    let (first, last) = (end("U-2").await, end("U-1").await);
+    let expiring = async |from, until| {
+        let files = rig.directory().expiring(from, until).await.unwrap();
+        files.iter().map(|file| file.subject.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(expiring(first, last).await, ["U-2", "U-1"]);
+    assert_eq!(expiring(first + Duration::MILLISECOND, last).await, ["U-1"]);
+    assert_eq!(expiring(first, last - Duration::MILLISECOND).await, ["U-2"]);
+    assert_eq!(expiring(last, first).await, [""; 0]);
+}

@@ -1,0 +1,374 @@
+//! The registry, the sessions and the directory in memory.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use koshin_notify::{Mail, MemoryOutbox};
+use koshin_renewal::{Fact, Status};
+use koshin_types::{Fingerprint, OrganizationId, RenewalId, SerialNumber, SubjectId};
+use time::UtcDateTime;
+
+use crate::conformance::Recorded;
+use crate::{
+    Actor, AuditNote, ChangeSeen, Commit, CommitError, Directory, DirectoryError, Document, Organization, Registry,
+    Session, SessionKey, SessionKind, Sessions, StorageError, Subject, SubjectFile, Tries,
+};
+
+/// A [`Registry`], [`Sessions`] and [`Directory`] that forgets everything when it is dropped: for tests, rehearsals and
+/// the reading of the ports.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+    outbox: Arc<MemoryOutbox>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    organizations: BTreeMap<OrganizationId, Organization>,
+    files: BTreeMap<SubjectId, Arc<SubjectFile>>,
+    wake_at: BTreeMap<SubjectId, UtcDateTime>,
+    holders: BTreeMap<Fingerprint, SubjectId>,
+    renewals: BTreeMap<RenewalId, SubjectId>,
+    keys: BTreeMap<Fingerprint, RenewalId>,
+    documents: BTreeMap<SerialNumber, Document>,
+    changes: Vec<ChangeSeen>,
+    audit: Vec<Recorded>,
+    mails: Vec<Mail>,
+    sessions: BTreeMap<SessionKey, Session>,
+    tries: BTreeMap<String, Tries>,
+}
+
+impl MemoryStore {
+    /// The outbox that mails of commits go to.
+    pub fn outbox(&self) -> Arc<MemoryOutbox> {
+        Arc::clone(&self.outbox)
+    }
+
+    /// Every mail that was ever owed, in order.
+    pub fn mails(&self) -> Vec<Mail> {
+        self.state().mails.clone()
+    }
+
+    /// The audit log, oldest record first.
+    pub fn audit(&self) -> Vec<Recorded> {
+        self.state().audit.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn owe(&self, state: &mut State, mails: Vec<Mail>, due: UtcDateTime) {
+        for mail in mails {
+            if self.outbox.put(mail.clone(), due) {
+                state.mails.push(mail);
+            }
+        }
+    }
+}
+
+impl State {
+    fn record(&mut self, at: UtcDateTime, actor: &Actor, subject: Option<&SubjectId>, word: &str) -> u64 {
+        let sequence = self.audit.len() as u64 + 1;
+        let (actor, subject) = (actor.clone(), subject.cloned());
+        self.audit.push(Recorded { sequence, at: whole(at), actor, subject, word: word.to_owned() });
+        sequence
+    }
+
+    fn note(&mut self, note: &AuditNote, at: UtcDateTime) {
+        self.record(at, &note.actor, note.subject.as_ref(), note.word);
+    }
+
+    /// Everything that may speak against a commit, in the order in which it is answered.
+    fn decide(&self, commit: &Commit) -> Result<Arc<SubjectFile>, CommitError> {
+        let file = self.files.get(&commit.subject).ok_or_else(|| CommitError::NoSubject(commit.subject.clone()))?;
+        if file.version != commit.version {
+            return Err(CommitError::Conflict { expected: commit.version, found: file.version });
+        }
+        commit.check(&file.holding)?;
+        for fact in &commit.facts {
+            if let Fact::Requested { id, spki, .. } = fact
+                && self.keys.get(spki).is_some_and(|seen| seen != id)
+            {
+                return Err(CommitError::KeySeen { spki: *spki });
+            }
+        }
+        match &commit.intent {
+            Some(intent) if self.documents.contains_key(&intent.serial) => {
+                Err(CommitError::SerialUsed { serial: intent.serial })
+            }
+            _ => Ok(Arc::clone(file)),
+        }
+    }
+
+    fn fact(&mut self, commit: &Commit, fact: &Fact) {
+        let sequence = self.record(commit.at, &commit.actor, Some(&commit.subject), fact.as_str());
+        match fact {
+            Fact::RenewalStarted { id, .. } => {
+                self.renewals.insert(*id, commit.subject.clone());
+            }
+            Fact::Requested { id, spki, .. } => {
+                self.keys.insert(*spki, *id);
+            }
+            Fact::Superseded { serial, .. } | Fact::Revoked { serial, .. } => {
+                let held = commit.next.certificates.iter().find(|held| held.serial == *serial);
+                self.changes.extend(held.map(|held| ChangeSeen { sequence, fingerprint: held.fingerprint }));
+            }
+            _ => {}
+        }
+    }
+
+    fn update(&mut self, id: &SubjectId, change: impl FnOnce(&mut SubjectFile)) {
+        if let Some(file) = self.files.get_mut(id) {
+            change(Arc::make_mut(file));
+        }
+    }
+}
+
+#[async_trait]
+impl Registry for MemoryStore {
+    async fn subject(&self, id: &SubjectId) -> Result<Option<Arc<SubjectFile>>, StorageError> {
+        Ok(self.state().files.get(id).cloned())
+    }
+
+    async fn holder(&self, certificate: &Fingerprint) -> Result<Option<Arc<SubjectFile>>, StorageError> {
+        let state = self.state();
+        Ok(state.holders.get(certificate).and_then(|id| state.files.get(id)).cloned())
+    }
+
+    async fn renewal(&self, id: &RenewalId) -> Result<Option<SubjectId>, StorageError> {
+        Ok(self.state().renewals.get(id).cloned())
+    }
+
+    async fn document(&self, serial: &SerialNumber) -> Result<Option<Document>, StorageError> {
+        Ok(self.state().documents.get(serial).cloned())
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        let mut state = self.state();
+        state.decide(&commit)?;
+        for fact in &commit.facts {
+            state.fact(&commit, fact);
+        }
+        for held in &commit.next.certificates {
+            state.holders.insert(held.fingerprint, commit.subject.clone());
+        }
+        match commit.wake_at.map(whole) {
+            Some(at) => state.wake_at.insert(commit.subject.clone(), at),
+            None => state.wake_at.remove(&commit.subject),
+        };
+        if let Some(intent) = commit.intent {
+            state.documents.insert(intent.serial, Document { intent, certificate: None });
+        }
+        if let Some(certified) = commit.certified
+            && let Some(document) = state.documents.get_mut(&certified.serial)
+        {
+            document.certificate = Some(certified.der);
+        }
+        self.owe(&mut state, commit.mails, commit.at);
+        state.update(&commit.subject, |file| {
+            file.holding = commit.next;
+            file.version += 1;
+        });
+        Ok(())
+    }
+
+    async fn overdue(&self, now: UtcDateTime, limit: u32) -> Result<Vec<SubjectId>, StorageError> {
+        let state = self.state();
+        let mut due: Vec<_> = state.wake_at.iter().filter(|(_, at)| **at <= now).collect();
+        due.sort_by_key(|(_, at)| **at);
+        Ok(due.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).map(|(id, _)| id.clone()).collect())
+    }
+
+    async fn changes(&self, after: u64) -> Result<(u64, Vec<ChangeSeen>), StorageError> {
+        let state = self.state();
+        let seen = state.changes.iter().filter(|change| change.sequence > after).copied().collect();
+        Ok((state.audit.len() as u64, seen))
+    }
+}
+
+#[async_trait]
+impl Sessions for MemoryStore {
+    async fn open(&self, session: Session, note: AuditNote) -> Result<(), StorageError> {
+        let mut state = self.state();
+        let session = whole_session(&session);
+        state.sessions.retain(|_, other| other.ends_at > session.opened_at);
+        if state.sessions.contains_key(&session.key) {
+            return Err(taken());
+        }
+        if let SessionKind::Portal { subject, .. } = &session.kind {
+            state.update(subject, |file| file.subject.last_sign_in = Some(session.opened_at));
+        }
+        state.note(&note, session.opened_at);
+        state.sessions.insert(session.key, session);
+        Ok(())
+    }
+
+    async fn find(&self, key: &SessionKey) -> Result<Option<Session>, StorageError> {
+        Ok(self.state().sessions.get(key).cloned())
+    }
+
+    async fn replace(
+        &self,
+        before: &Session,
+        after: &Session,
+        note: Option<(UtcDateTime, AuditNote)>,
+    ) -> Result<bool, StorageError> {
+        let mut state = self.state();
+        let after = whole_session(after);
+        if state.sessions.get(&before.key) != Some(&whole_session(before)) {
+            return Ok(false);
+        }
+        if after.key != before.key && state.sessions.contains_key(&after.key) {
+            return Err(taken());
+        }
+        state.sessions.remove(&before.key);
+        state.sessions.insert(after.key, after);
+        if let Some((at, note)) = note {
+            state.note(&note, at);
+        }
+        Ok(true)
+    }
+
+    async fn close(&self, key: &SessionKey, note: AuditNote, at: UtcDateTime) -> Result<(), StorageError> {
+        let mut state = self.state();
+        if state.sessions.remove(key).is_some() {
+            state.note(&note, at);
+        }
+        Ok(())
+    }
+
+    async fn tries(&self, key: &str) -> Result<Tries, StorageError> {
+        Ok(self.state().tries.get(key).copied().unwrap_or_default())
+    }
+
+    async fn note_try(&self, key: &str, failed: Option<(UtcDateTime, AuditNote)>) -> Result<Tries, StorageError> {
+        let mut state = self.state();
+        let Some((at, note)) = failed else {
+            state.tries.remove(key);
+            return Ok(Tries::default());
+        };
+        state.note(&note, at);
+        let tries = state.tries.entry(key.to_owned()).or_default();
+        tries.failures = tries.failures.saturating_add(1);
+        tries.last_at = at.unix_timestamp() * 1000 + i64::from(at.millisecond());
+        Ok(*tries)
+    }
+}
+
+#[async_trait]
+impl Directory for MemoryStore {
+    async fn add_organization(
+        &self,
+        organization: &Organization,
+        note: AuditNote,
+        at: UtcDateTime,
+    ) -> Result<(), DirectoryError> {
+        let mut state = self.state();
+        if state.organizations.contains_key(&organization.id) {
+            return Err(DirectoryError::Exists { what: "organization", id: organization.id.to_string() });
+        }
+        state.organizations.insert(organization.id.clone(), organization.clone());
+        state.note(&note, at);
+        Ok(())
+    }
+
+    async fn add_subject(&self, subject: &Subject, note: AuditNote, at: UtcDateTime) -> Result<(), DirectoryError> {
+        let mut state = self.state();
+        if state.files.contains_key(&subject.id) {
+            return Err(DirectoryError::Exists { what: "subject", id: subject.id.to_string() });
+        }
+        let organization = state.organizations.get(&subject.organization).cloned();
+        let organization = organization.ok_or_else(|| missing("organization", &subject.organization.to_string()))?;
+        let subject = whole_subject(subject);
+        let id = subject.id.clone();
+        let file = SubjectFile { subject, organization, holding: koshin_renewal::Holding::default(), version: 0 };
+        state.files.insert(id, Arc::new(file));
+        state.note(&note, at);
+        Ok(())
+    }
+
+    async fn update_subject(
+        &self,
+        subject: &Subject,
+        version: u64,
+        mails: Vec<Mail>,
+        note: AuditNote,
+        at: UtcDateTime,
+    ) -> Result<(), DirectoryError> {
+        let mut state = self.state();
+        let file = state.files.get(&subject.id).ok_or_else(|| missing("subject", &subject.id.to_string()))?;
+        if file.version != version {
+            return Err(DirectoryError::Conflict);
+        }
+        let organization = state.organizations.get(&subject.organization).cloned();
+        let organization = organization.ok_or_else(|| missing("organization", &subject.organization.to_string()))?;
+        state.update(&subject.id, |file| {
+            // A sign-in is no change of the file; one since it was read stays.
+            let last_sign_in = file.subject.last_sign_in.max(subject.last_sign_in.map(whole));
+            file.subject = Subject { last_sign_in, ..whole_subject(subject) };
+            file.organization = organization;
+            file.version += 1;
+        });
+        state.note(&note, at);
+        self.owe(&mut state, mails, at);
+        Ok(())
+    }
+
+    async fn organizations(&self) -> Result<Vec<Organization>, StorageError> {
+        Ok(self.state().organizations.values().cloned().collect())
+    }
+
+    async fn subjects(&self, organization: Option<&OrganizationId>) -> Result<Vec<Arc<SubjectFile>>, StorageError> {
+        let state = self.state();
+        let wanted = |file: &&Arc<SubjectFile>| organization.is_none_or(|id| file.organization.id == *id);
+        Ok(state.files.values().filter(wanted).cloned().collect())
+    }
+
+    async fn expiring(&self, from: UtcDateTime, until: UtcDateTime) -> Result<Vec<Arc<SubjectFile>>, StorageError> {
+        let state = self.state();
+        let end = |file: &Arc<SubjectFile>| {
+            let active = file.holding.certificates.iter().find(|held| matches!(held.status, Status::Active { .. }));
+            active.map(|held| held.validity.not_after()).filter(|end| (from..=until).contains(end))
+        };
+        let mut due: Vec<_> = state.files.values().filter_map(|file| Some((end(file)?, Arc::clone(file)))).collect();
+        due.sort_by_key(|(end, _)| *end);
+        Ok(due.into_iter().map(|(_, file)| file).collect())
+    }
+}
+
+fn missing(what: &'static str, id: &str) -> DirectoryError {
+    DirectoryError::Missing { what, id: id.to_owned() }
+}
+
+fn taken() -> StorageError {
+    StorageError::Damaged { what: "sessions.key: a new session has the key of another".into() }
+}
+
+/// Instants are kept in whole milliseconds.
+fn whole(at: UtcDateTime) -> UtcDateTime {
+    at.truncate_to_millisecond()
+}
+
+fn whole_session(session: &Session) -> Session {
+    let kind = match &session.kind {
+        SessionKind::Enrolment { subject, proof: crate::Proof::CodeSent { code, tries, until } } => {
+            let proof = crate::Proof::CodeSent { code: *code, tries: *tries, until: whole(*until) };
+            SessionKind::Enrolment { subject: subject.clone(), proof }
+        }
+        kind => kind.clone(),
+    };
+    let Session { key, opened_at, seen_at, ends_at, .. } = *session;
+    Session { key, kind, opened_at: whole(opened_at), seen_at: whole(seen_at), ends_at: whole(ends_at) }
+}
+
+fn whole_subject(subject: &Subject) -> Subject {
+    Subject {
+        address_rests_until: subject.address_rests_until.map(whole),
+        last_sign_in: subject.last_sign_in.map(whole),
+        ..subject.clone()
+    }
+}
