@@ -125,16 +125,9 @@ impl Policy {
     ///
     /// A mailer may sleep until then. [`Decision::next_change`] would wake it on every local midnight.
     pub fn next_mail(&self, standing: &Standing<'_>, now: UtcDateTime) -> Option<UtcDateTime> {
-        let validity = standing.validity;
-        if !standing.in_use() {
-            return None;
-        }
-        if validity.contains(now) && Outline::new(self, standing).mail_due(now).is_some() {
-            return Some(now);
-        }
-        let open = self.mail_days().iter().rev().filter(|days| standing.leaves_open(**days));
-        open.map(|&days| self.opening(validity, days))
-            .find(|opens| *opens > now && *opens > validity.not_before() && *opens < validity.end())
+        let outline = Outline::new(self, standing);
+        let openings = self.mail_days().iter().rev().map(|&days| self.opening(standing.validity, days));
+        openings.map(|opens| opens.max(now)).find(|at| outline.answers(*at).mail_due.is_some())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use koshin_expiry::{FixedOffset, Mode, Policy, PolicyConfig, Standing};
-use koshin_types::Validity;
+use koshin_types::{CertificateStatus, Validity};
 use time::{Duration, UtcDateTime};
 
 use crate::zones::{MS, at, days_until};
@@ -81,6 +81,37 @@ fn a_threshold_before_the_window_is_a_mail_without_a_renewal() {
     let decision = policy.decide(&Standing::active(year()), sixty);
     assert_eq!((decision.mail_due, decision.renewal, decision.days_left), (Some(60), false, Some(60)));
     assert_eq!(policy.local_date(decision.window_opens), policy.local_date(year().not_after()) - Duration::days(30));
+}
+
+#[test]
+fn the_mailer_knows_when_to_wake() {
+    let next = |policy: &Policy, validity, closed: &[u16], now| {
+        policy.next_mail(&Standing { closed, ..Standing::active(validity) }, now)
+    };
+    let policy = with(Mode::Calendar, &[30, 10]);
+    let (thirty, ten) = (policy.opening(year(), 30), policy.opening(year(), 10));
+    for (closed, now, expected) in [
+        (&[][..], year().not_before() - Duration::DAY, Some(thirty)),
+        (&[], thirty - MS, Some(thirty)),
+        (&[], thirty, Some(thirty)),
+        (&[], thirty + MS, Some(thirty + MS)),
+        (&[], ten + MS, Some(ten + MS)),
+        (&[30], year().not_before(), Some(ten)),
+        (&[30], thirty, Some(ten)),
+        (&[30], ten, Some(ten)),
+        (&[10], thirty, None),
+        (&[30, 10], ten, None),
+        (&[], year().end() - MS, Some(year().end() - MS)),
+        (&[], year().end(), None),
+    ] {
+        assert_eq!(next(&policy, year(), closed, now), expected, "{closed:?} {now}");
+    }
+    // Open with the first second, or with the end: never.
+    let exact = days_until(30, at(2026, 12, 22, 3, 0, 0));
+    let instant = with(Mode::Instant, &[30, 0]);
+    assert_eq!(next(&instant, exact, &[], exact.not_before() - Duration::DAY), None);
+    let revoked = Standing { status: CertificateStatus::Revoked, ..Standing::active(year()) };
+    assert_eq!(policy.next_mail(&revoked, thirty), None);
 }
 
 #[test]

@@ -10,9 +10,9 @@ pub(crate) fn local_date(zone: &dyn TimeZone, at: UtcDateTime) -> Date {
     at.to_offset(zone.offset_at(at)).date()
 }
 
-/// The least millisecond with `local_date >= date`. Needs a zone that changes at whole minutes or half minutes only.
+/// The least millisecond with `local_date >= date`. Needs a zone that changes at most once a minute.
 pub(crate) fn first_instant_of(zone: &dyn TimeZone, date: Date) -> UtcDateTime {
-    let step = Duration::seconds(30);
+    let step = Duration::MINUTE;
     let mut at = date.midnight().as_utc() - Duration::hours(26);
     assert!(local_date(zone, at) < date);
     while local_date(zone, at + step) < date {
