@@ -40,6 +40,13 @@ pub(crate) fn have(program: &str) -> bool {
     env::split_paths(&search_path()).any(|folder| folder.join(program).is_file())
 }
 
+/// Whether `cargo run` set this variable to speak of xtask. Build scripts of dependencies look at some of them, so that a
+/// cargo started from here would build again what a cargo started by hand has built, and the reverse.
+fn of_cargo_run(variable: &str) -> bool {
+    const NAMES: &[&str] = &["CARGO_BIN_NAME", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"];
+    variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_") || NAMES.contains(&variable)
+}
+
 /// A program about to run.
 pub(crate) struct Cmd {
     command: Command,
@@ -52,6 +59,9 @@ impl Cmd {
         let program = program.as_ref();
         let mut command = Command::new(program);
         command.args(arguments).current_dir(root()).stdin(Stdio::null()).env("PATH", search_path());
+        for (name, _) in env::vars_os().filter(|(name, _)| of_cargo_run(&name.to_string_lossy())) {
+            command.env_remove(name);
+        }
         let shown = program.strip_prefix(root()).unwrap_or(program);
         let mut line = shown.display().to_string();
         for argument in arguments {
@@ -122,5 +132,21 @@ impl Cmd {
     /// Runs it silently and tells whether it succeeded.
     pub(crate) fn succeeds(mut self) -> bool {
         self.command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_started_program_hears_nothing_of_xtask() {
+        assert!(env::var_os("CARGO_PKG_NAME").is_some(), "cargo sets it for its tests too");
+        let heard = Cmd::new("env", &[]).output().unwrap();
+        assert!(
+            !heard.lines().any(|line| line.starts_with("CARGO_PKG_") || line.starts_with("CARGO_MANIFEST_")),
+            "{heard}"
+        );
+        assert!(heard.lines().any(|line| line.starts_with("PATH=")));
     }
 }
