@@ -40,10 +40,10 @@ const BROWSER: &[&str] =
 const ONE_PATH: &[Step] = &[Step { name: "e2e", needs: BROWSER, run: |_| e2e::run(&["--ci"]).map(passed) }];
 
 const LONG: &[Step] = &[
-    Step { name: "e2e, all", needs: BROWSER, run: |_| e2e::run(&["--all"]).map(passed) },
+    Step { name: "e2e all", needs: BROWSER, run: |_| e2e::run(&["--all"]).map(passed) },
     Step { name: "properties", needs: &[], run: properties },
     Step { name: "mutants", needs: &["cargo-mutants"], run: mutants },
-    Step { name: "fuzz, long", needs: &["cargo-fuzz", "c++"], run: |_| fuzz::run(fuzz::LONG_SECONDS).map(passed) },
+    Step { name: "fuzz long", needs: &["cargo-fuzz", "c++"], run: |_| fuzz::run(fuzz::LONG_SECONDS).map(passed) },
 ];
 
 /// `cargo xtask ci`.
@@ -63,6 +63,23 @@ pub(crate) fn run(parts: &[&[Step]], extent: Extent) -> Result<()> {
     let began = Instant::now();
     let missing = setup::run(extent)?;
     steps::run(parts, &missing, began)
+}
+
+/// Runs one step, with whatever is installed.
+pub(crate) fn one(name: &str) -> Result<()> {
+    let all = || [BEFORE_A_COMMIT, ONE_PATH, LONG].into_iter().flatten();
+    let Some(step) = all().find(|step| step.name == name) else {
+        let names: Vec<_> = all().map(|step| step.name).collect();
+        bail!("no step is called {name:?}; there are {}", names.join(", "));
+    };
+    let missing = setup::missing_now(Extent::Nightly);
+    if let Some(tool) = missing.among(step.needs) {
+        bail!("{tool} is missing: `cargo xtask setup` installs it");
+    }
+    match (step.run)(&missing)? {
+        Outcome::Passed => Ok(()),
+        Outcome::LeftOut(why) => bail!("left out: {why}"),
+    }
 }
 
 const fn passed((): ()) -> Outcome {
@@ -137,8 +154,8 @@ fn doc(_: &Missing) -> Result<Outcome> {
 
 fn deny(_: &Missing) -> Result<Outcome> {
     for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
-        let check = "--offline check --hide-inclusion-graph --config deny.toml bans licenses sources";
-        Cmd::cargo(&format!("deny --manifest-path {manifest} {check}")).run()?;
+        let check = "--offline check --hide-inclusion-graph bans licenses sources";
+        Cmd::cargo(&format!("deny --manifest-path {manifest} --config deny.toml {check}")).run()?;
     }
     Ok(Outcome::Passed)
 }

@@ -16,6 +16,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   ci                what has to pass before a commit: setup, fmt, tidy, clippy, tests, docs, benches, fuzz, browser
+  ci STEP           one step of it, by its name
   nightly           ci, then the long runs: every browser path, 100,000 property cases, fuzzing, mutants
   setup [--check]   install what the tests need (as root: Debian packages); --check only says what is missing
   tidy              the rules of ARCHITECTURE.md: arrows, closures, purity, sizes, unfinished work
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
 fn run(arguments: &[&str]) -> anyhow::Result<()> {
     match arguments {
         ["ci"] => ci::run(ci::CI, setup::Extent::Ci),
+        ["ci", step] => ci::one(step),
         ["nightly"] => ci::run(ci::NIGHTLY, setup::Extent::Nightly),
         ["setup"] => setup::run(setup::Extent::Ci).map(drop),
         ["setup", "--check"] => setup::check(setup::Extent::Ci),

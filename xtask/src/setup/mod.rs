@@ -46,6 +46,11 @@ pub(crate) fn check(extent: Extent) -> Result<()> {
     Ok(())
 }
 
+/// What is missing as things are.
+pub(crate) fn missing_now(extent: Extent) -> Missing {
+    Missing::new(&missing(extent))
+}
+
 fn missing(extent: Extent) -> Vec<&'static Tool> {
     TOOLS.iter().filter(|tool| (extent == Extent::Nightly || !tool.nightly) && !tool.present()).collect()
 }
