@@ -62,9 +62,8 @@ pub(crate) fn check<'t>(tbs: &'t [u8], issuer: &Issuer) -> Result<Fields<'t>, Li
         "the validity leaves the CA's own",
     )?;
     check_subject(&fields.subject)?;
-    let key = Element::from_der(fields.spki)
-        .and_then(|spki| {
-            let mut parts = spki.reader();
+    let key = Reader::in_sequence(fields.spki)
+        .and_then(|mut parts| {
             parts.expect(tag::SEQUENCE)?;
             parts.expect(tag::BIT_STRING)?.bit_string_octets()
         })
@@ -172,9 +171,9 @@ fn check_extension(
             let good = mail.is_some_and(|mail| name::check_mail(mail).is_ok());
             (bit::SAN, false, "RFC 5280, 4.2.1.6", good)
         }
-        oid::CRL_DISTRIBUTION_POINTS => (bit::CDP, false, "RFC 5280, 4.2.1.13", is_list(value)),
-        oid::CERTIFICATE_POLICIES => (bit::POLICIES, false, "RFC 5280, 4.2.1.4", is_list(value)),
-        oid::AUTHORITY_INFORMATION_ACCESS => (bit::AIA, false, "RFC 5280, 4.2.2.1", is_list(value)),
+        oid::CRL_DISTRIBUTION_POINTS => (bit::CDP, false, "RFC 5280, 4.2.1.13", is_list(value, is_distribution_point)),
+        oid::CERTIFICATE_POLICIES => (bit::POLICIES, false, "RFC 5280, 4.2.1.4", is_list(value, is_policy)),
+        oid::AUTHORITY_INFORMATION_ACCESS => (bit::AIA, false, "RFC 5280, 4.2.2.1", is_list(value, is_access)),
         _ => return Err(failure("RFC 5280, 4.2", "an extension is not one of the profile's")),
     };
     ensure(critical == is_critical, clause, "an extension's criticality is not the profile's")?;
@@ -189,14 +188,40 @@ fn only<'a>(outer: &Element<'a>, outer_tag: u8, inner_tag: u8) -> Option<&'a [u8
     (outer.tag == outer_tag && inner.is_empty()).then_some(element.content)
 }
 
-/// A sequence of at least one sequence.
-fn is_list(value: &Element<'_>) -> bool {
+/// A sequence of one sequence at least, each of which `is_good` inside.
+fn is_list(value: &Element<'_>, is_good: impl Fn(Reader<'_>) -> Result<bool, DerFault>) -> bool {
     let mut inner = value.reader();
     let mut good = value.tag == tag::SEQUENCE && !inner.is_empty();
     while good && !inner.is_empty() {
-        good = inner.expect(tag::SEQUENCE).is_ok_and(|element| !element.content.is_empty());
+        good = inner.expect(tag::SEQUENCE).and_then(|element| is_good(element.reader())) == Ok(true);
     }
     good
+}
+
+/// A distribution point of URLs alone.
+fn is_distribution_point(mut parts: Reader<'_>) -> Result<bool, DerFault> {
+    let mut full_name = parts.expect(0xa0)?.reader().expect(0xa0)?.reader();
+    let mut good = parts.is_empty() && !full_name.is_empty();
+    while good && !full_name.is_empty() {
+        good = is_url(&full_name.any()?);
+    }
+    Ok(good)
+}
+
+/// A policy without qualifiers.
+fn is_policy(mut parts: Reader<'_>) -> Result<bool, DerFault> {
+    parts.expect(tag::OID).map(|_| parts.is_empty())
+}
+
+/// OCSP or caIssuers, and a URL.
+fn is_access(mut parts: Reader<'_>) -> Result<bool, DerFault> {
+    let method = parts.expect(tag::OID)?.content;
+    Ok(matches!(method, oid::AD_OCSP | oid::AD_CA_ISSUERS) && is_url(&parts.any()?) && parts.is_empty())
+}
+
+/// A uniformResourceIdentifier over http.
+fn is_url(name: &Element<'_>) -> bool {
+    name.tag == 0x86 && name.content.starts_with(b"http://") && name.content.iter().all(u8::is_ascii_graphic)
 }
 
 const fn failure(clause: &'static str, finding: &'static str) -> LintFailure {

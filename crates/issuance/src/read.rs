@@ -1,6 +1,6 @@
 //! Reading the certificates of CAs.
 
-use crate::der::{Element, check_strict, oid, tag};
+use crate::der::{Reader, check_strict, oid, tag};
 use crate::signer::SignatureAlgorithm;
 use crate::tbs::{Fields, Sealed};
 use koshin_types::{Validity, ValidityError};
@@ -51,7 +51,7 @@ impl<'a> CaCertificate<'a> {
 
     /// The uncompressed point, if the key is one for this algorithm.
     pub(crate) fn public_key_for(&self, algorithm: SignatureAlgorithm) -> Option<&'a [u8]> {
-        let mut parts = Element::from_der(self.spki).ok()?.reader();
+        let mut parts = Reader::in_sequence(self.spki).ok()?;
         let mut identifier = parts.expect(tag::SEQUENCE).ok()?.reader();
         let kind = identifier.expect(tag::OID).ok()?.content;
         let curve = identifier.expect(tag::OID).ok()?.content;

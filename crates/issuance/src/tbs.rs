@@ -57,7 +57,7 @@ pub(crate) struct Sealed<'a> {
 impl<'a> Sealed<'a> {
     /// The reverse of [`seal`].
     pub(crate) fn read(der: &'a [u8]) -> Result<Self, DerFault> {
-        let mut parts = Element::from_der(der)?.reader();
+        let mut parts = Reader::in_sequence(der)?;
         let signed = parts.expect(tag::SEQUENCE)?.whole;
         let algorithm = parts.expect(tag::SEQUENCE)?.whole;
         let signature = parts.expect(tag::BIT_STRING)?.bit_string_octets()?;
@@ -82,7 +82,7 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(crate) fn read(tbs: &'a [u8]) -> Result<Self, DerFault> {
-        let mut parts = Element::from_der(tbs)?.reader();
+        let mut parts = Reader::in_sequence(tbs)?;
         let version = match parts.optional(tag::context_constructed(0))? {
             Some(explicit) => Some(explicit.reader().expect(tag::INTEGER)?.content),
             None => None,

@@ -60,13 +60,6 @@ pub(crate) struct Element<'a> {
 }
 
 impl<'a> Element<'a> {
-    /// Reads exactly one element.
-    pub(crate) fn from_der(octets: &'a [u8]) -> Result<Self, DerFault> {
-        let mut reader = Reader::new(octets);
-        let element = reader.any()?;
-        reader.finish().map(|()| element)
-    }
-
     pub(crate) fn reader(&self) -> Reader<'a> {
         Reader::new(self.content)
     }
@@ -104,6 +97,13 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(crate) const fn new(octets: &'a [u8]) -> Self {
         Self { rest: octets }
+    }
+
+    /// Reads the inside of exactly one SEQUENCE.
+    pub(crate) fn in_sequence(octets: &'a [u8]) -> Result<Self, DerFault> {
+        let mut file = Self::new(octets);
+        let sequence = file.expect(tag::SEQUENCE)?;
+        file.finish().map(|()| sequence.reader())
     }
 
     pub(crate) const fn is_empty(&self) -> bool {

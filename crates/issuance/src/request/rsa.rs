@@ -20,11 +20,17 @@ pub(super) struct Modulus<'a> {
 }
 
 impl<'a> Modulus<'a> {
-    /// Takes big-endian digits without leading zeros. Only the size is looked at.
+    /// Takes big-endian digits without leading zeros. Only the size and the last bit are looked at.
     pub(super) fn new(digits: &'a [u8]) -> Result<Self, Rejected> {
         let unused = digits.first().map_or(0, |first| first.leading_zeros() as usize);
         let bits = digits.len() * 8 - unused;
-        if (2048..=8192).contains(&bits) { Ok(Self { digits, bits }) } else { Err(Rejected::RsaSize { bits }) }
+        if !(2048..=8192).contains(&bits) {
+            return Err(Rejected::RsaSize { bits });
+        }
+        if digits.last().is_some_and(|last| last % 2 == 0) {
+            return Err(Rejected::RsaWeak { weakness: RsaWeakness::SmallFactor { factor: 2 } });
+        }
+        Ok(Self { digits, bits })
     }
 
     pub(super) const fn bits(&self) -> usize {
@@ -49,9 +55,9 @@ impl<'a> Modulus<'a> {
         Ok(())
     }
 
-    /// The least factor below the bound; odd composites do no harm, their primes were tried before.
+    /// The least factor below the bound. Composites among the candidates do no harm: their primes come first.
     fn small_factor(&self) -> Option<u32> {
-        core::iter::once(2).chain((3..SMALL_FACTORS_BELOW).step_by(2)).find(|factor| self.modulo(*factor) == 0)
+        (3..SMALL_FACTORS_BELOW).step_by(2).find(|factor| self.modulo(*factor) == 0)
     }
 
     /// The remainder modulo a number below 2^16.

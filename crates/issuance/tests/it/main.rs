@@ -1,0 +1,16 @@
+//! The gate, the CA and its ceremonies, judged from outside.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
+mod ceremony;
+mod crl;
+mod foreign;
+mod gate;
+mod issue;
+mod reference;
+mod support;
