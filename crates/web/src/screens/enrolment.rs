@@ -1,0 +1,226 @@
+//! 電子証明書取得, on the public host, up to the point where it becomes the flow of a renewal.
+
+use askama::Template;
+use time::UtcDateTime;
+
+use super::{
+    RenderError,
+    frame::{Frame, Page, Purpose},
+    markup::Markup,
+    sign_in::{Summary, wait},
+};
+
+#[derive(Template)]
+#[template(path = "enrolment_home.html")]
+struct HomePage<'a> {
+    page: Page<'a>,
+}
+
+/// Renders the public host's first page: for whom 電子証明書取得 is, and its door.
+///
+/// # Errors
+///
+/// [`RenderError`] when a text or a template fails, which tests rule out.
+pub fn enrolment_home(frame: &Frame<'_>) -> Result<String, RenderError> {
+    Ok(HomePage { page: Page::new(frame, "home-title")? }.render()?)
+}
+
+/// The form for ID and password.
+#[derive(Debug, Clone, Copy)]
+pub struct EnrolmentIdentify<'a> {
+    /// The ID as it was typed. Empty at first.
+    pub id: &'a str,
+    /// Why the last try did not succeed.
+    pub refusal: Option<EnrolmentRefusal>,
+}
+
+/// Why ID and password were not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnrolmentRefusal {
+    /// Wrong, or not open: one answer, for those flows that tell at once.
+    Mismatch,
+    /// A field was left empty.
+    Empty {
+        /// The ID was.
+        id: bool,
+        /// The password was.
+        password: bool,
+    },
+    /// Too many tries. Answered with 429.
+    TooMany {
+        /// Seconds to wait, as in `Retry-After`.
+        retry_after: u32,
+    },
+    /// The server has too much to do. Answered with 503.
+    Busy {
+        /// Seconds to wait, as in `Retry-After`.
+        retry_after: u32,
+    },
+}
+
+#[derive(Template)]
+#[template(path = "enrolment_identify.html")]
+struct IdentifyPage<'a> {
+    page: Page<'a>,
+    summary: Option<Summary>,
+    id: &'a str,
+}
+
+impl IdentifyPage<'_> {
+    fn blames(&self, field: &str) -> bool {
+        self.summary.as_ref().is_some_and(|summary| summary.names(field))
+    }
+}
+
+/// Renders the form for ID and password.
+///
+/// # Errors
+///
+/// [`RenderError`] when a text or a template fails, which tests rule out.
+pub fn enrolment_identify(frame: &Frame<'_>, view: &EnrolmentIdentify<'_>) -> Result<String, RenderError> {
+    let mut page = Page::new(frame, "enrol-title")?;
+    page.step = Some((Purpose::Enrolment, 1));
+    let summary = match view.refusal {
+        None => None,
+        Some(EnrolmentRefusal::Mismatch) => {
+            Some(Summary::one(&page, "enrol-mismatch-title", Some("id"), page.t("enrol-mismatch")?)?)
+        }
+        Some(EnrolmentRefusal::Empty { id, password }) => Some(Summary::empty(&page, id, password)?),
+        Some(EnrolmentRefusal::TooMany { retry_after }) => {
+            let text = page.t1("enrol-too-many", "wait", wait(&page, retry_after)?)?;
+            Some(Summary::one(&page, "enrol-too-many-title", None, text)?)
+        }
+        Some(EnrolmentRefusal::Busy { retry_after }) => {
+            let text = page.t1("enrol-busy", "wait", wait(&page, retry_after)?)?;
+            Some(Summary::one(&page, "enrol-busy-title", None, text)?)
+        }
+    };
+    page.failed = summary.is_some();
+    Ok(IdentifyPage { page, summary, id: view.id }.render()?)
+}
+
+/// The form for the one-time code. It never tells whether the ID exists.
+#[derive(Debug, Clone, Copy)]
+pub struct EnrolmentCode {
+    /// For how long a code can be used.
+    pub minutes: u32,
+    /// How many digits it has.
+    pub digits: u32,
+    /// Why the last try did not succeed.
+    pub refusal: Option<CodeRefusal>,
+}
+
+/// Why a code was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeRefusal {
+    /// Nothing was entered.
+    Empty,
+    /// It is not the code.
+    Wrong,
+    /// Its time is over.
+    Expired,
+    /// It was tried too often.
+    Spent,
+    /// Too many tries altogether. Answered with 429.
+    TooMany {
+        /// Seconds to wait, as in `Retry-After`.
+        retry_after: u32,
+    },
+}
+
+#[derive(Template)]
+#[template(path = "enrolment_code.html")]
+struct CodePage<'a> {
+    page: Page<'a>,
+    view: &'a EnrolmentCode,
+    summary: Option<Summary>,
+}
+
+impl CodePage<'_> {
+    fn blames(&self) -> bool {
+        self.summary.as_ref().is_some_and(|summary| summary.names("code"))
+    }
+}
+
+/// Renders the form for the one-time code.
+///
+/// # Errors
+///
+/// [`RenderError`] when a text or a template fails, which tests rule out.
+pub fn enrolment_code(frame: &Frame<'_>, view: &EnrolmentCode) -> Result<String, RenderError> {
+    let mut page = Page::new(frame, "code-title")?;
+    page.step = Some((Purpose::Enrolment, 1));
+    let field = Some("code");
+    let summary = match view.refusal {
+        None => None,
+        Some(CodeRefusal::Empty) => Some(Summary::one(&page, "summary-title", field, page.t("code-missing")?)?),
+        Some(CodeRefusal::Wrong) => Some(Summary::one(&page, "code-wrong-title", field, page.t("code-wrong")?)?),
+        Some(CodeRefusal::Expired) => Some(Summary::one(&page, "code-expired-title", None, page.t("code-expired")?)?),
+        Some(CodeRefusal::Spent) => Some(Summary::one(&page, "code-spent-title", None, page.t("code-spent")?)?),
+        Some(CodeRefusal::TooMany { retry_after }) => {
+            let text = page.t1("code-too-many", "wait", wait(&page, retry_after)?)?;
+            Some(Summary::one(&page, "code-too-many-title", None, text)?)
+        }
+    };
+    page.failed = summary.is_some();
+    Ok(CodePage { page, view, summary }.render()?)
+}
+
+/// Why a subject that has proven its identity cannot obtain a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnrolmentClosed {
+    /// It has one: renewal is the way.
+    StillValid {
+        /// The last second of that one.
+        not_after: UtcDateTime,
+    },
+    /// The days after the expiry are over.
+    TooLate {
+        /// The last second of the old certificate.
+        not_after: UtcDateTime,
+    },
+    /// The days after the permission are over.
+    PermissionLapsed {
+        /// When they were.
+        at: UtcDateTime,
+    },
+    /// Nobody has permitted it.
+    NotPermitted,
+    /// The certificate was revoked and no reissue was granted.
+    Revoked,
+    /// The address was changed, and no code is sent for a while.
+    AddressChanged {
+        /// Until when.
+        until: UtcDateTime,
+    },
+    /// No address to send a code to.
+    NoAddress,
+}
+
+#[derive(Template)]
+#[template(path = "enrolment_closed.html")]
+struct ClosedPage<'a> {
+    page: Page<'a>,
+    reason: Markup,
+    renews: bool,
+}
+
+/// Renders why 電子証明書取得 is not open, and whom to ask.
+///
+/// # Errors
+///
+/// [`RenderError`] when a text or a template fails, which tests rule out.
+pub fn enrolment_closed(frame: &Frame<'_>, view: &EnrolmentClosed) -> Result<String, RenderError> {
+    let page = Page::new(frame, "closed-title")?;
+    let reason = match view {
+        EnrolmentClosed::StillValid { not_after } => page.t1("closed-valid", "at", page.moment(not_after))?,
+        EnrolmentClosed::TooLate { not_after } => page.t1("closed-late", "at", page.moment(not_after))?,
+        EnrolmentClosed::PermissionLapsed { at } => page.t1("closed-lapsed", "at", page.moment(at))?,
+        EnrolmentClosed::NotPermitted => page.t("closed-permission")?,
+        EnrolmentClosed::Revoked => page.t("closed-revoked")?,
+        EnrolmentClosed::AddressChanged { until } => page.t1("closed-address", "at", page.moment(until))?,
+        EnrolmentClosed::NoAddress => page.t("closed-no-address")?,
+    };
+    let renews = matches!(view, EnrolmentClosed::StillValid { .. });
+    Ok(ClosedPage { page, reason, renews }.render()?)
+}

@@ -1,0 +1,128 @@
+//! HTML that needs no more escaping.
+
+use std::fmt;
+
+use askama::{FastWritable, Values, filters::HtmlSafe};
+use koshin_types::SerialNumber;
+
+/// A piece of HTML, safe to be put into a page as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Markup(String);
+
+impl Markup {
+    /// Takes HTML of our own making. Somebody else's words must be escaped before.
+    pub(crate) const fn trusted(html: String) -> Self {
+        Self(html)
+    }
+
+    /// The words without the tags and without the escapes.
+    pub(crate) fn to_text(&self) -> String {
+        let mut text = String::with_capacity(self.0.len());
+        let mut inside_tag = false;
+        for c in self.0.chars() {
+            match c {
+                '<' => inside_tag = true,
+                '>' => inside_tag = false,
+                c if !inside_tag => text.push(c),
+                _ => {}
+            }
+        }
+        let pairs = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+        pairs.into_iter().fold(text, |text, (escaped, plain)| text.replace(escaped, plain))
+    }
+}
+
+impl fmt::Display for Markup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FastWritable for Markup {
+    fn write_into(&self, dest: &mut dyn fmt::Write, _: &dyn Values) -> askama::Result<()> {
+        Ok(dest.write_str(&self.0)?)
+    }
+}
+
+impl HtmlSafe for Markup {}
+
+/// Appends one character, escaped for text and for quoted attributes.
+pub(crate) fn escape_into(html: &mut String, c: char) {
+    match c {
+        '&' => html.push_str("&amp;"),
+        '<' => html.push_str("&lt;"),
+        '>' => html.push_str("&gt;"),
+        '"' => html.push_str("&quot;"),
+        '\'' => html.push_str("&#39;"),
+        other => html.push(other),
+    }
+}
+
+/// A serial number in groups of four digits. The gaps are drawn by the style sheet, so that copied text has none.
+pub(crate) fn serial(serial: &SerialNumber) -> Markup {
+    let digits = serial.to_string();
+    let odd = digits.len() % 4;
+    let (head, tail) = digits.split_at(odd);
+    let mut html = String::from("<span class=\"serial\">");
+    let mut group = |text: &str| {
+        if !text.is_empty() {
+            html.push_str("<span>");
+            html.push_str(text);
+            html.push_str("</span><wbr>");
+        }
+    };
+    group(head);
+    let mut rest = tail;
+    while !rest.is_empty() {
+        let (four, after) = rest.split_at(4.min(rest.len()));
+        group(four);
+        rest = after;
+    }
+    html.push_str("</span>");
+    Markup(html)
+}
+
+/// The last eight digits of a serial number: enough to tell two certificates apart, too little to be quoted by others.
+pub(crate) fn masked_serial(serial: &SerialNumber) -> Markup {
+    let digits = serial.to_string();
+    let start = digits.len().saturating_sub(8);
+    let tail = digits.get(start..).unwrap_or_default();
+    let mark = if start > 0 { "…" } else { "" };
+    Markup(format!("<span class=\"serial\">{mark}{tail}</span>"))
+}
+
+/// The beginning of an ID and stars: recognised by its holder, of little use to others.
+pub(crate) fn masked_id(id: &str) -> String {
+    let shown = if id.chars().count() > 5 { 3 } else { 1 };
+    id.chars().take(shown).chain("***".chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serials_are_grouped_from_the_right() {
+        let number: SerialNumber = "1AFF02".parse().unwrap();
+        let grouped = "<span class=\"serial\"><span>1A</span><wbr><span>FF02</span><wbr></span>";
+        assert_eq!(serial(&number).to_string(), grouped);
+        assert_eq!(masked_serial(&number).to_string(), "<span class=\"serial\">1AFF02</span>");
+        let long: SerialNumber = "0102030405060708".parse().unwrap();
+        assert_eq!(masked_serial(&long).to_string(), "<span class=\"serial\">…05060708</span>");
+    }
+
+    #[test]
+    fn text_is_what_was_written() {
+        let mut html = String::from("<time datetime=\"x\">");
+        "a<b>&amp;'\"".chars().for_each(|c| escape_into(&mut html, c));
+        html.push_str("</time>");
+        assert_eq!(Markup(html).to_text(), "a<b>&amp;'\"");
+    }
+
+    #[test]
+    fn masks() {
+        assert_eq!(masked_id("U-1001"), "U-1***");
+        assert_eq!(masked_id("A1"), "A***");
+        assert_eq!(masked_id("利用者一二三"), "利用者***");
+    }
+}

@@ -1,0 +1,366 @@
+//! Every screen with sample data: for the snapshots and for the gallery.
+
+use koshin_types::{Language, ProtectionLevel, RenewalId, Role, SerialNumber, Validity};
+use koshin_web::screens::{
+    self, Activation, Bilingual, Brand, Check, Clocked, CodeRefusal, Complete, Contact, Declined, DeclinedStep, Doctor,
+    Door, EnrolmentClosed, EnrolmentCode, EnrolmentIdentify, EnrolmentRefusal, Frame, Host, Hosts, Login, LoginRefusal,
+    Main, Notice, Preparing, Problem, Purpose, RenderError, RenewalCheck, RenewalOffer, Seen, SeenCertificate,
+    SignedOut, Stage, Start, StartAgain, Term, Texts,
+};
+use time::{UtcDateTime, macros::utc_datetime};
+
+/// The instant all samples are seen at.
+const NOW: UtcDateTime = utc_datetime!(2026-11-22 06:30:00);
+const NOT_BEFORE: UtcDateTime = utc_datetime!(2025-12-22 15:00:00);
+const NOT_AFTER: UtcDateTime = utc_datetime!(2026-12-22 14:59:59);
+
+/// What a sample is made of.
+pub(crate) struct World {
+    texts: Texts,
+    brand: Brand,
+    contact: Contact,
+    hosts: Hosts,
+    zone: Clocked,
+}
+
+/// One rendered screen.
+pub(crate) type Sample = (&'static str, Result<String, RenderError>);
+
+fn both(ja: &str, en: &str) -> Bilingual {
+    Bilingual { ja: ja.to_owned(), en: en.to_owned() }
+}
+
+fn serial(digits: &str) -> SerialNumber {
+    digits.parse().unwrap()
+}
+
+fn old() -> SerialNumber {
+    serial("0193F0A1C27E5B8D4417A90C3E66D2F081B54A")
+}
+
+fn new() -> SerialNumber {
+    serial("019AA9E04B107C21E85D3F96B02A7714CD380E")
+}
+
+fn id() -> RenewalId {
+    "5f0e1d2c3b4a5968778695a4b3c2d1e0".parse().unwrap()
+}
+
+fn certificate() -> SeenCertificate {
+    SeenCertificate {
+        subject: "U-1001".parse().unwrap(),
+        serial: old(),
+        validity: Validity::new(NOT_BEFORE, NOT_AFTER).unwrap(),
+        protection: ProtectionLevel::File,
+    }
+}
+
+fn successor() -> SeenCertificate {
+    SeenCertificate {
+        serial: new(),
+        validity: Validity::new(utc_datetime!(2026-11-22 06:25:00), utc_datetime!(2027-11-22 06:29:59)).unwrap(),
+        ..certificate()
+    }
+}
+
+fn expired(days_ago: u32, door: Door) -> Seen {
+    let not_after = utc_datetime!(2026-11-19 14:59:59);
+    let certificate = SeenCertificate { validity: Validity::new(NOT_BEFORE, not_after).unwrap(), ..certificate() };
+    Seen::Expired { certificate, days_ago, door }
+}
+
+/// Everything a server can see of a certificate.
+fn all_seen() -> Vec<(&'static str, Seen)> {
+    let (active, at) = (certificate(), utc_datetime!(2026-11-20 01:23:45));
+    vec![
+        ("none", Seen::None),
+        ("active", Seen::Active { certificate: active.clone(), waiting: None }),
+        ("waiting", Seen::Active { certificate: active.clone(), waiting: Some(new()) }),
+        ("future", Seen::NotYetValid { certificate: active.clone() }),
+        ("expired", expired(3, Door::Open)),
+        ("expired_today", expired(0, Door::Open)),
+        ("expired_closed", expired(120, Door::Closed)),
+        ("pending", Seen::Pending { certificate: successor() }),
+        ("superseded", Seen::Superseded { certificate: active.clone(), successor: new() }),
+        ("revoked", Seen::Revoked { certificate: active.clone(), at, door: Door::Open }),
+        ("revoked_closed", Seen::Revoked { certificate: active, at, door: Door::Closed }),
+        ("unknown", Seen::Unknown),
+    ]
+}
+
+/// Sample names are made once per run and kept.
+fn name(prefix: &str, suffix: &str) -> &'static str {
+    Box::leak(format!("{prefix}_{suffix}").into_boxed_str())
+}
+
+impl World {
+    /// A bank that does not exist.
+    pub(crate) fn new() -> Self {
+        let host = |name: &str| format!("https://{name}.koshin-shinkin.example");
+        Self {
+            texts: Texts::load().unwrap(),
+            brand: Brand {
+                operator: both("更新信用金庫", "Koshin Shinkin Bank"),
+                portal: both("法人インターネットバンキング", "Business Internet Banking"),
+            },
+            contact: Contact {
+                name: both("更新信用金庫 ヘルプデスク", "Koshin Shinkin help desk"),
+                telephone: Some("0120-000-000".to_owned()),
+                hours: Some(both("平日 9:00～17:00", "weekdays 9:00–17:00 JST")),
+            },
+            hosts: Hosts { portal: host("portal"), public: host("www"), activate: host("activate") },
+            zone: Clocked::jst(),
+        }
+    }
+
+    fn frame(&self, language: Language, host: Host, path: &'static str) -> Frame<'_> {
+        Frame {
+            language,
+            texts: &self.texts,
+            zone: &self.zone,
+            hosts: &self.hosts,
+            host,
+            brand: &self.brand,
+            contact: &self.contact,
+            path,
+        }
+    }
+
+    /// Every screen in one language.
+    pub(crate) fn screens(&self, language: Language) -> Vec<Sample> {
+        let mut samples = self.sign_in(language);
+        samples.extend(self.portal(language));
+        samples.extend(self.renewal(language));
+        samples.extend(self.completion(language));
+        samples.extend(self.activation_host(language));
+        samples.extend(self.enrolment(language));
+        samples.extend(self.problems(language));
+        samples
+    }
+
+    fn sign_in(&self, language: Language) -> Vec<Sample> {
+        let frame = self.frame(language, Host::Portal, "/");
+        let mut samples: Vec<Sample> = all_seen()
+            .iter()
+            .map(|(seen_name, seen)| {
+                (name("00_login", seen_name), screens::login(&frame, &Login { seen, refusal: None, id: "" }))
+            })
+            .collect();
+        let active = Seen::Active { certificate: certificate(), waiting: None };
+        let refusals = [
+            ("mismatch", LoginRefusal::Mismatch),
+            ("certificate", LoginRefusal::CertificateNeeded),
+            ("empty", LoginRefusal::Empty { id: true, password: true }),
+            ("too_many", LoginRefusal::TooMany { retry_after: 600 }),
+            ("busy", LoginRefusal::Busy { retry_after: 5 }),
+        ];
+        for (refusal_name, refusal) in refusals {
+            let seen = if refusal == LoginRefusal::CertificateNeeded { &Seen::None } else { &active };
+            let view = Login { seen, refusal: Some(refusal), id: "U-1001\"<b>" };
+            samples.push((name("00_login_refused", refusal_name), screens::login(&frame, &view)));
+        }
+        let ends = [
+            ("by_choice", SignedOut::ByChoice { restart: false }),
+            ("restart", SignedOut::ByChoice { restart: true }),
+            ("idle", SignedOut::Idle { minutes: 15 }),
+            ("total", SignedOut::Total),
+            ("replaced", SignedOut::Replaced { successor: new() }),
+            ("expired", SignedOut::Expired { at: NOT_AFTER }),
+            ("revoked", SignedOut::Revoked),
+        ];
+        samples.extend(ends.map(|(end, view)| (name("09_signed_out", end), screens::signed_out(&frame, &view))));
+        samples
+    }
+
+    fn portal(&self, language: Language) -> Vec<Sample> {
+        let frame = self.frame(language, Host::Portal, "/notice");
+        let mut samples: Vec<Sample> = [("calm", 30, 0), ("firm", 9, 2), ("strong", 3, 5), ("today", 0, 1)]
+            .map(|(level, days_left, later_count)| {
+                let validity = certificate().validity;
+                let view = Notice { serial: old(), validity, days_left, later_count };
+                (name("01_notice", level), screens::notice(&frame, &view))
+            })
+            .into();
+        let frame = self.frame(language, Host::Portal, "/main");
+        let offers = [
+            ("not_yet", RenewalOffer::NotYet { opens: utc_datetime!(2026-11-21 15:00:00) }),
+            ("open", RenewalOffer::Open),
+            ("underway", RenewalOffer::Underway { id: id() }),
+            ("issued", RenewalOffer::Issued { id: id(), serial: new(), delivered: false }),
+            ("delivered", RenewalOffer::Issued { id: id(), serial: new(), delivered: true }),
+        ];
+        for (offer, renewal) in offers {
+            let view = Main {
+                organization: "株式会社 山田製作所 & Co.",
+                role: if offer == "open" { Role::User } else { Role::Administrator },
+                certificate: &certificate(),
+                days_left: 30,
+                renewal,
+                last_login: (offer != "open").then_some(NOW),
+            };
+            samples.push((name("02_main", offer), screens::main(&frame, &view)));
+        }
+        samples
+    }
+
+    fn renewal(&self, language: Language) -> Vec<Sample> {
+        let portal = self.frame(language, Host::Portal, "/renewals/5f0e1d2c3b4a5968778695a4b3c2d1e0/start");
+        let public = Frame { host: Host::Public, ..portal };
+        let mut samples = Vec::new();
+        for (frame, purpose, way) in
+            [(&portal, Purpose::Renewal, "renewal"), (&public, Purpose::Enrolment, "enrolment")]
+        {
+            let done = |check| Check { check, done: true };
+            let first = match purpose {
+                Purpose::Renewal => [RenewalCheck::Certificate, RenewalCheck::Window],
+                Purpose::Enrolment => [RenewalCheck::Identity, RenewalCheck::Grant],
+            };
+            let running = Check { check: RenewalCheck::Authority, done: false };
+            let checks = [done(first[0]), done(first[1]), running];
+            let view = Preparing { purpose, id: id(), checks: &checks };
+            samples.push((name("03_preparing", way), screens::preparing(frame, &view)));
+            let stages = [
+                ("started", Stage::Started),
+                ("requested", Stage::Requested),
+                ("intended", Stage::Intended),
+                ("issued", Stage::Issued { serial: new() }),
+                ("delivered", Stage::Delivered { serial: new() }),
+            ];
+            for (stage_name, stage) in stages {
+                let view = Start { purpose, id: id(), stage, problem: None };
+                samples.push((name("04_start", &format!("{way}_{stage_name}")), screens::start(frame, &view)));
+            }
+            let problem = Problem::KeyRefused;
+            let view = Start { purpose, id: id(), stage: Stage::Started, problem: Some(&problem) };
+            samples.push((name("04_start", &format!("{way}_refused")), screens::start(frame, &view)));
+            for (step_name, step) in [("request", DeclinedStep::Request), ("delivery", DeclinedStep::Delivery)] {
+                let view = Declined { purpose, id: id(), step };
+                samples.push((name("06_declined", &format!("{way}_{step_name}")), screens::declined(frame, &view)));
+            }
+            let cases = [("plain", None, None), ("issued", Some(new()), None), ("too_often", Some(new()), Some(3600))];
+            for (case, serial, retry_after) in cases {
+                let view = StartAgain { purpose, id: id(), serial, retry_after };
+                samples.push((name("06_start_again", &format!("{way}_{case}")), screens::start_again(frame, &view)));
+            }
+        }
+        samples
+    }
+
+    fn completion(&self, language: Language) -> Vec<Sample> {
+        let frame = self.frame(language, Host::Portal, "/renewals/5f0e1d2c3b4a5968778695a4b3c2d1e0/complete");
+        let view = Complete {
+            purpose: Purpose::Renewal,
+            id: id(),
+            ca_name: "Koshin Shinkin Client CA G1",
+            serial: new(),
+            validity: successor().validity,
+            term: Term::Year,
+            protection: ProtectionLevel::File,
+            predecessor: Some(old()),
+            status_url: "https://www.koshin-shinkin.example/renewals/5f0e1d2c3b4a5968778695a4b3c2d1e0/status?t=a&b",
+        };
+        let public = Frame { host: Host::Public, ..frame };
+        let enrolled = Complete { purpose: Purpose::Enrolment, predecessor: None, term: Term::Days(30), ..view };
+        let os = Complete { protection: ProtectionLevel::Os, ..view };
+        let hardware = Complete { protection: ProtectionLevel::Hardware, ..view };
+        vec![
+            ("07_complete_file", screens::complete(&frame, &view)),
+            ("07_complete_enrolment", screens::complete(&public, &enrolled)),
+            ("07_complete_os", screens::complete(&frame, &os)),
+            ("07_complete_hardware", screens::complete(&frame, &hardware)),
+        ]
+    }
+
+    fn activation_host(&self, language: Language) -> Vec<Sample> {
+        let frame = self.frame(language, Host::Activate, "/");
+        let mut samples: Vec<Sample> = all_seen()
+            .iter()
+            .map(|(seen_name, seen)| {
+                (name("08_activation", seen_name), screens::activation(&frame, &Activation::Seen(seen)))
+            })
+            .collect();
+        for (case, superseded) in [("activated", Some(old())), ("activated_first", None)] {
+            let view = Activation::Activated { certificate: &successor(), superseded };
+            samples.push((name("08_activation", case), screens::activation(&frame, &view)));
+        }
+        let frame = self.frame(language, Host::Public, "/doctor");
+        samples.extend(all_seen().iter().map(|(seen_name, seen)| {
+            let view = Doctor { seen, host_name: "www.koshin-shinkin.example", tls: "TLS 1.3", now: NOW };
+            (name("11_doctor", seen_name), screens::doctor(&frame, &view))
+        }));
+        samples
+    }
+
+    fn enrolment(&self, language: Language) -> Vec<Sample> {
+        let frame = self.frame(language, Host::Public, "/enrol");
+        let home = self.frame(language, Host::Public, "/");
+        let mut samples = vec![("10_enrolment_home", screens::enrolment_home(&home))];
+        let refusals = [
+            ("first", None),
+            ("mismatch", Some(EnrolmentRefusal::Mismatch)),
+            ("empty", Some(EnrolmentRefusal::Empty { id: false, password: true })),
+            ("too_many", Some(EnrolmentRefusal::TooMany { retry_after: 45 })),
+            ("busy", Some(EnrolmentRefusal::Busy { retry_after: 1 })),
+        ];
+        for (case, refusal) in refusals {
+            let view = EnrolmentIdentify { id: if refusal.is_some() { "U-1004" } else { "" }, refusal };
+            samples.push((name("10_enrolment_identify", case), screens::enrolment_identify(&frame, &view)));
+        }
+        let frame = self.frame(language, Host::Public, "/enrol/code");
+        let refusals = [
+            ("first", None),
+            ("empty", Some(CodeRefusal::Empty)),
+            ("wrong", Some(CodeRefusal::Wrong)),
+            ("expired", Some(CodeRefusal::Expired)),
+            ("spent", Some(CodeRefusal::Spent)),
+            ("too_many", Some(CodeRefusal::TooMany { retry_after: 120 })),
+        ];
+        for (case, refusal) in refusals {
+            let view = EnrolmentCode { minutes: 10, digits: 8, refusal };
+            samples.push((name("10_enrolment_code", case), screens::enrolment_code(&frame, &view)));
+        }
+        let closed = [
+            ("valid", EnrolmentClosed::StillValid { not_after: NOT_AFTER }),
+            ("late", EnrolmentClosed::TooLate { not_after: utc_datetime!(2026-07-01 14:59:59) }),
+            ("lapsed", EnrolmentClosed::PermissionLapsed { at: utc_datetime!(2026-10-01 14:59:59) }),
+            ("permission", EnrolmentClosed::NotPermitted),
+            ("revoked", EnrolmentClosed::Revoked),
+            ("address", EnrolmentClosed::AddressChanged { until: utc_datetime!(2026-11-23 06:30:00) }),
+            ("no_address", EnrolmentClosed::NoAddress),
+        ];
+        samples.extend(
+            closed.map(|(case, view)| (name("10_enrolment_closed", case), screens::enrolment_closed(&frame, &view))),
+        );
+        samples
+    }
+
+    fn problems(&self, language: Language) -> Vec<Sample> {
+        let frame = self.frame(language, Host::Portal, "/");
+        let problems = [
+            Problem::Malformed,
+            Problem::SessionMissing,
+            Problem::Forbidden,
+            Problem::TooEarly { opens: utc_datetime!(2026-11-21 15:00:00) },
+            Problem::NotFound,
+            Problem::MethodNotAllowed,
+            Problem::Conflict,
+            Problem::OtherKey,
+            Problem::Ended,
+            Problem::TooLarge,
+            Problem::UnsupportedType,
+            Problem::Misdirected,
+            Problem::Invalid,
+            Problem::KeyRefused,
+            Problem::PrivateKey,
+            Problem::TooMany { retry_after: 90 },
+            Problem::Internal { reference: "7f3a-<x>".to_owned() },
+            Problem::Unavailable { retry_after: 30 },
+            Problem::AuthorityUnavailable { retry_after: 300 },
+        ];
+        let sample = |problem: &Problem| {
+            let code = problem.code().replace('.', "_");
+            (name("12_problem", &format!("{}_{code}", problem.status())), screens::problem(&frame, problem))
+        };
+        problems.iter().map(sample).collect()
+    }
+}

@@ -1,0 +1,58 @@
+# Obtain certificate
+home-title = Obtain certificate
+home-lead = Obtain the certificate that you log in with, on this computer.
+home-who = For whom this is
+home-who-first = You have never had a certificate
+home-who-expired = Your certificate has expired
+home-who-reissue = Your certificate is being reissued
+home-need = What you need
+home-need-password = Your ID (administrator or user ID) and your password
+home-need-mail = A code that we send to your registered e-mail address
+home-start = Obtain certificate
+home-login-title = If you have a valid certificate
+home-login-body = Log in and renew it with “Certificate renewal” on the main screen.
+home-login = To the login page
+
+enrol-title = Obtain certificate
+enrol-heading = Your identity
+enrol-lead = Enter your ID and password. On the next screen we ask for a code that we send by e-mail.
+enrol-submit = Next
+enrol-mismatch-title = We could not go on
+enrol-mismatch = The ID or the password is wrong, or no certificate can be obtained now. Please check what you entered and try again.
+enrol-too-many-title = This is paused for a while
+enrol-too-many = There were too many wrong entries, so this is paused. Please wait { $wait } and try again. Logging in with a certificate is not affected.
+enrol-busy-title = We are busy at the moment
+enrol-busy = Many people are here right now. Please wait { $wait } and try again. There is nothing wrong with what you entered.
+
+code-title = Enter the code
+code-lead = If the ID and the password are right, a code was sent to the registered e-mail address.
+code-field = Code
+code-hint = { $minutes ->
+    [one] Enter the { $digits } digits within 1 minute. You may paste them. If you were given a code on paper, enter that one.
+   *[other] Enter the { $digits } digits within { $minutes } minutes. You may paste them. If you were given a code on paper, enter that one.
+}
+code-submit = Confirm
+code-none-title = No mail?
+code-none-body = Please look into your spam folder. If nothing has arrived, enter your ID and password again. To change the registered address, ask your administrator or the help desk.
+code-none-link = Back to ID and password
+code-missing = Enter the code.
+code-wrong-title = We could not confirm it
+code-wrong = This code is wrong. Please compare it with the newest mail.
+code-expired-title = The code is too old
+code-expired = Please enter your ID and password again to receive a new code.
+code-spent-title = Too many tries with this code
+code-spent = This code can no longer be used. Please enter your ID and password again.
+code-too-many-title = This is paused for a while
+code-too-many = There were too many wrong entries, so this is paused. Please wait { $wait } and try again.
+
+closed-title = No certificate can be obtained now
+closed-valid = You have a valid certificate (until { $at }). Log in and renew it with “Certificate renewal” on the main screen.
+closed-late = Your certificate expired on { $at }; the time to obtain a new one has passed. It has to be reissued.
+closed-lapsed = The permission to issue your certificate ended on { $at }. It has to be given again.
+closed-permission = The issue of your certificate has not been permitted yet.
+closed-revoked = Your certificate has been revoked. It has to be reissued.
+closed-address = The registered address was changed. For your safety nothing can be obtained until { $at }. If you do not know about the change, please contact the help desk at once.
+closed-no-address = No e-mail address is registered to which we could send the code.
+closed-ask-title = Whom to ask
+closed-ask-user = Users: please ask your own administrator.
+closed-ask-administrator = Administrators: please ask { $contact }.
