@@ -4,7 +4,7 @@ use koshin_renewal::{Admission, Event, Refused};
 use koshin_types::{Fingerprint, SerialNumber};
 use time::UtcDateTime;
 
-use crate::{Actor, ChangeError, Owed, Ra, SubjectFile, authority::Decided};
+use crate::{Actor, ChangeError, Owed, Ra, SubjectFile, change::Decided};
 
 impl Ra {
     /// Activates the certificate that the TLS handshake proved. Its predecessor is superseded in the same commit.
@@ -19,7 +19,7 @@ impl Ra {
         now: UtcDateTime,
     ) -> Result<(SerialNumber, Owed), ChangeError> {
         let unknown = || ChangeError::Refused(Refused::NoCertificate);
-        let file = self.registry.holder(certificate).await?.ok_or_else(unknown)?;
+        let file = self.desk.registry.holder(certificate).await?.ok_or_else(unknown)?;
         let serial = file.holding.certificate(certificate).ok_or_else(unknown)?.serial;
         let actor = Actor::Holder(file.subject.id.clone());
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
@@ -28,19 +28,23 @@ impl Ra {
             match (holding.admission(certificate, now), renewal) {
                 (Admission::Login, Some(id)) => {
                     // Repeated after a lost answer, or long active: the machine tells which, and neither changes anything.
-                    let again =
-                        holding.step(id, &Event::Activate { fingerprint: *certificate }, now, &self.settings.deadlines);
+                    let again = holding.step(
+                        id,
+                        &Event::Activate { fingerprint: *certificate },
+                        now,
+                        &self.desk.settings.deadlines,
+                    );
                     Ok(again.unwrap_or_else(|_| unchanged(file)).into())
                 }
                 (Admission::Login, None) => Ok(unchanged(file).into()),
                 (Admission::ActivationOnly, Some(id)) => {
                     let event = Event::Activate { fingerprint: *certificate };
-                    Ok(holding.step(id, &event, now, &self.settings.deadlines)?.into())
+                    Ok(holding.step(id, &event, now, &self.desk.settings.deadlines)?.into())
                 }
                 _ => Err(unknown()),
             }
         };
-        let (_, owed) = self.change(&file.subject.id, &actor, now, decide).await?;
+        let (_, owed) = self.desk.change(&file.subject.id, &actor, now, decide).await?;
         Ok((serial, owed))
     }
 }

@@ -1,13 +1,15 @@
 //! What operators and administrators do to subjects.
 
+use std::{fmt, sync::Arc};
+
 use koshin_notify::{Address, Notice};
 use koshin_types::{RevocationReason, SubjectId};
 use time::UtcDateTime;
 
 use crate::{
-    Actor, ChangeError, DirectoryError, NoEntropy, Organization, Owed, PasswordError, Ra, StorageError, Subject,
-    SubjectFile,
-    authority::{Decided, mail_to},
+    Actor, ChangeError, Directory, DirectoryError, Entropy, NoEntropy, Organization, Owed, PasswordError, Passwords,
+    Registry, Settings, StorageError, Subject, SubjectFile,
+    change::{Decided, mail_to},
     sign_in::note,
 };
 
@@ -29,7 +31,35 @@ pub enum AdministerError {
     Storage(#[from] StorageError),
 }
 
-impl Ra {
+/// The operator's work: organizations, subjects, permissions, revocations. It needs neither the CA's key nor sessions, so
+/// a command can do it beside a running service. Cheap to clone.
+#[derive(Clone)]
+pub struct Administration {
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) passwords: Passwords,
+    pub(crate) entropy: Entropy,
+    pub(crate) settings: Settings,
+}
+
+impl fmt::Debug for Administration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Administration").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Administration {
+    /// Puts it together.
+    pub fn new(
+        registry: Arc<dyn Registry>,
+        directory: Arc<dyn Directory>,
+        passwords: Passwords,
+        entropy: Entropy,
+        settings: Settings,
+    ) -> Self {
+        Self { registry, directory, passwords, entropy, settings }
+    }
+
     /// Permits enrolment for the period of the settings, whatever the status of the subject's certificate: the first
     /// issue permission, or a reissue. The holder is told by mail.
     ///
@@ -43,7 +73,8 @@ impl Ra {
             let mail = mail_to(&file.subject, &file.subject, notice, &file.version.to_string());
             Ok(Decided { mails: mail.into_iter().collect(), ..file.holding.permit(until, now).into() })
         };
-        self.change(id, actor, now, decide).await?;
+        let (_, owed) = self.change(id, actor, now, decide).await?;
+        debug_assert!(owed.close.is_empty());
         Ok(until)
     }
 
@@ -134,7 +165,7 @@ impl Ra {
         Ok(self.directory.update_subject(&subject, file.version, mails, note, now).await?)
     }
 
-    async fn file(&self, id: &SubjectId) -> Result<std::sync::Arc<SubjectFile>, AdministerError> {
+    async fn file(&self, id: &SubjectId) -> Result<Arc<SubjectFile>, AdministerError> {
         let missing = || DirectoryError::Missing { what: "subject", id: id.to_string() };
         Ok(self.registry.subject(id).await?.ok_or_else(missing)?)
     }

@@ -7,7 +7,7 @@ use time::UtcDateTime;
 use crate::{
     Actor, ChangeError, NoEntropy, Owed, PasswordError, Proof, Ra, Session, SessionError, SessionKind, SessionToken,
     SignInError, StorageError, SubjectFile,
-    authority::{Decided, mail_to},
+    change::{Decided, mail_to},
     session::sha256,
     sign_in::note,
 };
@@ -89,17 +89,17 @@ impl Ra {
         let tries_key = format!("enrolment {}", sha256(&[id.as_bytes()]));
         self.not_too_many(&tries_key, now).await?;
         let file = match &parsed {
-            Some(id) => self.registry.subject(id).await?,
+            Some(id) => self.desk.registry.subject(id).await?,
             None => None,
         };
         let hash = file.as_ref().and_then(|file| file.subject.password_hash.as_deref());
-        let right = self.passwords.verify(password, hash).await?;
-        let token = SessionToken::new(self.random()?);
+        let right = self.desk.passwords.verify(password, hash).await?;
+        let token = SessionToken::new(self.desk.random()?);
         let digits = self.one_time_code()?;
-        let until = now.saturating_add(self.settings.code_lifetime);
+        let until = now.saturating_add(self.desk.settings.code_lifetime);
         let code = code_hash(&token, &digits);
         let proof = Proof::CodeSent { code, tries: 0, until };
-        let ends_at = now.saturating_add(self.settings.session_total);
+        let ends_at = now.saturating_add(self.desk.settings.session_total);
         let entitled = file.filter(|file| right && self.may_enrol(file, now));
         if !right {
             let note = note(Actor::System, parsed.as_ref(), "enrolment_refused", []);
@@ -132,7 +132,7 @@ impl Ra {
         self.within_time(&session, now)?;
         let SessionKind::Enrolment { subject, proof } = &session.kind else { return Err(SessionError::None.into()) };
         let Proof::CodeSent { code: expected, tries, until } = *proof else { return Err(SessionError::None.into()) };
-        let left = self.settings.code_tries.saturating_sub(tries);
+        let left = self.desk.settings.code_tries.saturating_sub(tries);
         if left == 0 {
             return Err(EnrolError::WrongCode { left });
         }
@@ -160,11 +160,11 @@ impl Ra {
         now: UtcDateTime,
     ) -> Result<(SessionToken, RenewalId, Owed), EnrolError> {
         let actor = Actor::Holder(subject.clone());
-        let new_id = self.new_renewal_id()?;
+        let new_id = self.desk.new_renewal_id()?;
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
             Ok(file.holding.enrol(new_id, &self.policy, now)?.into())
         };
-        let (change, owed) = self.change(subject, &actor, now, decide).await?;
+        let (change, owed) = self.desk.change(subject, &actor, now, decide).await?;
         let renewal = change.next.open_renewal().map(|open| open.id).ok_or(ChangeError::Contended)?;
         let kind = SessionKind::Enrolment { subject: Some(subject.clone()), proof: Proof::Proven { renewal } };
         let opened = note(actor.clone(), Some(subject), "enrolment_proven", []);
@@ -197,13 +197,14 @@ impl Ra {
             let change = koshin_renewal::Change { next: file.holding.clone(), facts: Vec::new(), effects: Vec::new() };
             Ok(Decided { change, intent: None, certified: None, mails: vec![mail.clone()] })
         };
-        self.change(&file.subject.id, &Actor::System, now, decide).await?;
+        let (_, owed) = self.desk.change(&file.subject.id, &Actor::System, now, decide).await?;
+        debug_assert!(owed.mail);
         Ok(())
     }
 
     /// Eight digits without bias: 2^64 is so much larger than 10^8 that the remainder's bias is below 10^-11.
     fn one_time_code(&self) -> Result<String, NoEntropy> {
-        let number = u64::from_be_bytes(self.random()?) % 10_u64.pow(8);
+        let number = u64::from_be_bytes(self.desk.random()?) % 10_u64.pow(8);
         Ok(format!("{number:0CODE_DIGITS$}"))
     }
 }

@@ -14,6 +14,7 @@
 mod activate;
 mod administer;
 mod authority;
+mod change;
 pub mod conformance;
 mod enrol;
 mod memory;
@@ -24,7 +25,7 @@ mod session;
 mod sign_in;
 mod sweep;
 
-pub use administer::AdministerError;
+pub use administer::{AdministerError, Administration};
 pub use authority::{ChangeError, Entropy, NoEntropy, Owed, Ra, Settings};
 pub use enrol::EnrolError;
 pub use memory::MemoryStore;

@@ -1,13 +1,15 @@
 //! Renewal, and the part of enrolment that is the same: request, certificate, delivery.
 
-use koshin_issuance::{CertificationRequest, IssueError, PrepareError, Recorded, Rejected, SubjectName};
+use koshin_issuance::{
+    CertificationRequest, IssueError, NameError, PrepareError, Recorded, Rejected, RestoreError, SubjectName,
+};
 use koshin_renewal::{Dialog, Event, Key, Refused, Renewal, State};
 use koshin_types::{ProtectionLevel, RenewalId, SerialNumber, SubjectId, Validity};
 use time::UtcDateTime;
 
 use crate::{
     Access, Actor, Certified, ChangeError, Document, Intent, Owed, Ra, SessionKind, StorageError, SubjectFile,
-    authority::{Decided, millis},
+    authority::millis, change::Decided,
 };
 
 /// A certificate as it is handed to its holder, with the chain up to but without the root.
@@ -30,9 +32,15 @@ pub enum IssuanceError {
     /// The request is not acceptable; the holder may send another one.
     #[error(transparent)]
     Rejected(#[from] Rejected),
-    /// The registry's data do not fit into a certificate, or the CA ends too early.
+    /// The key is one of ours, the address does not fit into a certificate, or the CA ends too early.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    /// The registry's names do not fit into a certificate.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The stored intent is not what was stored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// The expiry policy refuses a validity.
     #[error("no validity can be given: {0}")]
     Validity(koshin_expiry::ValidityRefused),
@@ -54,11 +62,11 @@ impl Ra {
     ///
     /// [`ChangeError::Refused`] exactly when the notice is not offered.
     pub async fn start_renewal(&self, access: &Access, now: UtcDateTime) -> Result<RenewalId, ChangeError> {
-        let new_id = self.new_renewal_id()?;
+        let new_id = self.desk.new_renewal_id()?;
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
             Ok(file.holding.start(new_id, &self.policy, now)?.into())
         };
-        let (change, _) = self.change(access.id(), &access.actor(), now, decide).await?;
+        let (change, _) = self.desk.change(access.id(), &access.actor(), now, decide).await?;
         change.next.open_renewal().map(|open| open.id).ok_or(ChangeError::Contended)
     }
 
@@ -70,7 +78,7 @@ impl Ra {
     pub async fn defer(&self, access: &Access, now: UtcDateTime) -> Result<(), ChangeError> {
         let decide =
             |file: &SubjectFile| -> Result<Decided, ChangeError> { Ok(file.holding.defer(&self.policy, now)?.into()) };
-        self.change(access.id(), &access.actor(), now, decide).await.map(|_| ())
+        self.desk.change(access.id(), &access.actor(), now, decide).await.map(|_| ())
     }
 
     /// "Yes" to the first dialog: takes a certification request (RFC 2986, DER or PEM) and answers with the certificate.
@@ -89,12 +97,12 @@ impl Ra {
         protection: ProtectionLevel,
         now: UtcDateTime,
     ) -> Result<(Bundle, Owed), IssuanceError> {
-        let request = CertificationRequest::from_bytes(request, self.ca.gate())?;
+        let request = CertificationRequest::from_bytes(request, &self.gate)?;
         let key = Key { spki: request.spki_fingerprint(), protection };
         let actor = access.actor();
-        let serial = SerialNumber::from_time_and_random(millis(now), self.random().map_err(ChangeError::from)?);
+        let serial = SerialNumber::from_time_and_random(millis(now), self.desk.random().map_err(ChangeError::from)?);
         let decide = |file: &SubjectFile| self.prepare(file, id, key, &request, serial, now);
-        let (change, _) = self.change(access.id(), &actor, now, decide).await?;
+        let (change, _) = self.desk.change(access.id(), &actor, now, decide).await?;
         let renewal = change.next.renewal.as_ref().filter(|renewal| renewal.id == id);
         let renewal = renewal.ok_or(ChangeError::Refused(Refused::NoRenewal { id }))?;
         self.finish(access.id(), renewal, &actor, now).await
@@ -148,11 +156,11 @@ impl Ra {
         id: RenewalId,
         now: UtcDateTime,
     ) -> Result<(RenewalId, Owed), ChangeError> {
-        let new_id = self.new_renewal_id()?;
+        let new_id = self.desk.new_renewal_id()?;
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
-            Ok(file.holding.start_again(id, new_id, now, &self.settings.deadlines)?.into())
+            Ok(file.holding.start_again(id, new_id, now, &self.desk.settings.deadlines)?.into())
         };
-        let (_, owed) = self.change(access.id(), &access.actor(), now, decide).await?;
+        let (_, owed) = self.desk.change(access.id(), &access.actor(), now, decide).await?;
         if matches!(access.session.kind, SessionKind::Enrolment { .. }) {
             self.rebind_enrolment(&access.session, new_id).await?;
         }
@@ -161,9 +169,9 @@ impl Ra {
 
     async fn step(&self, access: &Access, id: RenewalId, event: Event, now: UtcDateTime) -> Result<(), ChangeError> {
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
-            Ok(file.holding.step(id, &event, now, &self.settings.deadlines)?.into())
+            Ok(file.holding.step(id, &event, now, &self.desk.settings.deadlines)?.into())
         };
-        self.change(access.id(), &access.actor(), now, decide).await.map(|_| ())
+        self.desk.change(access.id(), &access.actor(), now, decide).await.map(|_| ())
     }
 
     /// Requested and Intended in one commit; nothing when the key is already bound to this renewal.
@@ -176,20 +184,19 @@ impl Ra {
         serial: SerialNumber,
         now: UtcDateTime,
     ) -> Result<Decided, IssuanceError> {
-        let deadlines = &self.settings.deadlines;
+        let deadlines = &self.desk.settings.deadlines;
         let refused = |refused| IssuanceError::from(ChangeError::Refused(refused));
         let requested = file.holding.step(id, &Event::Request { key }, now, deadlines).map_err(refused)?;
         if requested.facts.is_empty() {
             return Ok(requested.into());
         }
         let validity = self.policy.validity_for(now, self.ca.not_after()).map_err(IssuanceError::Validity)?;
-        let name =
-            SubjectName { organization: file.organization.name.clone(), common_name: file.subject.id.to_string() };
+        let name = SubjectName::new(&file.organization.name, file.subject.id.as_str())?;
         let address = file.subject.address.as_ref().map(koshin_notify::Address::as_str);
-        let prepared = self.ca.prepare(request, &name, address, serial, validity)?;
+        let prepared = self.ca.prepare(request.clone(), &name, address, serial, validity)?;
         let mut change = requested.next.step(id, &Event::Intend { serial }, now, deadlines).map_err(refused)?;
         change.facts.splice(0..0, requested.facts);
-        let intent = Intent { renewal: id, serial, spki: key.spki, tbs: prepared.tbs().to_vec() };
+        let intent = Intent { renewal: id, serial, spki: key.spki, validity, tbs: prepared.tbs().to_vec() };
         Ok(Decided { change, intent: Some(intent), certified: None, mails: Vec::new() })
     }
 
@@ -205,15 +212,16 @@ impl Ra {
         let State::Intended { serial, .. } = renewal.state else {
             let issued = renewal.state.issued();
             let serial = issued.ok_or(ChangeError::Refused(Refused::NoRenewal { id }))?.serial;
-            let file = self.registry.subject(subject).await?.ok_or_else(|| ChangeError::NoSubject(subject.clone()))?;
+            let file =
+                self.desk.registry.subject(subject).await?.ok_or_else(|| ChangeError::NoSubject(subject.clone()))?;
             return Ok((self.bundle(&file.holding, serial).await?, Owed::default()));
         };
-        let document = self.document(&serial).await?;
-        let certificate = self.ca.issue(Recorded::restore(document.intent.tbs)?)?;
+        let Intent { tbs, validity, spki, .. } = self.document(&serial).await?.intent;
+        let certificate = self.ca.issue(Recorded::restore(tbs, serial, validity, spki)?)?;
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
             let fingerprint = certificate.fingerprint();
             let validity = certificate.validity();
-            let change = file.holding.issue(id, serial, fingerprint, validity, now, &self.settings.deadlines);
+            let change = file.holding.issue(id, serial, fingerprint, validity, now, &self.desk.settings.deadlines);
             let change = match change {
                 // Somebody else signed the same bytes and was faster; ECDSA makes their certificate another one.
                 Err(Refused::OutOfPlace { .. }) if file.holding.certificates.iter().any(|c| c.serial == serial) => {
@@ -224,7 +232,7 @@ impl Ra {
             let certified = Certified { serial, fingerprint, der: certificate.der().to_vec() };
             Ok(Decided { change, intent: None, certified: Some(certified), mails: Vec::new() })
         };
-        let (change, owed) = self.change(subject, actor, now, decide).await?;
+        let (change, owed) = self.desk.change(subject, actor, now, decide).await?;
         Ok((self.bundle(&change.next, serial).await?, owed))
     }
 
@@ -238,6 +246,6 @@ impl Ra {
 
     async fn document(&self, serial: &SerialNumber) -> Result<Document, StorageError> {
         let damaged = || StorageError::Damaged { what: format!("the intent of serial number {serial} is missing") };
-        self.registry.document(serial).await?.ok_or_else(damaged)
+        self.desk.registry.document(serial).await?.ok_or_else(damaged)
     }
 }

@@ -119,7 +119,7 @@ impl Ra {
         if certificate != Some(bound) {
             return Err(SessionError::OtherCertificate);
         }
-        let file = self.registry.holder(bound).await?.ok_or(SessionError::Certificate(Admission::Unknown))?;
+        let file = self.desk.registry.holder(bound).await?.ok_or(SessionError::Certificate(Admission::Unknown))?;
         match file.holding.admission(bound, now) {
             Admission::Login if file.subject.id == *subject => {}
             Admission::Login => return Err(SessionError::OtherCertificate),
@@ -146,7 +146,7 @@ impl Ra {
         };
         let renewal = *renewal;
         self.within_time(&session, now)?;
-        let file = self.registry.subject(subject).await?.ok_or(SessionError::None)?;
+        let file = self.desk.registry.subject(subject).await?.ok_or(SessionError::None)?;
         let session = self.touch(session, now).await?;
         Ok((Access { session, file }, renewal))
     }
@@ -175,7 +175,7 @@ impl Ra {
         if session.ends_at <= now {
             return Err(SessionError::Ended { ends_at: session.ends_at, now });
         }
-        if session.seen_at.saturating_add(self.settings.session_idle) <= now {
+        if session.seen_at.saturating_add(self.desk.settings.session_idle) <= now {
             return Err(SessionError::Idle { seen_at: session.seen_at, now });
         }
         Ok(())

@@ -72,7 +72,7 @@ impl Ra {
         now: UtcDateTime,
     ) -> Result<SignedIn, SignInError> {
         let certificate = certificate.ok_or(SignInError::NoCertificate)?;
-        let file = self.registry.holder(certificate).await?;
+        let file = self.desk.registry.holder(certificate).await?;
         let file = file.ok_or(SignInError::Certificate(Admission::Unknown))?;
         let admission = file.holding.admission(certificate, now);
         if !matches!(admission, Admission::Login | Admission::ActivationOnly) {
@@ -81,7 +81,7 @@ impl Ra {
         // Counted by certificate: nobody without it can slow its holder down.
         let tries_key = format!("sign-in {certificate}");
         self.not_too_many(&tries_key, now).await?;
-        let right = self.passwords.verify(password, file.subject.password_hash.as_deref()).await?;
+        let right = self.desk.passwords.verify(password, file.subject.password_hash.as_deref()).await?;
         if !right || id != file.subject.id.as_str() {
             let note = note(Actor::Holder(file.subject.id.clone()), Some(&file.subject.id), "sign_in_refused", []);
             self.sessions.note_try(&tries_key, Some((now, note))).await?;
@@ -92,7 +92,7 @@ impl Ra {
             _ => (file, Owed::default()),
         };
         let held = file.holding.certificate(certificate).ok_or(SignInError::Certificate(Admission::Unknown))?;
-        let ends_at = now.saturating_add(self.settings.session_total).min(held.validity.end());
+        let ends_at = now.saturating_add(self.desk.settings.session_total).min(held.validity.end());
         let kind = SessionKind::Portal { subject: file.subject.id.clone(), certificate: *certificate };
         let opened = note(Actor::Holder(file.subject.id.clone()), Some(&file.subject.id), "signed_in", []);
         let opened = opened.with("serial", held.serial);
@@ -110,7 +110,7 @@ impl Ra {
         now: UtcDateTime,
     ) -> Result<(Arc<SubjectFile>, Owed), SignInError> {
         let (_, owed) = self.activate(certificate, now).await?;
-        let file = self.registry.holder(certificate).await?;
+        let file = self.desk.registry.holder(certificate).await?;
         Ok((file.ok_or(SignInError::Certificate(Admission::Unknown))?, owed))
     }
 
@@ -121,7 +121,7 @@ impl Ra {
         note: AuditNote,
         now: UtcDateTime,
     ) -> Result<(SessionToken, Session), SignInError> {
-        let token = SessionToken::new(self.random()?);
+        let token = SessionToken::new(self.desk.random()?);
         let session = Session { key: token.key(), kind, opened_at: now, seen_at: now, ends_at };
         self.sessions.open(session.clone(), note).await?;
         Ok((token, session))
@@ -137,8 +137,9 @@ impl Ra {
     }
 
     fn blocked_until(&self, tries: Tries) -> Option<UtcDateTime> {
-        let beyond = tries.failures.checked_sub(self.settings.free_tries)?;
-        let delay = self.settings.first_delay.saturating_mul(1 << beyond.min(16)).min(self.settings.longest_delay);
+        let beyond = tries.failures.checked_sub(self.desk.settings.free_tries)?;
+        let delay =
+            self.desk.settings.first_delay.saturating_mul(1 << beyond.min(16)).min(self.desk.settings.longest_delay);
         let last = UtcDateTime::from_unix_timestamp_nanos(i128::from(tries.last_at) * 1_000_000).ok()?;
         debug_assert!(millis(last) == tries.last_at && delay > Duration::ZERO);
         Some(last.saturating_add(delay))

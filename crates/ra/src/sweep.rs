@@ -4,7 +4,7 @@ use koshin_renewal::State;
 use koshin_types::SubjectId;
 use time::{Duration, UtcDateTime};
 
-use crate::{Actor, ChangeError, IssuanceError, Owed, Ra, SubjectFile, authority::Decided};
+use crate::{Actor, ChangeError, IssuanceError, Owed, Ra, SubjectFile, change::Decided};
 
 /// How many subjects one sweep looks at.
 const BATCH: u32 = 500;
@@ -22,7 +22,7 @@ impl Ra {
     /// [`ChangeError::Storage`] when the list of overdue subjects cannot be read.
     pub async fn sweep(&self, now: UtcDateTime) -> Result<Owed, ChangeError> {
         let mut owed = Owed::default();
-        for id in self.registry.overdue(now.saturating_sub(GRACE), BATCH).await? {
+        for id in self.desk.registry.overdue(now.saturating_sub(GRACE), BATCH).await? {
             match self.sweep_one(&id, now).await {
                 Ok(one) => {
                     owed.close.extend(one.close);
@@ -36,9 +36,9 @@ impl Ra {
 
     async fn sweep_one(&self, id: &SubjectId, now: UtcDateTime) -> Result<Owed, IssuanceError> {
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
-            Ok(file.holding.sweep(now, &self.settings.deadlines).into())
+            Ok(file.holding.sweep(now, &self.desk.settings.deadlines).into())
         };
-        let (change, mut owed) = self.change(id, &Actor::System, now, decide).await?;
+        let (change, mut owed) = self.desk.change(id, &Actor::System, now, decide).await?;
         let intended = change.next.open_renewal().filter(|open| matches!(open.state, State::Intended { .. }));
         if let Some(renewal) = intended {
             let (_, signed) = self.finish(id, renewal, &Actor::System, now).await?;

@@ -1,0 +1,167 @@
+//! From a decision on a subject's file to one commit, with the mails it owes.
+
+use koshin_notify::{Audience, Mail, Notice, Way};
+use koshin_renewal::{Basis, Change, Effect, Fact, State, Why};
+use koshin_types::{RenewalId, Role, SerialNumber, SubjectId};
+use time::UtcDateTime;
+
+use crate::{
+    Actor, Administration, Certified, ChangeError, Commit, CommitError, Intent, NoEntropy, Owed, StorageError, Subject,
+    SubjectFile,
+};
+
+/// A decision on a file: the change, and what has to be stored with it.
+pub(crate) struct Decided {
+    pub(crate) change: Change,
+    pub(crate) intent: Option<Intent>,
+    pub(crate) certified: Option<Certified>,
+    pub(crate) mails: Vec<Mail>,
+}
+
+impl From<Change> for Decided {
+    fn from(change: Change) -> Self {
+        Self { change, intent: None, certified: None, mails: Vec::new() }
+    }
+}
+
+/// How often a lost race is run again. Each loss means that somebody else's commit went through.
+const ATTEMPTS: usize = 16;
+
+impl Administration {
+    /// Reads a subject's file, decides, commits; again from the start when somebody else was faster.
+    pub(crate) async fn change<E: From<ChangeError>>(
+        &self,
+        id: &SubjectId,
+        actor: &Actor,
+        now: UtcDateTime,
+        decide: impl Fn(&SubjectFile) -> Result<Decided, E>,
+    ) -> Result<(Change, Owed), E> {
+        for _ in 0..ATTEMPTS {
+            let file = self.registry.subject(id).await.map_err(ChangeError::from)?;
+            let file = file.ok_or_else(|| ChangeError::NoSubject(id.clone()))?;
+            let decided = decide(&file)?;
+            if let Some(done) = self.commit(&file, actor, now, decided).await? {
+                return Ok(done);
+            }
+        }
+        Err(ChangeError::Contended.into())
+    }
+
+    /// Commits a decision made on `file`; `None` when somebody else was faster.
+    pub(crate) async fn commit(
+        &self,
+        file: &SubjectFile,
+        actor: &Actor,
+        now: UtcDateTime,
+        decided: Decided,
+    ) -> Result<Option<(Change, Owed)>, ChangeError> {
+        let Decided { change, intent, certified, mut mails } = decided;
+        if change.facts.is_empty() && mails.is_empty() {
+            return Ok(Some((change, Owed::default())));
+        }
+        mails.extend(self.mails(file, &change).await?);
+        let close = change.effects.iter().filter_map(|effect| match effect {
+            Effect::CloseCertificate { fingerprint } => Some(*fingerprint),
+            _ => None,
+        });
+        let owed = Owed { close: close.collect(), mail: !mails.is_empty() };
+        let wake_at = self.wake_at(&change, now);
+        let commit = Commit {
+            subject: file.subject.id.clone(),
+            version: file.version,
+            at: now,
+            actor: actor.clone(),
+            facts: change.facts.clone(),
+            next: change.next.clone(),
+            wake_at,
+            intent,
+            certified,
+            mails,
+        };
+        match self.registry.commit(commit).await {
+            Ok(()) => Ok(Some((change, owed))),
+            Err(CommitError::Conflict { .. } | CommitError::SerialUsed { .. }) => Ok(None),
+            Err(CommitError::KeySeen { spki }) => Err(ChangeError::KeySeen { spki }),
+            Err(CommitError::NoSubject(id)) => Err(ChangeError::NoSubject(id)),
+            Err(CommitError::Storage(error)) => Err(error.into()),
+        }
+    }
+
+    /// An owed signature is looked at again at once, everything else at its deadline.
+    fn wake_at(&self, change: &Change, now: UtcDateTime) -> Option<UtcDateTime> {
+        let open = change.next.open_renewal()?;
+        let deadline = open.deadline(&self.settings.deadlines);
+        match open.state {
+            State::Requested { .. } | State::Intended { .. } => Some(deadline.map_or(now, |at| at.min(now))),
+            _ => deadline,
+        }
+    }
+
+    /// The mails that the effects of a change owe.
+    async fn mails(&self, file: &SubjectFile, change: &Change) -> Result<Vec<Mail>, StorageError> {
+        let mut mails = Vec::new();
+        for effect in &change.effects {
+            match *effect {
+                Effect::TellIssued { serial } => self.tell_issued(file, change, serial, &mut mails).await?,
+                Effect::TellActivated { serial } => {
+                    let predecessor = change.facts.iter().find_map(|fact| match fact {
+                        Fact::Superseded { serial, .. } => Some(*serial),
+                        _ => None,
+                    });
+                    let notice = Notice::CertificateActivated { serial, predecessor };
+                    mails.extend(mail_to(&file.subject, &file.subject, notice, &serial.to_string()));
+                }
+                Effect::TellRevoked { serial, reason } => {
+                    let again =
+                        change.facts.iter().any(|fact| matches!(fact, Fact::Abandoned { why: Why::StartedAgain, .. }));
+                    let notice =
+                        if again { Notice::StartedAgain { serial } } else { Notice::Revoked { serial, reason } };
+                    mails.extend(mail_to(&file.subject, &file.subject, notice, &serial.to_string()));
+                }
+                _ => {}
+            }
+        }
+        Ok(mails)
+    }
+
+    /// A renewal is confirmed by its activation; an enrolment is told to holder and administrators at once, because
+    /// it is what somebody with a stolen password would do.
+    async fn tell_issued(
+        &self,
+        file: &SubjectFile,
+        change: &Change,
+        serial: SerialNumber,
+        mails: &mut Vec<Mail>,
+    ) -> Result<(), StorageError> {
+        let enrolment =
+            change.next.renewal.as_ref().is_some_and(|renewal| matches!(renewal.basis, Basis::Enrolment { .. }));
+        let held = change.next.certificates.iter().find(|held| held.serial == serial);
+        let (true, Some(held)) = (enrolment, held) else { return Ok(()) };
+        let notice =
+            |audience| Notice::CertificateIssued { serial, validity: held.validity, audience, way: Way::Enrolment };
+        mails.extend(mail_to(&file.subject, &file.subject, notice(Audience::Holder), &serial.to_string()));
+        for other in self.directory.subjects(Some(&file.organization.id)).await? {
+            if other.subject.role == Role::Administrator && other.subject.id != file.subject.id {
+                let key = format!("{serial} {}", other.subject.id);
+                mails.extend(mail_to(&other.subject, &file.subject, notice(Audience::Administrator), &key));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], NoEntropy> {
+        let mut octets = [0; N];
+        (self.entropy)(&mut octets)?;
+        Ok(octets)
+    }
+
+    pub(crate) fn new_renewal_id(&self) -> Result<RenewalId, NoEntropy> {
+        self.random().map(RenewalId::new)
+    }
+}
+
+/// A mail to `recipient` about `about`, if the recipient has an address.
+pub(crate) fn mail_to(recipient: &Subject, about: &Subject, notice: Notice, key: &str) -> Option<Mail> {
+    let address = recipient.address.clone()?;
+    Some(Mail::new(notice, key, address, recipient.language, about.id.clone()))
+}
