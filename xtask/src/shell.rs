@@ -99,13 +99,18 @@ impl Cmd {
     }
 
     /// Runs it with its output on ours, and fails when it does.
-    pub(crate) fn run(mut self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
+        self.run_or(None).map(drop)
+    }
+
+    /// The same, but tells whether it ended well or with the code `other`; it fails with any other code.
+    pub(crate) fn run_or(mut self, other: Option<i32>) -> Result<bool> {
         println!("$ {}", self.line);
         let status = self.command.status().with_context(|| format!("could not start `{}`", self.line))?;
-        if !status.success() {
+        if !status.success() && (other.is_none() || status.code() != other) {
             bail!("`{}` failed: {status}", self.line);
         }
-        Ok(())
+        Ok(status.success())
     }
 
     /// Runs it silently and returns what it wrote to standard output.

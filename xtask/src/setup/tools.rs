@@ -112,11 +112,6 @@ impl Missing {
     pub(crate) fn among(&self, needed: &[&'static str]) -> Option<&'static str> {
         needed.iter().copied().find(|name| self.0.contains(name))
     }
-
-    /// All of it for a variable of the environment: the tests leave out what they need from this list, and nothing else.
-    pub(crate) fn list(&self) -> String {
-        self.0.join(",")
-    }
 }
 
 #[cfg(test)]
@@ -128,7 +123,6 @@ mod tests {
         let missing = Missing(vec!["chromium", "openssl"]);
         assert_eq!(missing.among(&["node", "chromium"]), Some("chromium"));
         assert_eq!(missing.among(&["node"]), None);
-        assert_eq!(missing.list(), "chromium,openssl");
     }
 
     #[test]
