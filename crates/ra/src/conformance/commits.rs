@@ -273,7 +273,7 @@ pub async fn random_walks_are_read_as_they_were_committed(rig: &dyn Rig) {
         now += if pause > 35 { Duration::days(pause - 30) } else { Duration::minutes(pause) };
         let name = names[usize::try_from(dice / 41 % 3).unwrap()];
         let file = world.file(name).await;
-        let commit = (0..30).find_map(|more| step(&mut world, &file, (dice / 123 + more) % 30, now));
+        let commit = (0..30).find_map(|more| step(&mut world, &file, (dice / 123 + 7 * more) % 30, now));
         world.commit(commit.unwrap()).await;
         issued += usize::from(world.file(name).await.holding.certificates.len() > file.holding.certificates.len());
     }

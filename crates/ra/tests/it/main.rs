@@ -1,0 +1,13 @@
+//! The use cases on storage in memory, and the storage's own conformance.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests fail by panicking"
+)]
+
+mod people;
+mod renewal;
+mod town;

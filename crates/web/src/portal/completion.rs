@@ -1,0 +1,119 @@
+//! The status of one renewal, also after its predecessor's session has ended.
+
+use axum::{
+    Json,
+    extract::Path,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, Uri, header};
+use koshin_renewal::{Renewal, State};
+use koshin_types::RenewalId;
+use ring::hmac;
+use time::{Duration, UtcDateTime};
+
+use super::{Portal, context::Context, trouble::Trouble};
+use crate::screens::{Host, Problem};
+
+/// How long a completion token works.
+const LIFETIME: Duration = Duration::minutes(15);
+
+/// The key of completion tokens. Made at start from random octets; a restart voids the tokens that are out.
+pub struct CompletionKey(hmac::Key);
+
+impl CompletionKey {
+    /// Takes 256 random bits.
+    pub fn new(random: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, random))
+    }
+
+    /// A token of 128 bits that reads the status of this renewal and nothing else, until it lapses.
+    fn token(&self, id: RenewalId, now: UtcDateTime) -> String {
+        let until = now.saturating_add(LIFETIME).unix_timestamp();
+        format!("{until:x}-{}", self.seal(id, until))
+    }
+
+    fn opens(&self, id: RenewalId, token: &str, now: UtcDateTime) -> bool {
+        let Some((until, seal)) = token.split_once('-') else { return false };
+        let Ok(until) = i64::from_str_radix(until, 16) else { return false };
+        // Compared through a second keyed hash, so that the time taken says nothing about the seal.
+        let equal = hmac::sign(&self.0, seal.as_bytes()).as_ref()
+            == hmac::sign(&self.0, self.seal(id, until).as_bytes()).as_ref();
+        equal && now.unix_timestamp() < until
+    }
+
+    fn seal(&self, id: RenewalId, until: i64) -> String {
+        let tag = hmac::sign(&self.0, format!("{id} {until}").as_bytes());
+        tag.as_ref().iter().take(16).map(|octet| format!("{octet:02x}")).collect()
+    }
+}
+
+impl Portal {
+    /// Where the completion screen of this renewal asks how far it is.
+    pub(crate) fn status_url(&self, id: RenewalId, now: UtcDateTime) -> String {
+        format!("{}/renewals/{id}/status?t={}", self.hosts.public, self.completion.token(id, now))
+    }
+}
+
+/// GET `/renewals/{id}/status`: with a session on either host, or with a completion token on the public one.
+pub(crate) async fn status(context: Context, Path(id): Path<String>, uri: Uri) -> Response {
+    // Only scripts ask here.
+    let context = Context { script: true, ..context };
+    let result = async {
+        let token = uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("t="));
+        let parsed = id.parse::<RenewalId>().ok();
+        match (token, parsed) {
+            (Some(token), Some(id)) if context.host == Host::Public => by_token(&context, id, token).await,
+            (Some(_), None) if context.host == Host::Public => Err(Problem::NotFound.into()),
+            _ => {
+                let (access, _) = context.access_to(&id).await?;
+                let renewal = access.file.holding.renewal.as_ref().ok_or(Problem::NotFound)?;
+                Ok(Json(words(renewal)).into_response())
+            }
+        }
+    };
+    let mut response = context.answer(result.await);
+    if context.host == Host::Public
+        && let Ok(origin) = HeaderValue::from_str(&context.portal.hosts.portal)
+    {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
+    }
+    response
+}
+
+async fn by_token(context: &Context, id: RenewalId, token: &str) -> Result<Response, Trouble> {
+    let portal = &context.portal;
+    let file = match portal.completion.opens(id, token, context.now) {
+        true => portal.ra.renewal_file(&id).await?,
+        false => None,
+    };
+    let file = file.ok_or(Problem::NotFound)?;
+    // Started again meanwhile: for this page that is the end of it.
+    let gone = || serde_json::json!({ "state": "abandoned", "serial": null });
+    let current = file.holding.renewal.as_ref().filter(|renewal| renewal.id == id);
+    Ok(Json(current.map_or_else(gone, words)).into_response())
+}
+
+fn words(renewal: &Renewal) -> serde_json::Value {
+    let serial = renewal.state.serial().map(|serial| serial.to_string());
+    let state: &State = &renewal.state;
+    serde_json::json!({ "state": state.as_str(), "serial": serial })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_opens_one_renewal_for_a_quarter_of_an_hour() {
+        let key = CompletionKey::new(&[7; 32]);
+        let (id, other, now) = (RenewalId::new([1; 16]), RenewalId::new([2; 16]), UtcDateTime::UNIX_EPOCH);
+        let token = key.token(id, now);
+        assert!(key.opens(id, &token, now) && key.opens(id, &token, now + LIFETIME - Duration::SECOND));
+        assert!(!key.opens(id, &token, now + LIFETIME));
+        assert!(!key.opens(other, &token, now));
+        assert!(!CompletionKey::new(&[8; 32]).opens(id, &token, now));
+        let later = format!("fffffff{}", token.split_at(token.find('-').unwrap()).1);
+        assert!(!key.opens(id, &later, now) && !key.opens(id, "", now) && !key.opens(id, "x-y", now));
+    }
+}
