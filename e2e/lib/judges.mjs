@@ -1,0 +1,100 @@
+// Programs that Koshin did not write, asked about the file that the page made and the certificate in it.
+
+import { X509Certificate } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { Client } from "./http.mjs";
+import { PKILINT, run } from "./tools.mjs";
+
+/** The certificate in a file and the chain above it, as openssl reads them. */
+export function contents(file, passphrase) {
+  const read = (which) => run("openssl", ["pkcs12", "-in", file, "-passin", `pass:${passphrase}`, "-nokeys", which]);
+  const pems = (text) => text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  const [own, ...more] = pems(read("-clcerts"));
+  if (!own || more.length > 0) throw new Error(`${file} holds ${own ? 1 + more.length : 0} certificates of its own instead of one`);
+  const certificate = new X509Certificate(own);
+  return { certificate, serial: withoutZeros(certificate.serialNumber), chain: pems(read("-cacerts")).map((pem) => new X509Certificate(pem)) };
+}
+
+/** Opens the file with each program that a holder may use for it. Each must find the certificate with this serial number. */
+export function everyReaderOpens(file, passphrase, serial) {
+  const answers = {
+    openssl: run("openssl", ["pkcs12", "-in", file, "-passin", `pass:${passphrase}`, "-noenc", "-info"]),
+    pk12util: run("pk12util", ["-l", file, "-W", passphrase]),
+    keytool: run("keytool", ["-list", "-v", "-storetype", "PKCS12", "-keystore", file, "-storepass", passphrase, "-J-Duser.language=en"]),
+    certtool: run("certtool", ["--p12-info", "--inder", "--infile", file, "--password", passphrase]),
+  };
+  const key = { openssl: /BEGIN PRIVATE KEY/, pk12util: /^Key\(shrouded\)/m, keytool: /PrivateKeyEntry/, certtool: /BEGIN (ENCRYPTED )?PRIVATE KEY/ };
+  const found = Object.entries(answers).map(([program, text]) => {
+    if (!key[program].test(text)) throw new Error(`${program} found no private key in ${file}:\n${text}`);
+    if (!/certificate/i.test(text)) throw new Error(`${program} found no certificate in ${file}:\n${text}`);
+    return program;
+  });
+  // Of the four only keytool prints serial numbers in a form of its own, so the comparison is with what openssl read.
+  const read = contents(file, passphrase).serial;
+  if (read !== serial) throw new Error(`the file holds ${read}, the screen said ${serial}`);
+  if (!answers.keytool.toUpperCase().includes(serial)) throw new Error(`keytool does not see ${serial}:\n${answers.keytool}`);
+  return found;
+}
+
+/**
+ * Lets openssl verify the certificate as strictly as it can, and pkilint judge it at WARNING. The certificates above it and
+ * the revocation list come from where the certificate itself points to.
+ */
+export async function certificateIsSound(demo, { file, passphrase }, folder) {
+  const { certificate, chain } = contents(file, passphrase);
+  const leaf = join(folder, "leaf.pem");
+  writeFileSync(leaf, certificate.toString());
+  const { path, root } = await climb(demo, certificate);
+  if (chain[0]?.fingerprint256 !== path[0]?.fingerprint256) throw new Error("the file's chain does not begin with the issuer");
+  const [above, anchor] = [join(folder, "above.pem"), join(folder, "root.pem")];
+  writeFileSync(above, path.map(String).join(""));
+  writeFileSync(anchor, root.toString());
+  const strict = ["-x509_strict", "-purpose", "sslclient", "-crl_check", "-CRLfile", await revocationList(demo, leaf, folder)];
+  run("openssl", ["verify", ...strict, "-CAfile", anchor, "-untrusted", above, leaf]);
+  const findings = run(PKILINT, ["lint", "-s", "WARNING", leaf]);
+  if (findings.trim() !== "") throw new Error(`pkilint:\n${findings}`);
+}
+
+/** Whether the published revocation list names the certificate. */
+export async function isListedAsRevoked(demo, { file, passphrase }, folder) {
+  const { certificate, serial } = contents(file, passphrase);
+  const leaf = join(folder, "leaf.pem");
+  writeFileSync(leaf, certificate.toString());
+  const text = run("openssl", ["crl", "-in", await revocationList(demo, leaf, folder), "-noout", "-text"]);
+  return (text.match(/Serial Number: [0-9A-F]+/g) ?? []).some((line) => line.endsWith(serial));
+}
+
+/** The certificates above one, by its "CA Issuers" links (RFC 5280, 4.2.2.1), until one has issued itself. */
+async function climb(demo, certificate) {
+  const path = [];
+  for (let current = certificate; path.length < 5; ) {
+    const url = /CA Issuers - URI:(\S+)/.exec(current.infoAccess ?? "")?.[1];
+    if (!url) throw new Error(`${current.subject} does not say where its issuer's certificate is`);
+    const above = new X509Certificate((await fetched(demo, url)).bytes);
+    if (!current.checkIssued(above)) throw new Error(`${url} did not issue ${current.subject}`);
+    if (above.checkIssued(above)) return { path, root: above };
+    path.push((current = above));
+  }
+  throw new Error("the path to the root is too long");
+}
+
+/** The list that the certificate points to (RFC 5280, 4.2.1.13), as a PEM file. */
+async function revocationList(demo, leaf, folder) {
+  const extension = run("openssl", ["x509", "-in", leaf, "-noout", "-ext", "crlDistributionPoints"]);
+  const url = /URI:(\S+)/.exec(extension)?.[1];
+  if (!url) throw new Error("the certificate does not say where the revocation list is");
+  const [der, pem] = [join(folder, "list.der"), join(folder, "list.pem")];
+  writeFileSync(der, (await fetched(demo, url)).bytes);
+  run("openssl", ["crl", "-inform", "DER", "-in", der, "-out", pem]);
+  return pem;
+}
+
+async function fetched(demo, url) {
+  const answer = await new Client(demo).get(url);
+  if (answer.status !== 200) throw new Error(`${url} answered ${answer.status}`);
+  return answer;
+}
+
+export const withoutZeros = (hex) => hex.toUpperCase().replace(/^(00)+/, "");

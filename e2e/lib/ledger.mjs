@@ -1,0 +1,71 @@
+// Which certificates exist for a subject, told by the mails that each of them causes, and what the server says of each.
+
+import { join } from "node:path";
+
+import { Client, mail, mails } from "./http.mjs";
+import { withoutZeros } from "./judges.mjs";
+import { contains, same } from "./scenario.mjs";
+import { run } from "./tools.mjs";
+
+const SERIAL = /\b[0-9A-F]{20,40}\b/g;
+const serialsIn = (text) => text.match(SERIAL) ?? [];
+
+/** Waits until a mail about this subject names all of these serial numbers. */
+export function mailNames(demo, subject, ...serials) {
+  const wanted = ({ text }) => text.includes(subject.id) && serials.every((serial) => text.includes(serial));
+  return mail(demo, `one about ${subject.id} that names ${serials.join(" and ")}`, wanted);
+}
+
+/**
+ * Fails unless these are all certificates that were ever issued for the subject since the demo began. Each issue sends a mail
+ * to the holder and one to each administrator, planned in the same commit as the certificate.
+ */
+export async function onlyIssued(demo, subject, old, ...expected) {
+  for (const serial of expected) await mailNames(demo, subject, serial);
+  const named = (await mails(demo)).filter(({ text }) => text.includes(subject.id)).flatMap(({ text }) => serialsIn(text));
+  const fresh = [...new Set(named)].filter((serial) => serial !== old).sort();
+  same(fresh.join(" "), [...expected].sort().join(" "), `certificates issued for ${subject.id}`);
+}
+
+/** What /doctor on the portal host says to somebody with this file, or with none. */
+export async function doctor(demo, language, { file, passphrase } = {}) {
+  const client = new Client(demo, { p12: file, passphrase, language });
+  const { status, text } = await client.get(`${demo.portal}/doctor`);
+  same(status, 200, "status of the doctor page");
+  return text;
+}
+
+/** Fails unless the doctor page has this word for the certificate's state. */
+export async function hasState(t, demo, state, credentials) {
+  contains(await doctor(demo, t.language, credentials), `<strong>${t.words.status[state]}</strong>`, "doctor page");
+}
+
+/** Fails unless a login with this certificate and the right password is refused with an explanation. */
+export async function isRefused(t, demo, subject, { file, passphrase }, explanation) {
+  const client = new Client(demo, { p12: file, passphrase, language: t.language });
+  const answer = await client.logIn(subject);
+  same(answer.status, 403, "status of the login");
+  contains(answer.text, t.words.certificateNeeded, "refusal");
+  contains(answer.text, explanation, "refusal");
+  same(client.cookies.get(new URL(demo.portal).host).size, 0, "cookies after a refused login");
+}
+
+const QUERY = `
+import json, sqlite3, sys
+database = sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True)
+rows = database.execute(
+    "SELECT hex(c.serial), c.status, hex(d.der) FROM certificates c JOIN documents d ON d.serial = c.serial"
+    " JOIN subjects s ON s.number = c.subject WHERE s.id = ? ORDER BY c.number", [sys.argv[2]])
+intents = database.execute("SELECT count(*) FROM intents").fetchone()[0]
+documents = database.execute("SELECT count(*) FROM documents").fetchone()[0]
+print(json.dumps({"certificates": rows.fetchall(), "unsigned": intents - documents}))
+`;
+
+/**
+ * What the demo's database holds for a subject, read beside the running demo: mails are no witness once a demo was killed,
+ * because its mailbox is in memory. { certificates: [{ serial, status, der }], unsigned }
+ */
+export function stored(demo, subject) {
+  const { certificates, unsigned } = JSON.parse(run("python3", ["-c", QUERY, join(demo.data, "koshin.db"), subject.id]));
+  return { certificates: certificates.map(([serial, status, der]) => ({ serial: withoutZeros(serial), status, der })), unsigned };
+}

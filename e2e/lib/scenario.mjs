@@ -1,0 +1,96 @@
+// One scenario in one language: its checks, its demo, its browsers, and their end whatever happens.
+
+import { Demo } from "./demo.mjs";
+import { mail } from "./http.mjs";
+import { WORDS } from "./words.mjs";
+
+export class Scenario {
+  constructor({ report, screens, binary, name, language }) {
+    Object.assign(this, { report, screens, binary, name, language, words: WORDS[language] });
+    this.browsers = [];
+    this.endings = [];
+    this.codes = new Set();
+  }
+
+  /** One line in the report. */
+  check(name, work) {
+    return this.report.check(this.name, name, work);
+  }
+
+  /** A demo with new data, in the language of the scenario. */
+  async demo() {
+    const demo = await Demo.start(this.binary, this.language);
+    this.onEnd(() => demo.remove());
+    return demo;
+  }
+
+  watch(browser) {
+    this.browsers.push(browser);
+  }
+
+  onEnd(work) {
+    this.endings.push(work);
+  }
+
+  /** Looks at a page with axe-core, and takes its picture if pictures are wanted. */
+  screen(page, name) {
+    return this.check(`screen ${name}`, () => this.screens.visit(page, name, this.language));
+  }
+
+  /** The one-time code that was mailed to this subject, each code once. */
+  async code(demo, subject) {
+    const of = ({ text }) => this.words.mailedCode.exec(text)?.[1];
+    const wanted = (one) => one.text.includes(subject.id) && of(one) && !this.codes.has(of(one));
+    const code = of(await mail(demo, `a code for ${subject.id}`, wanted));
+    this.codes.add(code);
+    return code;
+  }
+
+  /** Runs the scenario to its end or its time limit, then ends what it started. */
+  async run(work, seconds) {
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`the scenario took longer than ${seconds} s`)), seconds * 1000);
+    });
+    try {
+      await Promise.race([work(this), late]);
+      await this.check("no script failed, and no policy was violated", () => this.quiet());
+    } catch (error) {
+      await this.report.fail(this.name, error, this.browsers);
+    } finally {
+      clearTimeout(timer);
+      await this.end();
+    }
+  }
+
+  quiet() {
+    const complaints = this.browsers.flatMap((browser) => browser.complaints);
+    if (complaints.length > 0) throw new Error(complaints.join("\n"));
+  }
+
+  async end() {
+    await Promise.allSettled(this.browsers.map((browser) => browser.close()));
+    for (const ending of this.endings.reverse()) await ending();
+  }
+}
+
+/** Fails unless both are the same. */
+export function same(actual, expected, what) {
+  if (actual !== expected) throw new Error(`${what}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(actual)}`);
+}
+
+/** Fails unless the text contains this. */
+export function contains(text, part, what) {
+  const found = part instanceof RegExp ? part.test(text) : text.includes(part);
+  if (!found) throw new Error(`${what}: “${part}” is not in\n${text.replace(/\s+/g, " ").slice(0, 2000)}`);
+}
+
+
+/** Asks again and again, for a while, whether this has come true. */
+export async function until(what, isTrue, seconds = 10) {
+  const end = performance.now() + seconds * 1000;
+  while (!(await isTrue())) {
+    if (performance.now() > end) throw new Error(`not within ${seconds} s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
