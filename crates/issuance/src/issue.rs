@@ -3,6 +3,7 @@
 use crate::request::fingerprint;
 use crate::tbs::Fields;
 use koshin_types::{Fingerprint, SerialNumber, Validity};
+use std::fmt;
 
 /// Bytes that are ready to be signed: the profile is applied and the lints passed. Nobody has promised anything yet.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct Prepared(pub(crate) Intent);
 #[derive(Debug, PartialEq, Eq)]
 pub struct Recorded(pub(crate) Intent);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(crate) struct Intent {
     pub(crate) tbs: Vec<u8>,
     pub(crate) serial: SerialNumber,
@@ -82,6 +83,13 @@ impl Recorded {
     }
 }
 
+impl fmt::Debug for Intent {
+    /// Leaves the bytes out: they name a person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intent").field("serial", &self.serial).finish_non_exhaustive()
+    }
+}
+
 impl Intent {
     /// Names the first field that is not the intended one.
     pub(crate) fn compare(&self, fields: &Fields<'_>) -> Result<(), &'static str> {
@@ -114,7 +122,7 @@ pub enum RestoreError {
 }
 
 /// An issued certificate: its signature was verified and its content compared with the record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     pub(crate) der: Vec<u8>,
     pub(crate) serial: SerialNumber,
@@ -152,5 +160,13 @@ impl Certificate {
     /// SHA-256 of the public key's `SubjectPublicKeyInfo`.
     pub const fn spki_fingerprint(&self) -> Fingerprint {
         self.spki_fingerprint
+    }
+}
+
+impl fmt::Debug for Certificate {
+    /// Leaves the bytes out: they name a person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Certificate");
+        shown.field("serial", &self.serial).field("fingerprint", &self.fingerprint).finish_non_exhaustive()
     }
 }

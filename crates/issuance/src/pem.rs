@@ -47,6 +47,12 @@ pub(crate) fn single_block(text: &[u8]) -> Result<(String, Vec<u8>), PemFault> {
     Ok((String::from_utf8_lossy(label).into_owned(), der))
 }
 
+/// Decodes a text that is nothing but Base64, as it looks when the lines around a block got lost.
+pub(crate) fn bare_base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let characters = Zeroizing::new(text.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect::<Vec<u8>>());
+    STANDARD.decode(characters.as_slice()).ok().map(Zeroizing::new)
+}
+
 /// Lines without white space around them.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).split(|b| matches!(b, b'\n' | b'\r')).map(<[u8]>::trim_ascii)

@@ -42,14 +42,16 @@ impl Writer {
         fill(self);
         let length = self.octets.len() - start;
         let be = length.to_be_bytes();
-        let significant = be.iter().skip_while(|b| **b == 0);
         if length < 0x80 {
             if let Some(octet) = self.octets.get_mut(start - 1) {
                 *octet = be.last().copied().unwrap_or_default();
             }
         } else {
-            let count = u8::try_from(significant.clone().count()).unwrap_or_default();
-            self.octets.splice(start - 1..start, core::iter::once(0x80 | count).chain(significant.copied()));
+            // A slice, whose length is known: `splice` then moves the content once and allocates nothing.
+            let zeros = be.iter().take_while(|b| **b == 0).count();
+            let digits = be.get(zeros..).unwrap_or_default();
+            let count = u8::try_from(digits.len()).unwrap_or_default();
+            self.octets.splice(start - 1..start, core::iter::once(0x80 | count).chain(digits.iter().copied()));
         }
     }
 

@@ -13,6 +13,11 @@ use key::PublicKey;
 use koshin_types::Fingerprint;
 use ring::digest;
 use std::collections::BTreeSet;
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// What every PEM label of a private key holds.
+const PRIVATE_KEY: &[u8] = b"PRIVATE KEY";
 
 /// What the gate knows beside the request.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +49,7 @@ impl Gate {
 /// A request that passed the gate: a public key whose holder proved to have the private one.
 ///
 /// Subject, extensions and attributes of the request were not even decoded. They are no wish of anybody here.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct CertificationRequest {
     spki: Vec<u8>,
     /// Where in `spki` the octets of the key begin; they are its end.
@@ -55,6 +60,9 @@ pub struct CertificationRequest {
 
 impl CertificationRequest {
     /// Reads a request as a person or a program hands it in: PEM or DER.
+    ///
+    /// An elliptic curve key costs one verification. A large RSA key costs some tenths of a second, spent only after its
+    /// signature was verified: callers bound how many they check at once.
     ///
     /// # Errors
     ///
@@ -77,18 +85,19 @@ impl CertificationRequest {
     /// [`Rejected`] as for [`from_bytes`](Self::from_bytes).
     pub fn from_pem(text: &[u8], gate: &Gate) -> Result<Self, Rejected> {
         check_size(text)?;
-        if pem::labels(text).any(|label| label.ends_with(b"PRIVATE KEY") || label.ends_with(b"PRIVATE KEY BLOCK")) {
+        // Also in a damaged or a second block: whoever pasted it has to know.
+        if text.windows(PRIVATE_KEY.len()).any(|words| words == PRIVATE_KEY) {
             return Err(Rejected::PrivateKeyPasted);
         }
         let (label, der) = pem::single_block(text).map_err(|fault| match fault {
-            PemFault::None => Rejected::NotARequest,
+            PemFault::None => refine_bare(text),
             PemFault::Several(blocks) => Rejected::PemBlocks { blocks },
             PemFault::Broken => Rejected::PemBroken,
         })?;
         if !matches!(label.as_str(), "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST") {
             return Err(Rejected::PemLabel);
         }
-        Self::from_der(&der, gate)
+        Self::from_der(&Zeroizing::new(der), gate)
     }
 
     /// Reads a DER `CertificationRequest`.
@@ -133,6 +142,16 @@ impl CertificationRequest {
     /// Kind and size of the key.
     pub const fn key_kind(&self) -> KeyKind {
         self.key_kind
+    }
+}
+
+impl fmt::Debug for CertificationRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("CertificationRequest");
+        shown
+            .field("spki_fingerprint", &self.spki_fingerprint)
+            .field("key_kind", &self.key_kind)
+            .finish_non_exhaustive()
     }
 }
 
@@ -185,6 +204,18 @@ impl<'a> Parts<'a> {
         let signature = outer.expect(tag::BIT_STRING)?;
         outer.finish()?;
         Ok(Self { info, version, spki, algorithm, signature })
+    }
+}
+
+/// Says what a text without a PEM block is.
+fn refine_bare(text: &[u8]) -> Rejected {
+    let pasted = pem::bare_base64(text).and_then(|der| {
+        let element = check_strict(&der).ok()?;
+        Some(refine(&element, Parts::split(&element).err()?))
+    });
+    match pasted {
+        Some(Rejected::PrivateKeyPasted) => Rejected::PrivateKeyPasted,
+        _ => Rejected::NotARequest,
     }
 }
 

@@ -231,6 +231,10 @@ fn private_key_cases(key: &EcKey) -> Vec<Case> {
     let pkcs12 = openssl_ok(&["pkcs12", "-export", "-inkey", &key_file, "-passout", "pass:x"], &certificate);
     let der = |text: &[u8], form: &[&str]| openssl_ok(&[form, &["-outform", "DER"]].concat(), text);
     let request = pem("CERTIFICATE REQUEST", &key.csr());
+    let bare = |text: &[u8]| {
+        String::from_utf8_lossy(text).lines().filter(|line| !line.starts_with('-')).collect::<String>().into_bytes()
+    };
+    let relabelled = String::from_utf8_lossy(&pkcs8).replace("PRIVATE KEY", "CERTIFICATE REQUEST");
     vec![
         ("SEC 1, PEM", sec1.clone(), "request.private_key_pasted"),
         ("PKCS#8, PEM", pkcs8.clone(), "request.private_key_pasted"),
@@ -239,6 +243,9 @@ fn private_key_cases(key: &EcKey) -> Vec<Case> {
         ("SSH", b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n".to_vec(), "request.private_key_pasted"),
         ("PGP", b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nx\n".to_vec(), "request.private_key_pasted"),
         ("a key beside a request", [request.as_bytes(), &pkcs8].concat(), "request.private_key_pasted"),
+        ("PKCS#8, damaged PEM", pkcs8[1..].to_vec(), "request.private_key_pasted"),
+        ("PKCS#8, only Base64", bare(&pkcs8), "request.private_key_pasted"),
+        ("PKCS#8 labelled as a request", relabelled.into_bytes(), "request.private_key_pasted"),
         ("SEC 1, DER", der(&sec1, &["ec"]), "request.private_key_pasted"),
         ("PKCS#8, DER", der(&pkcs8, &["pkcs8", "-topk8", "-nocrypt"]), "request.private_key_pasted"),
         (
