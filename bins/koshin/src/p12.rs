@@ -174,5 +174,4 @@ fn octets(content: &[u8]) -> der::Result<Any> {
 }
 
 #[cfg(test)]
-#[path = "p12_tests.rs"]
 mod tests;
