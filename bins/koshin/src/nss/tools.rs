@@ -90,10 +90,13 @@ impl<'a> Database<'a> {
 
     pub(super) fn has_key(&self, key_id: &str) -> anyhow::Result<bool> {
         let output = self.run("certutil", &["-K".into()], None)?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        // An empty list is an error to certutil.
-        ensure!(output.status.success() || said.contains("no keys found"), "certutil -K: {}", said.trim());
-        Ok(String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word == key_id))
+        let listed = String::from_utf8_lossy(&output.stdout);
+        // An empty list is a failure to certutil, and its words are no error output.
+        if !listed.contains("no keys found") {
+            let why = || format!("cannot list the keys in {} (has it a password?)", self.folder.display());
+            succeeded("certutil", &output).with_context(why)?;
+        }
+        Ok(listed.split_whitespace().any(|word| word == key_id))
     }
 
     /// Imports a CA and trusts it for web sites, for nothing else.
@@ -169,7 +172,8 @@ pub(super) fn certificates_in(p12: &Path, passphrase: &str) -> anyhow::Result<Ve
     command.args(pk12util("-l", &p12)).arg("-r").current_dir(&folder);
     succeeded("pk12util", &run(command, Some(passphrase))?).with_context(|| p12.display().to_string())?;
     // Told to write raw, pk12util writes each certificate into the working directory: file0001.der and so on.
-    let mut written = std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<PathBuf>>>()?;
+    let mut written =
+        std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<PathBuf>>>()?;
     written.retain(|path| path.extension() == Some(OsStr::new("der")));
     written.sort();
     ensure!(!written.is_empty(), "{}: no certificate in it", p12.display());
@@ -221,7 +225,7 @@ fn uri(key_id: &str) -> anyhow::Result<String> {
 }
 
 fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    octets.iter().fold(String::with_capacity(octets.len() * 2), |text, octet| text + &format!("{octet:02x}"))
 }
 
 #[cfg(test)]
