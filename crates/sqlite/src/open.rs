@@ -1,0 +1,218 @@
+//! Opening the file: who may read it, what is in it, how SQLite is to treat it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use sqlx::{
+    ConnectOptions as _, Connection as _, Row as _, SqlSafeStr as _, SqliteConnection,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+
+use crate::{codec::primary_code, store::Options};
+
+/// `KSHN`: what a database of ours has in its header.
+const APPLICATION_ID: i64 = 0x4b53_484e;
+/// Pages after which a commit carries the log over although nobody was idle: 32 MiB.
+const AUTOCHECKPOINT: &str = "4096";
+
+/// Why a file was not opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The folder is missing.
+    #[error("the folder {} does not exist", path.display())]
+    NoFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Others than the owner can read or change it.
+    #[error("{} can be read by others (mode {mode:03o}); make it 600", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// The permission bits.
+        mode: u32,
+    },
+    /// It cannot be written to.
+    #[error("{} cannot be written to", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is no database of this program.
+    #[error("{} is no database of Koshin", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer program has changed its tables.
+    #[error("{} was brought to version {found} by a newer program; this one knows {known}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The version of its tables.
+        found: i64,
+        /// The newest version this program knows.
+        known: i64,
+    },
+    /// One of its migrations was another one than this program's.
+    #[error("{}: migration {version} is not the one that this program knows", path.display())]
+    Altered {
+        /// The file.
+        path: PathBuf,
+        /// The version.
+        version: i64,
+    },
+    /// The file system said no.
+    #[error("{} cannot be opened", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// SQLite said no.
+    #[error("{} cannot be opened", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn from_sqlx(path: &Path, error: sqlx::Error) -> Self {
+        let path = path.to_owned();
+        match error.as_database_error().and_then(primary_code) {
+            Some(8) => Self::ReadOnly { path },
+            Some(26) => Self::Foreign { path },
+            _ => Self::Sqlite { path, source: Box::new(error) },
+        }
+    }
+}
+
+/// The connection that writes, with its tables up to date, and how to make those that read.
+pub(crate) async fn open(
+    path: &Path,
+    options: &Options,
+) -> Result<(SqliteConnection, SqliteConnectOptions), OpenError> {
+    guard(path)?;
+    let failed = |error| OpenError::from_sqlx(path, error);
+    let common = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .busy_timeout(options.busy_timeout)
+        .statement_cache_capacity(256)
+        .pragma("cache_size", "-16384")
+        .disable_statement_logging();
+    let writing = common
+        .clone()
+        // Counts for a new file only.
+        .page_size(8192)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("secure_delete", "FAST")
+        .pragma("wal_autocheckpoint", AUTOCHECKPOINT)
+        .thread_name(|_| "koshin-writer".to_owned());
+    let mut connection = writing.connect().await.map_err(failed)?;
+    migrate(&mut connection, path).await?;
+    Ok((connection, common.read_only(true).thread_name(|id| format!("koshin-reader-{id}"))))
+}
+
+/// Makes a missing file, and refuses one that others can read.
+///
+/// A file that exists is looked at and not opened: closing it again would drop the locks that another store of this
+/// process holds on it (POSIX locks belong to the process).
+fn guard(path: &Path) -> Result<(), OpenError> {
+    let file = |source| OpenError::File { path: path.to_owned(), source };
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return create(path),
+        Err(error) => return Err(file(error)),
+    };
+    if !metadata.is_file() {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(OpenError::Exposed { path: path.to_owned(), mode });
+        }
+    }
+    if metadata.permissions().readonly() {
+        return Err(OpenError::ReadOnly { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+fn create(path: &Path) -> Result<(), OpenError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(OpenError::NoFolder { path: folder.to_owned() });
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        // Another process was faster: its file is as good.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => guard(path),
+        Err(source) => Err(OpenError::File { path: path.to_owned(), source }),
+    }
+}
+
+/// Every migration. They may only be added.
+fn migrations() -> Migrator {
+    let simple = |version, description: &'static str, sql: &'static str| {
+        Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![simple(
+        1,
+        "registry, ledger, outbox",
+        include_str!("../migrations/0001_registry_ledger_outbox.sql"),
+    )])
+}
+
+/// Brings the tables up to date in one transaction, so that of two processes one waits for the other.
+async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    let failed = |error| OpenError::from_sqlx(path, error);
+    let migrator = migrations();
+    let known = migrator.iter().map(|migration| migration.version).max().unwrap_or_default();
+    let mut tx = connection.begin_with("/* open::migrate */ BEGIN IMMEDIATE").await.map_err(failed)?;
+    let found = "/* open::migrate */ SELECT a.application_id, (SELECT count(*) FROM sqlite_schema) \
+                 FROM pragma_application_id AS a";
+    let row = sqlx::query(found).fetch_one(&mut *tx).await.map_err(failed)?;
+    let (application, tables): (i64, i64) = (row.get(0), row.get(1));
+    if application != APPLICATION_ID {
+        if tables > 0 {
+            return Err(OpenError::Foreign { path: path.to_owned() });
+        }
+        let mark = "/* open::migrate */ PRAGMA application_id = 0x4b53484e";
+        sqlx::query(mark).execute(&mut *tx).await.map_err(failed)?;
+    }
+    migrator.run(&mut *tx).await.map_err(|error| {
+        let path = path.to_owned();
+        match error {
+            MigrateError::VersionMissing(found) => OpenError::Newer { path, found, known },
+            MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
+                OpenError::Altered { path, version }
+            }
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                OpenError::from_sqlx(&path, error)
+            }
+            error => OpenError::Sqlite { path, source: Box::new(error) },
+        }
+    })?;
+    tx.commit().await.map_err(failed)
+}

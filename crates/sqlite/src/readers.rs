@@ -1,0 +1,82 @@
+//! The connections that read.
+
+use std::sync::{Mutex, PoisonError};
+
+use koshin_ra::StorageError;
+use sqlx::{
+    ConnectOptions as _, Connection as _, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteRow},
+};
+use tokio::sync::Semaphore;
+
+use crate::{codec::storage, script::Script};
+
+/// A few read-only connections. A caller that goes away in the middle leaves none of them in a transaction, because
+/// every read is one statement.
+pub(crate) struct Readers {
+    idle: Mutex<Vec<SqliteConnection>>,
+    permits: Semaphore,
+    options: SqliteConnectOptions,
+}
+
+struct Reader<'a> {
+    readers: &'a Readers,
+    connection: Option<SqliteConnection>,
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+    }
+}
+
+impl Readers {
+    pub(crate) async fn open(options: SqliteConnectOptions, count: u32) -> sqlx::Result<Self> {
+        let mut idle = Vec::new();
+        for _ in 0..count.max(1) {
+            idle.push(options.connect().await?);
+        }
+        Ok(Self { permits: Semaphore::new(idle.len()), idle: Mutex::new(idle), options })
+    }
+
+    /// A connection of the caller's own, for a long read transaction.
+    pub(crate) async fn own(&self) -> Result<SqliteConnection, StorageError> {
+        self.options.connect().await.map_err(storage)
+    }
+
+    pub(crate) async fn all(&self, script: Script) -> Result<Vec<SqliteRow>, StorageError> {
+        let closed = |error| StorageError::Unavailable(Box::new(error));
+        let _permit = self.permits.acquire().await.map_err(closed)?;
+        let taken = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut reader = Reader { readers: self, connection: taken };
+        let connection = match &mut reader.connection {
+            Some(connection) => connection,
+            none => none.insert(self.options.connect().await.map_err(storage)?),
+        };
+        all(connection, script).await.map_err(storage)
+    }
+
+    pub(crate) async fn one(&self, script: Script) -> Result<Option<SqliteRow>, StorageError> {
+        self.all(script).await.map(|rows| rows.into_iter().next())
+    }
+
+    pub(crate) async fn close(&self) {
+        self.permits.close();
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        for connection in idle {
+            if let Err(error) = connection.close().await {
+                tracing::debug!(%error, "a reading connection did not close well");
+            }
+        }
+    }
+}
+
+pub(crate) async fn all(connection: &mut SqliteConnection, script: Script) -> sqlx::Result<Vec<SqliteRow>> {
+    let Script { text, arguments, failed } = script;
+    match failed {
+        Some(error) => Err(error),
+        None => sqlx::query_with(sqlx::AssertSqlSafe(text), arguments).fetch_all(connection).await,
+    }
+}

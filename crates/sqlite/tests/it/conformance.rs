@@ -1,0 +1,131 @@
+//! The suites of the ports, on a new file each.
+
+mod registry {
+    use async_trait::async_trait;
+    use koshin_notify::MailId;
+    use koshin_ra::{
+        Directory, Registry, Sessions,
+        conformance::{Recorded, Rig},
+    };
+    use sqlx::Row as _;
+
+    use crate::bench::Bench;
+
+    struct File(Bench);
+
+    #[async_trait]
+    impl Rig for File {
+        fn registry(&self) -> &dyn Registry {
+            &self.0.store
+        }
+
+        fn sessions(&self) -> &dyn Sessions {
+            &self.0.store
+        }
+
+        fn directory(&self) -> &dyn Directory {
+            &self.0.store
+        }
+
+        async fn audit(&self) -> Vec<Recorded> {
+            self.0.store.audit_replay().await.expect("the log is whole, and gives what is stored");
+            let records = self.0.store.audit_records(0, u32::MAX).await.unwrap();
+            let recorded = |record: koshin_sqlite::AuditRecord| Recorded {
+                sequence: record.sequence,
+                at: record.at,
+                actor: record.actor,
+                subject: record.subject,
+                word: record.word,
+            };
+            records.into_iter().map(recorded).collect()
+        }
+
+        async fn mails(&self) -> Vec<MailId> {
+            let rows = sqlx::query("SELECT id FROM outbox ORDER BY number").fetch_all(&mut self.0.raw().await).await;
+            let id = |row: &sqlx::sqlite::SqliteRow| MailId::from_bytes(row.get::<&[u8], _>(0).try_into().unwrap());
+            rows.unwrap().iter().map(id).collect()
+        }
+    }
+
+    async fn empty() -> File {
+        File(Bench::empty().await)
+    }
+
+    koshin_ra::store_conformance!(empty);
+}
+
+mod outbox {
+    use async_trait::async_trait;
+    use koshin_notify::{Mail, MailId, Outbox, conformance::Rig};
+    use koshin_ra::{Commit, Registry as _};
+    use sqlx::Row as _;
+    use time::UtcDateTime;
+
+    use crate::bench::{Bench, commit};
+
+    struct File(Bench);
+
+    impl File {
+        async fn column(&self, column: &str, id: MailId) -> Option<String> {
+            let query = sqlx::AssertSqlSafe(format!("SELECT {column} FROM outbox WHERE id = ?"));
+            let query = sqlx::query(query).bind(id.as_bytes().to_vec());
+            query.fetch_optional(&mut self.0.raw().await).await.unwrap()?.get(0)
+        }
+    }
+
+    #[async_trait]
+    impl Rig for File {
+        fn outbox(&self) -> &dyn Outbox {
+            &self.0.store
+        }
+
+        async fn put(&self, mail: &Mail, due: UtcDateTime) {
+            let file = self.0.file(1).await;
+            let nothing = koshin_renewal::Change { next: file.holding.clone(), facts: vec![], effects: vec![] };
+            let owed = Commit { mails: vec![mail.clone()], ..commit(&file, nothing, due) };
+            self.0.store.commit(owed).await.unwrap();
+        }
+
+        async fn stored(&self, id: MailId) -> Option<String> {
+            self.column("mail", id).await
+        }
+
+        async fn end(&self, id: MailId) -> Option<String> {
+            self.column("CASE state WHEN 'done' THEN disposition END", id).await
+        }
+    }
+
+    async fn empty() -> File {
+        File(Bench::with(1).await)
+    }
+
+    koshin_notify::outbox_conformance!(empty);
+}
+
+/// A notice about a certificate that is not the active one any more is withdrawn at the claim (I-39, I-56); one about
+/// the active one goes out, whatever else is issued and pending (I-60).
+#[tokio::test]
+async fn invariant_56_a_notice_of_a_renewed_certificate_is_withdrawn() {
+    use crate::bench::{Bench, at, commit, id};
+    use koshin_notify::{Mail, Notice, Outbox as _};
+    use koshin_ra::{Commit, Registry as _};
+
+    let bench = Bench::with(2).await;
+    for (subject, number) in [(1, 10), (2, 20)] {
+        bench.enrolled(subject, number, at(0)).await;
+        let file = bench.file(subject).await;
+        let validity = file.holding.certificates[0].validity;
+        let notice = Notice::Expiry { threshold_days: 30, validity, days_left: 30, renewal_opens: None };
+        let to = "taro@example.co.jp".parse().unwrap();
+        let mail = Mail::new(notice, "30", to, file.subject.language, id(subject));
+        let nothing = koshin_renewal::Change { next: file.holding.clone(), facts: vec![], effects: vec![] };
+        bench.store.commit(Commit { mails: vec![mail], ..commit(&file, nothing, at(1)) }).await.unwrap();
+    }
+    let file = bench.file(1).await;
+    let revoked = file.holding.revoke(koshin_types::RevocationReason::KeyCompromise, at(2)).unwrap();
+    bench.store.commit(commit(&file, revoked, at(2))).await.unwrap();
+    let claimed = bench.store.claim(at(3), "worker", time::Duration::minutes(1), 10).await.unwrap();
+    assert_eq!(claimed.iter().map(|claimed| claimed.mail.subject_id.clone()).collect::<Vec<_>>(), [id(2)]);
+    let later = bench.store.claim(at(60), "worker", time::Duration::minutes(1), 10).await.unwrap();
+    assert_eq!(later.len(), 1, "a withdrawn mail does not come back");
+}

@@ -1,0 +1,17 @@
+//! The store on real files.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests panic when they fail"
+)]
+
+mod audit;
+mod bench;
+mod conformance;
+mod group_commit;
+mod kill;
+mod opening;
+mod tables;
