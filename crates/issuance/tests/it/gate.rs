@@ -365,13 +365,14 @@ fn requests_of_real_tools_pass() {
     ] {
         let key = desk.put("key.pem", openssl_ok(&[&["genpkey"], arguments].concat(), b""));
         let spki = openssl_ok(&["pkey", "-in", &key, "-pubout", "-outform", "DER"], b"");
-        for hash in ["-sha256", "-sha384"] {
-            for extra in [&["-outform", "DER"][..], &["-outform", "PEM"], &["-newhdr"], &["-text"]] {
-                let common = ["req", "-new", "-key", &key, "-subj", "/C=JP/O=x/CN=y", hash];
-                let octets = openssl_ok(&[&common, extra].concat(), b"");
-                let request = judge(&octets).unwrap_or_else(|e| panic!("{arguments:?} {hash} {extra:?}: {e}"));
-                assert_eq!((request.key_kind(), request.spki_der()), (kind, &spki[..]));
-            }
+        let forms = [&["-outform", "DER", "-sha384"][..], &["-newhdr", "-sha256"], &["-text", "-sha256"]];
+        // RSA keys take long to check in a debug build; how the request is wrapped does not depend on its key.
+        let few = if matches!(kind, KeyKind::Rsa { .. }) { 1 } else { forms.len() };
+        for form in &forms[..few] {
+            let common = ["req", "-new", "-key", &key, "-subj", "/C=JP/O=x/CN=y"];
+            let octets = openssl_ok(&[&common, *form].concat(), b"");
+            let request = judge(&octets).unwrap_or_else(|e| panic!("{arguments:?} {form:?}: {e}"));
+            assert_eq!((request.key_kind(), request.spki_der()), (kind, &spki[..]));
         }
     }
     let largest = judge(include_bytes!("data/rsa8192.pem")).unwrap();
