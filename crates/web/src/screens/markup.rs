@@ -68,7 +68,7 @@ pub(crate) fn serial(serial: &SerialNumber) -> Markup {
         if !text.is_empty() {
             html.push_str("<span>");
             html.push_str(text);
-            html.push_str("</span><wbr>");
+            html.push_str("</span>");
         }
     };
     group(head);
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn serials_are_grouped_from_the_right() {
         let number: SerialNumber = "1AFF02".parse().unwrap();
-        let grouped = "<span class=\"serial\"><span>1A</span><wbr><span>FF02</span><wbr></span>";
+        let grouped = "<span class=\"serial\"><span>1A</span><span>FF02</span></span>";
         assert_eq!(serial(&number).to_string(), grouped);
         assert_eq!(masked_serial(&number).to_string(), "<span class=\"serial\">1AFF02</span>");
         let long: SerialNumber = "0102030405060708".parse().unwrap();

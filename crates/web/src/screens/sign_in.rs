@@ -110,6 +110,11 @@ impl LoginPage<'_> {
         matches!(self.seen, Seen::None | Seen::Active { .. } | Seen::Pending { .. })
     }
 
+    /// Only a certificate in use makes the form the next step; otherwise the advice has a better one.
+    fn is_main_way(&self) -> bool {
+        matches!(self.seen, Seen::Active { .. })
+    }
+
     fn is_pending(&self) -> bool {
         matches!(self.seen, Seen::Pending { .. })
     }

@@ -2,5 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod edge;
+mod portal;
 mod samples;
 mod screens;
+#[path = "../../../ra/tests/it/town.rs"]
+mod town;

@@ -14,7 +14,7 @@ door-title = Obtain certificate
 door-body = If you have no certificate yet, if yours has expired, or if it is being reissued, obtain one here.
 door-link = Go to Obtain certificate
 
-notice-title = Certificate renewal notice
+notice-title = Renewal notice
 notice-calm = Your certificate will expire soon
 notice-firm = Please renew your certificate
 notice-strong = Your certificate is about to expire

@@ -1,6 +1,6 @@
 # The flow of renewal and enrolment
-preparing-title = Preparing the renewal
-preparing-title-enrolment = Preparing your certificate
+preparing-title = Preparing renewal
+preparing-title-enrolment = Preparing certificate
 preparing-lead = We are preparing the renewal. The next screen appears by itself; please wait.
 preparing-lead-enrolment = We are preparing your certificate. The next screen appears by itself; please wait.
 preparing-checks = What is being checked
@@ -77,7 +77,7 @@ again-cancel = Go back without starting again
 again-too-often-title = You cannot start again for a while
 again-too-often = You have started again too often, so this is paused. Please wait { $wait } and try again.
 
-complete-title = Certificate issued
+complete-title = Issuance complete
 complete-file-title = Your certificate has been issued
 complete-file-body = We now save it as a file. Please install (import) it on this computer with the steps below.
 complete-installed-title = The certificate is installed
