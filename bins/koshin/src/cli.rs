@@ -1,0 +1,44 @@
+//! The command line.
+
+use std::{io::IsTerminal as _, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::demo;
+
+/// Koshin runs the life of the client certificates that people log in to a portal with.
+#[derive(Debug, Parser)]
+#[command(name = "koshin", version, about, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// What to log, such as `info` or `koshin_web=debug`.
+    #[arg(long, global = true, env = "KOSHIN_LOG", default_value = "warn", value_name = "FILTER")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run portal, CA and a mailbox on this machine, with people whose certificates are about to expire
+    Demo(demo::DemoArguments),
+}
+
+impl Arguments {
+    /// Logs go to standard error, as JSON when nobody watches.
+    pub(crate) fn logging(&self) {
+        let filter = EnvFilter::try_new(&self.log).unwrap_or_else(|_| EnvFilter::new("warn"));
+        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        if std::io::stderr().is_terminal() {
+            builder.init();
+        } else {
+            builder.json().init();
+        }
+    }
+
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Demo(arguments) => demo::run(arguments).await,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! `koshin config`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::{
+    config::{self, Checked},
+    output::Form,
+};
+
+/// The configuration file.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check the file and everything it names, and say all that is wrong
+    Check(Arguments),
+    /// Print the settings. Secrets are not among them: the file only names the files that hold them
+    Show(ShowArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The configuration file [env: KOSHIN_CONFIG] [default: ./koshin.toml, else /etc/koshin/koshin.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// With every default filled in
+    #[arg(long)]
+    effective: bool,
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<()> {
+    match command {
+        ConfigCommand::Check(Arguments { config, json }) => {
+            let checked = Checked::read(&config::find(config)?)?;
+            drop(checked.load()?);
+            Form::new(json).one(&json!({"config": checked.file, "ok": true}))
+        }
+        ConfigCommand::Show(ShowArguments { effective, arguments: Arguments { config, json } }) => {
+            let checked = Checked::read(&config::find(config)?)?;
+            let text = if effective {
+                checked.effective()?
+            } else {
+                let text = std::fs::read_to_string(&checked.file).context("the file cannot be read again")?;
+                toml::to_string(&text.parse::<toml::Table>()?)?
+            };
+            if json {
+                return Form::Json.one(&text.parse::<toml::Table>()?);
+            }
+            print(&text)
+        }
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+}

@@ -1,0 +1,13 @@
+//! The operator's commands.
+
+pub(crate) mod audit;
+pub(crate) mod certificate;
+pub(crate) mod config;
+pub(crate) mod init;
+pub(crate) mod organization;
+pub(crate) mod policy;
+pub(crate) mod serve;
+pub(crate) mod subject;
+
+mod desk;
+mod view;

@@ -1,0 +1,28 @@
+//! `koshin policy`: what the expiry policy says, for one certificate or for a batch.
+
+mod eval;
+mod explain;
+mod lines;
+mod tables;
+mod validity;
+
+use clap::Subcommand;
+
+/// What the expiry policy says. No installation is needed.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Say where a certificate stands, what comes next, and when
+    Explain(Box<explain::ExplainArguments>),
+    /// Read certificates as JSON lines from standard input and write one decision for each
+    Eval,
+    /// Read instants of issue as JSON lines from standard input and write one validity for each
+    Validity,
+}
+
+pub(crate) fn run(command: PolicyCommand) -> anyhow::Result<()> {
+    match command {
+        PolicyCommand::Explain(arguments) => explain::run(*arguments),
+        PolicyCommand::Eval => lines::map(&mut eval::Evaluator::default()),
+        PolicyCommand::Validity => lines::map(&mut validity::Calculator::default()),
+    }
+}

@@ -1,0 +1,66 @@
+//! `koshin serve`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::desk;
+use crate::{
+    config::{self, Checked, Listen},
+    service::{Listeners, Parts, bind, interrupted},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The configuration file [env: KOSHIN_CONFIG] [default: ./koshin.toml, else /etc/koshin/koshin.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Serves until it is asked to end.
+pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
+    let checked = Checked::read(&config::find(arguments.config)?)?;
+    let loaded = checked.load()?;
+    let store = desk::open(&checked.database()).await?;
+    let listeners = listen(&checked.config.listen).await?;
+    let Checked { policy, zone, settings, hosts, brand, contact, sender, .. } = checked;
+    eprintln!("koshin: {} is open; {} issues certificates", hosts.portal, loaded.ca.issuer_name());
+    let parts = Parts {
+        store: store.clone(),
+        ca: loaded.ca,
+        policy,
+        zone,
+        settings,
+        brand,
+        contact,
+        hosts,
+        sender,
+        transport: loaded.transport,
+        identity: loaded.identity,
+        listeners,
+    };
+    tell_systemd(sd_notify::NotifyState::Ready);
+    let shutdown = async {
+        interrupted().await;
+        tell_systemd(sd_notify::NotifyState::Stopping);
+    };
+    parts.serve(shutdown).await?;
+    store.close().await;
+    Ok(())
+}
+
+async fn listen(listen: &Listen) -> anyhow::Result<Listeners> {
+    Ok(Listeners {
+        portal: bind("the portal", listen.portal).await?,
+        public: bind("the public host", listen.public).await?,
+        activate: bind("the activation host", listen.activate).await?,
+        publication: bind("the CA's files", listen.publication).await?,
+    })
+}
+
+/// Without systemd nobody listens, and nobody has to.
+fn tell_systemd(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd could not be told how the service stands");
+    }
+}

@@ -1,0 +1,204 @@
+//! From the tables of the file to the parts of the service. Each problem is said with its key.
+
+use std::sync::Arc;
+
+use koshin_expiry::{Policy, PolicyConfig};
+use koshin_issuance::{Profile, ProfileConfig};
+use koshin_notify::{Bilingual, Sender, Zone as MailZone};
+use koshin_ra::Settings;
+use koshin_renewal::Deadlines;
+use koshin_web::screens::{self, Hosts, Zone as _};
+use time::Duration;
+
+use super::{
+    Problems,
+    schema::{Config, Days, HostUrls, PolicyTable, Rules, Text},
+};
+use crate::{
+    service::{CA_NAME, CRL_NAME},
+    zone::NamedZone,
+};
+
+impl Default for PolicyTable {
+    fn default() -> Self {
+        let config = PolicyConfig::default();
+        Self {
+            mode: config.mode.to_string(),
+            tz: "Asia/Tokyo".into(),
+            notice_days: config.notice_days,
+            mail_days: config.mail_days,
+            reacquire_days: config.enrolment_days.map_or(Days::Word(super::schema::Unlimited::Unlimited), Days::Number),
+            validity: config.validity.to_string(),
+            backdate_s: u32::try_from(config.backdate.as_secs()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let Settings { deadlines, .. } = Settings::default();
+        let settings = Settings::default();
+        let whole = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        Self {
+            session_idle_minutes: whole(settings.session_idle.whole_minutes()),
+            session_total_hours: whole(settings.session_total.whole_hours()),
+            code_minutes: whole(settings.code_lifetime.whole_minutes()),
+            code_tries: settings.code_tries,
+            permission_days: whole(settings.permission.whole_days()),
+            address_rest_hours: whole(settings.address_rest.whole_hours()),
+            free_tries: settings.free_tries,
+            first_delay_seconds: whole(settings.first_delay.whole_seconds()),
+            longest_delay_minutes: whole(settings.longest_delay.whole_minutes()),
+            request_hours: whole(deadlines.request.whole_hours()),
+            activation_days_after_issue: whole(deadlines.activation_after_issue.whole_days()),
+            activation_days_after_end: whole(deadlines.activation_after_end.whole_days()),
+            start_again_limit: deadlines.again_limit,
+            start_again_hours: whole(deadlines.again_within.whole_hours()),
+        }
+    }
+}
+
+impl Rules {
+    /// The settings of the use cases.
+    pub(super) fn settings(&self) -> Settings {
+        let [days, hours, minutes] = [Duration::days, Duration::hours, Duration::minutes];
+        Settings {
+            session_idle: minutes(self.session_idle_minutes.into()),
+            session_total: hours(self.session_total_hours.into()),
+            code_lifetime: minutes(self.code_minutes.into()),
+            code_tries: self.code_tries,
+            permission: days(self.permission_days.into()),
+            address_rest: hours(self.address_rest_hours.into()),
+            free_tries: self.free_tries,
+            first_delay: Duration::seconds(self.first_delay_seconds.into()),
+            longest_delay: minutes(self.longest_delay_minutes.into()),
+            deadlines: Deadlines {
+                request: hours(self.request_hours.into()),
+                activation_after_issue: days(self.activation_days_after_issue.into()),
+                activation_after_end: days(self.activation_days_after_end.into()),
+                again_limit: self.start_again_limit,
+                again_within: hours(self.start_again_hours.into()),
+            },
+        }
+    }
+
+    /// Numbers under which nothing would work any more.
+    pub(super) fn check(&self, problems: &mut Problems) {
+        let needed = [
+            ("rules.session_idle_minutes", self.session_idle_minutes),
+            ("rules.session_total_hours", self.session_total_hours),
+            ("rules.code_minutes", self.code_minutes),
+            ("rules.code_tries", self.code_tries.into()),
+            ("rules.permission_days", self.permission_days),
+            ("rules.request_hours", self.request_hours),
+            ("rules.activation_days_after_issue", self.activation_days_after_issue),
+        ];
+        for (key, _) in needed.into_iter().filter(|(_, number)| *number == 0) {
+            problems.add(key, "0 would leave no time at all");
+        }
+    }
+}
+
+impl PolicyTable {
+    /// The zone and the policy in it; `None` after a problem.
+    pub(super) fn policy(&self, problems: &mut Problems) -> Option<(Arc<Policy>, NamedZone)> {
+        let zone = problems.note("policy.tz", NamedZone::find(&self.tz));
+        let mode = problems.note("policy.mode", self.mode.parse());
+        let validity = problems.note("policy.validity", self.validity.parse());
+        let config = PolicyConfig {
+            mode: mode?,
+            notice_days: self.notice_days,
+            mail_days: self.mail_days.clone(),
+            enrolment_days: match self.reacquire_days {
+                Days::Number(days) => Some(days),
+                Days::Word(_) => None,
+            },
+            validity: validity?,
+            backdate: core::time::Duration::from_secs(self.backdate_s.into()),
+        };
+        let zone = zone?;
+        match Policy::new(config, Arc::new(zone.clone())) {
+            Ok(policy) => Some((Arc::new(policy), zone)),
+            Err(error) => {
+                let reason = error.to_string();
+                let reason = reason.strip_prefix(error.key()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&reason);
+                problems.add(&format!("policy.{}", error.key()), reason);
+                None
+            }
+        }
+    }
+}
+
+impl HostUrls {
+    /// Checks that the three hosts are `https` origins and the fourth an `http` one.
+    pub(super) fn check(&self, problems: &mut Problems) {
+        let urls = [
+            ("hosts.portal", "https", &self.portal),
+            ("hosts.public", "https", &self.public),
+            ("hosts.activate", "https", &self.activate),
+            ("hosts.publication", "http", &self.publication),
+        ];
+        for (key, scheme, url) in urls {
+            let origin = url.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
+            let fits = |origin: &str| {
+                origin.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b)) && !origin.starts_with(':')
+            };
+            if !origin.is_some_and(|origin| !origin.is_empty() && fits(origin)) {
+                let example = format!("{scheme}://portal.example:8443");
+                problems.add(key, &format!("{url:?} is no {scheme} origin without a path, such as {example}"));
+            }
+        }
+    }
+
+    pub(super) fn hosts(&self) -> Hosts {
+        Hosts { portal: self.portal.clone(), public: self.public.clone(), activate: self.activate.clone() }
+    }
+}
+
+impl Config {
+    /// What stands in every certificate; `None` after a problem.
+    pub(super) fn profile(&self, problems: &mut Problems) -> Option<Profile> {
+        let below = |name: &str| format!("{}/{name}", self.hosts.publication);
+        let config = ProfileConfig {
+            country: self.ca.country.clone(),
+            crl_urls: self.ca.crl_urls.clone().unwrap_or_else(|| vec![below(CRL_NAME)]),
+            ca_issuers_url: Some(self.ca.ca_issuers_url.clone().unwrap_or_else(|| below(CA_NAME))),
+            ocsp_url: None,
+            policy_oids: self.ca.policy_oids.clone(),
+        };
+        problems.note("ca", Profile::new(config))
+    }
+
+    /// Who sends the mails; `None` after a problem.
+    pub(super) fn sender(&self, zone: NamedZone, problems: &mut Problems) -> Option<Sender> {
+        let from = problems.note("mail.from", self.mail.from.parse());
+        let zone = MailZone::from_fn(move |at| {
+            let clocked = zone.clocked(at);
+            (clocked.offset, clocked.abbreviation.into_owned())
+        });
+        let name = &self.contact.name;
+        let contact = match &self.contact.telephone {
+            Some(number) => Bilingual::new(format!("{} {number}", name.ja), format!("{}, {number}", name.en)),
+            None => Bilingual::new(&name.ja, &name.en),
+        };
+        let text = |text: &Text| Bilingual::new(&text.ja, &text.en);
+        let sender = Sender::new(from?, text(&self.brand.operator), text(&self.brand.portal), contact, zone);
+        problems.note("brand", sender)
+    }
+
+    pub(super) fn brand(&self) -> screens::Brand {
+        screens::Brand { operator: bilingual(&self.brand.operator), portal: bilingual(&self.brand.portal) }
+    }
+
+    pub(super) fn contact(&self) -> screens::Contact {
+        screens::Contact {
+            name: bilingual(&self.contact.name),
+            telephone: self.contact.telephone.clone(),
+            hours: self.contact.hours.as_ref().map(bilingual),
+        }
+    }
+}
+
+fn bilingual(text: &Text) -> screens::Bilingual {
+    screens::Bilingual { ja: text.ja.clone(), en: text.en.clone() }
+}

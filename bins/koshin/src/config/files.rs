@@ -1,0 +1,146 @@
+//! The files that a configuration names: keys, certificates, the relay's password.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use koshin_issuance::{Ca, FileSigner};
+use koshin_notify::{
+    Maildir, SmtpTransport, Transport,
+    smtp::{Login, Roots, SmtpConfig, Tls},
+};
+use koshin_web::edge::tls_config;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+
+use super::{
+    Checked, Problems,
+    schema::{Config, Smtp, SmtpTls},
+};
+use crate::{clock, secret, service::ServerIdentity};
+
+/// Everything that `serve` reads from files beside the configuration itself.
+pub(crate) struct Loaded {
+    pub(crate) ca: Arc<Ca>,
+    pub(crate) identity: ServerIdentity,
+    pub(crate) transport: Arc<dyn Transport>,
+}
+
+impl Checked {
+    /// Reads every file that the configuration names. All that is wrong is said at once.
+    pub(crate) fn load(&self) -> anyhow::Result<Loaded> {
+        let mut problems = Problems::new(&self.file);
+        let ca = self.ca(&mut problems);
+        let identity = self.identity(&mut problems);
+        let transport = self.transport(&mut problems);
+        match (ca, identity, transport) {
+            (Some(ca), Some(identity), Some(transport)) => Ok(Loaded { ca: Arc::new(ca), identity, transport }),
+            _ => Err(problems.into()),
+        }
+    }
+
+    fn ca(&self, problems: &mut Problems) -> Option<Ca> {
+        let ca = &self.config.ca;
+        let certificate = problems.note("ca.certificate", certificate(&self.path(&ca.certificate)));
+        let chain: anyhow::Result<Vec<_>> = ca.chain.iter().map(|file| certificate_of(self, file)).collect();
+        let chain = problems.note("ca.chain", chain);
+        let key = problems.note("ca.key", signer(&self.path(&ca.key)));
+        problems.note("ca", Ca::load(&certificate?, &chain?, Box::new(key?), self.profile.clone()))
+    }
+
+    fn identity(&self, problems: &mut Problems) -> Option<ServerIdentity> {
+        let chain = problems.note("tls.certificate", chain(&self.path(&self.config.tls.certificate)));
+        let key = problems.note("tls.key", server_key(&self.path(&self.config.tls.key)));
+        let (chain, key) = (chain?, key?);
+        problems.note("tls", tls_config(chain.clone(), key.clone_key(), None))?;
+        Some(ServerIdentity { chain, key })
+    }
+
+    fn transport(&self, problems: &mut Problems) -> Option<Arc<dyn Transport>> {
+        if let Some(smtp) = &self.config.mail.smtp {
+            let transport = problems.note("mail.smtp", self.smtp(smtp))?;
+            return Some(Arc::new(transport));
+        }
+        let folder = self.config.mail.maildir.as_deref()?;
+        let opened = Maildir::open(self.path(folder));
+        let opened = opened.with_context(|| format!("{} cannot be used", folder.display()));
+        Some(Arc::new(problems.note("mail.maildir", opened)?))
+    }
+
+    fn smtp(&self, smtp: &Smtp) -> anyhow::Result<SmtpTransport> {
+        let login = match (&smtp.user, &smtp.password_file) {
+            (Some(user), Some(file)) => {
+                let text = secret::read_private(&self.path(file))?;
+                let password = text.lines().next().filter(|line| !line.is_empty());
+                Some(Login::new(user, password.context("the password file's first line is empty")?))
+            }
+            _ => None,
+        };
+        let tls = match smtp.tls {
+            SmtpTls::Starttls => Tls::StartTls,
+            SmtpTls::Implicit => Tls::Implicit,
+            SmtpTls::None => Tls::None,
+        };
+        let roots = match &smtp.roots {
+            Some(file) => {
+                let file = self.path(file);
+                Roots::Pem(fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?)
+            }
+            None => Roots::Machine,
+        };
+        let usual = [(Tls::StartTls, 587), (Tls::Implicit, 465), (Tls::None, 25)];
+        let usual = usual.into_iter().find_map(|(kind, port)| (kind == tls).then_some(port));
+        let port = smtp.port.or(usual).unwrap_or(587);
+        let config = SmtpConfig { port, tls, roots, login, hello: smtp.hello.clone(), ..SmtpConfig::new(&smtp.host) };
+        Ok(SmtpTransport::new(config)?)
+    }
+}
+
+impl Config {
+    /// Exactly one way out, and a user name with a password.
+    pub(super) fn check_mail(&self, problems: &mut Problems) {
+        match (&self.mail.smtp, &self.mail.maildir) {
+            (Some(_), Some(_)) => problems.add("mail", "smtp and maildir exclude each other"),
+            (None, None) => problems.add("mail", "one of smtp and maildir is needed"),
+            _ => {}
+        }
+        if let Some(smtp) = &self.mail.smtp {
+            if smtp.user.is_some() != smtp.password_file.is_some() {
+                problems.add("mail.smtp", "user and password_file belong together");
+            }
+            if smtp.user.is_some() && smtp.tls == SmtpTls::None {
+                problems.add("mail.smtp.tls", "a password needs TLS");
+            }
+        }
+    }
+}
+
+fn certificate_of(checked: &Checked, file: &Path) -> anyhow::Result<Vec<u8>> {
+    certificate(&checked.path(file))
+}
+
+fn certificate(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let [certificate] = <[_; 1]>::try_from(chain(file)?)
+        .map_err(|several| anyhow::anyhow!("{} holds {} certificates, not one", file.display(), several.len()))?;
+    Ok(certificate.to_vec())
+}
+
+fn chain(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let pem = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let chain = chain.with_context(|| format!("{} is no PEM", file.display()))?;
+    anyhow::ensure!(!chain.is_empty(), "{} holds no certificate", file.display());
+    Ok(chain)
+}
+
+fn signer(file: &PathBuf) -> anyhow::Result<FileSigner> {
+    let pem = secret::read_private(file)?;
+    FileSigner::from_pkcs8_pem(&pem, clock::random()).with_context(|| file.display().to_string())
+}
+
+fn server_key(file: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
+    let pem = secret::read_private(file)?;
+    PrivateKeyDer::from_pem_slice(pem.as_bytes()).with_context(|| format!("{} holds no private key", file.display()))
+}

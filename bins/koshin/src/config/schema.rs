@@ -1,0 +1,213 @@
+//! The tables of the configuration file and their defaults.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The whole file. A key that is not here is an error.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    #[serde(default)]
+    pub(crate) storage: Storage,
+    pub(crate) ca: Authority,
+    pub(crate) hosts: HostUrls,
+    #[serde(default)]
+    pub(crate) listen: Listen,
+    pub(crate) tls: Tls,
+    pub(crate) brand: Brand,
+    pub(crate) contact: Contact,
+    pub(crate) mail: Mail,
+    #[serde(default)]
+    pub(crate) policy: PolicyTable,
+    #[serde(default)]
+    pub(crate) rules: Rules,
+}
+
+/// Where everything is kept.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Storage {
+    pub(crate) database: PathBuf,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { database: "koshin.db".into() }
+    }
+}
+
+/// The issuing CA and what stands in every certificate.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Authority {
+    pub(crate) certificate: PathBuf,
+    /// The certificates above it, the next one first.
+    #[serde(default)]
+    pub(crate) chain: Vec<PathBuf>,
+    pub(crate) key: PathBuf,
+    /// Of every subject: two capital letters.
+    #[serde(default)]
+    pub(crate) country: Option<String>,
+    /// Default: below `hosts.publication`.
+    #[serde(default)]
+    pub(crate) crl_urls: Option<Vec<String>>,
+    /// Default: below `hosts.publication`.
+    #[serde(default)]
+    pub(crate) ca_issuers_url: Option<String>,
+    #[serde(default)]
+    pub(crate) policy_oids: Vec<String>,
+}
+
+/// What people and relying parties type.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HostUrls {
+    pub(crate) portal: String,
+    pub(crate) public: String,
+    pub(crate) activate: String,
+    pub(crate) publication: String,
+}
+
+/// The sockets.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Listen {
+    pub(crate) portal: SocketAddr,
+    pub(crate) public: SocketAddr,
+    pub(crate) activate: SocketAddr,
+    pub(crate) publication: SocketAddr,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Self { portal: local(8443), public: local(8444), activate: local(8445), publication: local(8446) }
+    }
+}
+
+/// The servers' own certificate, with its chain, for all three hosts.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// A text in both languages.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Text {
+    pub(crate) ja: String,
+    pub(crate) en: String,
+}
+
+/// Whose portal it is.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Brand {
+    pub(crate) operator: Text,
+    pub(crate) portal: Text,
+}
+
+/// Whom to ask.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Contact {
+    pub(crate) name: Text,
+    #[serde(default)]
+    pub(crate) telephone: Option<String>,
+    #[serde(default)]
+    pub(crate) hours: Option<Text>,
+}
+
+/// How mails leave: exactly one of `smtp` and `maildir`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mail {
+    pub(crate) from: String,
+    #[serde(default)]
+    pub(crate) maildir: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) smtp: Option<Smtp>,
+}
+
+/// One relay.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Smtp {
+    pub(crate) host: String,
+    /// Default: 587, with implicit TLS 465, without TLS 25.
+    #[serde(default)]
+    pub(crate) port: Option<u16>,
+    #[serde(default)]
+    pub(crate) tls: SmtpTls,
+    #[serde(default)]
+    pub(crate) user: Option<String>,
+    #[serde(default)]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Whose certificates are believed, in PEM. Default: the machine's trust anchors.
+    #[serde(default)]
+    pub(crate) roots: Option<PathBuf>,
+    /// The name for EHLO. Default: the machine's.
+    #[serde(default)]
+    pub(crate) hello: Option<String>,
+}
+
+/// How the connection to the relay is protected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SmtpTls {
+    #[default]
+    Starttls,
+    Implicit,
+    None,
+}
+
+/// The expiry policy, with the keys of `koshin policy eval` and `validity`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PolicyTable {
+    pub(crate) mode: String,
+    pub(crate) tz: String,
+    pub(crate) notice_days: u16,
+    pub(crate) mail_days: Vec<u16>,
+    pub(crate) reacquire_days: Days,
+    pub(crate) validity: String,
+    pub(crate) backdate_s: u32,
+}
+
+/// A number of days, or no end. TOML has no null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged, expecting = "a number of days or \"unlimited\"")]
+pub(crate) enum Days {
+    Number(u32),
+    Word(Unlimited),
+}
+
+/// The word for no end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Unlimited {
+    Unlimited,
+}
+
+/// The numbers beside the policy.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Rules {
+    pub(crate) session_idle_minutes: u32,
+    pub(crate) session_total_hours: u32,
+    pub(crate) code_minutes: u32,
+    pub(crate) code_tries: u8,
+    pub(crate) permission_days: u32,
+    pub(crate) address_rest_hours: u32,
+    pub(crate) free_tries: u32,
+    pub(crate) first_delay_seconds: u32,
+    pub(crate) longest_delay_minutes: u32,
+    pub(crate) request_hours: u32,
+    pub(crate) activation_days_after_issue: u32,
+    pub(crate) activation_days_after_end: u32,
+    pub(crate) start_again_limit: u8,
+    pub(crate) start_again_hours: u32,
+}

@@ -1,0 +1,38 @@
+//! Instants as text: RFC 3339.
+
+use time::{OffsetDateTime, UtcDateTime, format_description::well_known::Rfc3339};
+
+/// In UTC with `Z`; milliseconds only where there are some.
+pub(crate) fn rfc3339(at: UtcDateTime) -> String {
+    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+    let (hour, minute, second) = at.as_hms();
+    let fraction = match at.millisecond() {
+        0 => String::new(),
+        milliseconds => format!(".{milliseconds:03}"),
+    };
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
+}
+
+/// Reads an instant with `Z` or an offset. What is finer than a millisecond is cut off.
+pub(crate) fn parse(text: &str) -> Result<UtcDateTime, String> {
+    let wrong = || format!("{text:?} is no instant such as 2026-12-22T14:59:59Z");
+    let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| wrong())?;
+    let at = at.checked_to_utc().ok_or_else(wrong)?;
+    at.replace_millisecond(at.millisecond()).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::utc_datetime;
+
+    #[test]
+    fn both_ways() {
+        assert_eq!(rfc3339(utc_datetime!(2026-12-22 14:59:59)), "2026-12-22T14:59:59Z");
+        assert_eq!(rfc3339(utc_datetime!(0026-01-02 03:04:05.006)), "0026-01-02T03:04:05.006Z");
+        assert_eq!(parse("2026-12-22T23:59:59.0079+09:00"), Ok(utc_datetime!(2026-12-22 14:59:59.007)));
+        for wrong in ["", "2026-12-22", "2026-12-22T14:59:59", "2026-02-29T00:00:00Z", "0000-01-01T00:00:00+09:00"] {
+            assert!(parse(wrong).is_err() || wrong.starts_with("0000"), "{wrong}");
+        }
+    }
+}

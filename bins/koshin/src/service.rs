@@ -1,0 +1,278 @@
+//! Portal, CA and mailer in one process.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration as Wait};
+
+use anyhow::Context as _;
+use koshin_expiry::Policy;
+use koshin_issuance::{Ca, CrlEdition, Gate, RevokedCertificate};
+use koshin_notify::{Mailer, Sender, Transport, Wake};
+use koshin_ra::{Passwords, Ra, Settings};
+use koshin_renewal::Status;
+use koshin_sqlite::Store;
+use koshin_web::{
+    edge::{Connections, Edge, GreetingVerifier, Limits, serve, tls_config},
+    portal::{CompletionKey, Portal, Publication},
+    screens::{Brand, Contact, Host, Hosts, Texts},
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use time::{Duration, UtcDateTime};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    clock::{entropy, now},
+    zone::NamedZone,
+};
+
+/// Everything the service is made of. Each field is a choice that the caller names.
+pub(crate) struct Parts {
+    pub(crate) store: Arc<Store>,
+    pub(crate) ca: Arc<Ca>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) zone: NamedZone,
+    pub(crate) settings: Settings,
+    pub(crate) brand: Brand,
+    pub(crate) contact: Contact,
+    pub(crate) hosts: Hosts,
+    pub(crate) sender: Sender,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) identity: ServerIdentity,
+    pub(crate) listeners: Listeners,
+}
+
+/// The TLS certificate of the three hosts, with its chain and key.
+pub(crate) struct ServerIdentity {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
+}
+
+/// The sockets, bound but not yet served.
+pub(crate) struct Listeners {
+    pub(crate) portal: TcpListener,
+    pub(crate) public: TcpListener,
+    pub(crate) activate: TcpListener,
+    /// Plain HTTP for revocation list and CA certificates.
+    pub(crate) publication: TcpListener,
+}
+
+/// The names under which relying parties fetch the CA's files.
+pub(crate) const CRL_NAME: &str = "issuing.crl";
+pub(crate) const CA_NAME: &str = "issuing.cer";
+pub(crate) const ROOT_NAME: &str = "root.cer";
+
+/// How long a revocation list is valid, and how often a new one is made at least.
+const CRL_VALIDITY: Duration = Duration::days(7);
+const CRL_INTERVAL: Duration = Duration::hours(12);
+/// How long a fetched revocation list may be kept.
+const CRL_MAX_AGE: u32 = 3600;
+
+/// How often other processes' changes are looked for, overdue renewals and mails too.
+const CHANGES_EVERY: Wait = Wait::from_millis(200);
+const SWEEP_EVERY: Wait = Wait::from_secs(1);
+const MAIL_EVERY: Wait = Wait::from_secs(2);
+
+impl Parts {
+    /// The registration authority of these parts.
+    pub(crate) fn ra(&self) -> anyhow::Result<Ra> {
+        let mut salt = [0; 16];
+        entropy(&mut salt)?;
+        Ok(Ra::new(
+            self.store.clone(),
+            self.store.clone(),
+            self.store.clone(),
+            Arc::clone(&self.ca),
+            Arc::new(Gate::new()),
+            Arc::clone(&self.policy),
+            Passwords::new(&salt)?,
+            entropy,
+            self.settings,
+        ))
+    }
+
+    /// Serves until `shutdown` is ready; then ends connections in order and returns.
+    pub(crate) async fn serve(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let ra = self.ra()?;
+        let Self { store, ca, zone, brand, contact, hosts, sender, transport, identity, listeners, .. } = self;
+        let connections = Connections::default();
+        let mail = Arc::new(Notify::new());
+        let mut key = [0; 32];
+        entropy(&mut key)?;
+        let portal = Arc::new(Portal {
+            ra: ra.clone(),
+            texts: Texts::load()?,
+            brand,
+            contact,
+            hosts,
+            zone: Box::new(zone),
+            connections: connections.clone(),
+            completion: CompletionKey::new(&key),
+            mail: Arc::clone(&mail),
+        });
+        let publication = Publication::default();
+        publication.certificate(CA_NAME, ca.certificate_der().to_vec());
+        if let Some(root) = ca.chain_der().last() {
+            publication.certificate(ROOT_NAME, root.clone());
+        }
+        publish_crl(&store, &ca, &publication, now()).await?;
+
+        let (stop, stopping) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        serve_hosts(&mut tasks, &portal, &ca, identity, listeners, &publication, &stopping)?;
+        tasks.spawn(watch_changes(ra.clone(), connections, store.clone(), ca, publication, stopping.clone()));
+        tasks.spawn(sweep(portal, stopping.clone()));
+        tasks.spawn(send_mails(Mailer::new(store, transport, sender), mail, stopping));
+        shutdown.await;
+        stop.send_replace(true);
+        while tasks.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+fn serve_hosts(
+    tasks: &mut JoinSet<()>,
+    portal: &Arc<Portal>,
+    ca: &Ca,
+    identity: ServerIdentity,
+    listeners: Listeners,
+    publication: &Publication,
+    stopping: &watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let issuing = CertificateDer::from(ca.certificate_der().to_vec());
+    let verifier = Arc::new(GreetingVerifier::new(&[issuing]).context("the issuing CA cannot judge certificates")?);
+    let edge = Edge {
+        connections: portal.connections.clone(),
+        limits: Limits::default(),
+        ..Edge::new(Arc::new(now))
+    };
+    let with_certificates =
+        tls_config(identity.chain.clone(), identity.key.clone_key(), Some(Arc::clone(&verifier)))?;
+    let without = tls_config(identity.chain, identity.key, None)?;
+    let hosts = [
+        (listeners.portal, Host::Portal, Arc::clone(portal).portal_router()),
+        (listeners.public, Host::Public, Arc::clone(portal).public_router()),
+        (listeners.activate, Host::Activate, Arc::clone(portal).activation_router()),
+    ];
+    for (listener, host, router) in hosts {
+        let asks = host != Host::Public;
+        let edge = Edge {
+            verifier: asks.then(|| Arc::clone(&verifier)),
+            refuse: Arc::clone(portal).refusal(host),
+            ..edge.clone()
+        };
+        let tls = if asks { &with_certificates } else { &without };
+        let serving = serve(listener, Some(Arc::clone(tls)), router, edge, stopped(stopping.clone()));
+        tasks.spawn(async move {
+        let _ = serving.await;
+    });
+    }
+    let serving = serve(listeners.publication, None, publication.router(), edge, stopped(stopping.clone()));
+    tasks.spawn(async move {
+        let _ = serving.await;
+    });
+    Ok(())
+}
+
+/// Waits until the service is to stop.
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // A sender that is gone has stopped too.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Ends the connections of certificates that any process superseded or revoked, and publishes the list anew.
+async fn watch_changes(
+    ra: Ra,
+    connections: Connections,
+    store: Arc<Store>,
+    ca: Arc<Ca>,
+    publication: Publication,
+    stopping: watch::Receiver<bool>,
+) {
+    let mut seen = None;
+    let mut next_crl = now().saturating_add(CRL_INTERVAL);
+    loop {
+        tokio::select! {
+            () = stopped(stopping.clone()) => return,
+            () = tokio::time::sleep(CHANGES_EVERY) => {}
+        }
+        let mut changed = false;
+        match ra.changes(seen.unwrap_or(u64::MAX)).await {
+            Ok((newest, changes)) => {
+                for change in &changes {
+                    connections.close(&change.fingerprint);
+                }
+                changed = !changes.is_empty();
+                seen = Some(newest);
+            }
+            Err(error) => tracing::error!(error = ?error, "changes of other processes cannot be read"),
+        }
+        if changed || next_crl <= now() {
+            match publish_crl(&store, &ca, &publication, now()).await {
+                Ok(()) => next_crl = now().saturating_add(CRL_INTERVAL),
+                Err(error) => tracing::error!(error = ?error, "no revocation list could be published"),
+            }
+        }
+    }
+}
+
+/// Publishes every revocation there is. Numbers are the seconds since 1970, so they grow over restarts and restores.
+async fn publish_crl(store: &Store, ca: &Ca, publication: &Publication, at: UtcDateTime) -> anyhow::Result<()> {
+    use koshin_ra::Directory as _;
+    let files = store.subjects(None).await?;
+    let held = files.iter().flat_map(|file| &file.holding.certificates);
+    let mut revoked: Vec<RevokedCertificate> = held
+        .filter_map(|held| match held.status {
+            Status::Revoked { at, reason } => Some(RevokedCertificate { serial: held.serial, revoked_at: at, reason }),
+            _ => None,
+        })
+        .collect();
+    revoked.sort_by_key(|entry| entry.serial);
+    let number = u64::try_from(at.unix_timestamp()).unwrap_or(1);
+    let edition = CrlEdition { number, this_update: at, next_update: at.saturating_add(CRL_VALIDITY) };
+    publication.revocation_list(CRL_NAME, ca.sign_crl(edition, &revoked)?.into_der(), CRL_MAX_AGE);
+    Ok(())
+}
+
+/// Ends what is overdue, and signs what a crash left behind.
+async fn sweep(portal: Arc<Portal>, stopping: watch::Receiver<bool>) {
+    loop {
+        match portal.ra.sweep(now()).await {
+            Ok(owed) => portal.settle(&owed),
+            Err(error) => tracing::error!(error = ?error, "overdue renewals cannot be read"),
+        }
+        tokio::select! {
+            () = stopped(stopping.clone()) => return,
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+        }
+    }
+}
+
+/// Sends what is owed, as soon as it is planned here and soon after it is planned elsewhere.
+async fn send_mails<T: Transport>(
+    mailer: Mailer<Arc<Store>, T>,
+    planned: Arc<Notify>,
+    stopping: watch::Receiver<bool>,
+) {
+    loop {
+        let wake = match mailer.run(now()).await {
+            Ok(Wake::At(at)) => Wait::try_from(at - now()).unwrap_or_default().min(MAIL_EVERY),
+            Ok(_) => MAIL_EVERY,
+            Err(error) => {
+                tracing::error!(error = ?error, "mails cannot be sent");
+                MAIL_EVERY
+            }
+        };
+        tokio::select! {
+            () = stopped(stopping.clone()) => return,
+            () = planned.notified() => {}
+            () = tokio::time::sleep(wake) => {}
+        }
+    }
+}
+
+/// Binds a socket, with an error that says which.
+pub(crate) async fn bind(what: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{address} for {what} cannot be listened on"))
+}
