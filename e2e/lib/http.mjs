@@ -74,6 +74,9 @@ export async function mails(demo) {
   return JSON.parse(text);
 }
 
+/** Whether a mail went to this subject: the demo's addresses begin with the ID. */
+export const isTo = ({ to }, { id }) => to.startsWith(`${id.toLowerCase()}@`);
+
 /** The newest mail for which `wanted` is true, asked for until it is there. */
 export async function mail(demo, what, wanted) {
   const until = performance.now() + LIMIT;

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 
-import { Client, mail, mails } from "./http.mjs";
+import { Client, isTo, mail, mails } from "./http.mjs";
 import { withoutZeros } from "./judges.mjs";
 import { contains, same } from "./scenario.mjs";
 import { run } from "./tools.mjs";
@@ -10,21 +10,24 @@ import { run } from "./tools.mjs";
 const SERIAL = /\b[0-9A-F]{20,40}\b/g;
 const serialsIn = (text) => text.match(SERIAL) ?? [];
 
-/** Waits until a mail about this subject names all of these serial numbers. */
+/** Waits until a mail to this subject names all of these serial numbers. */
 export function mailNames(demo, subject, ...serials) {
-  const wanted = ({ text }) => text.includes(subject.id) && serials.every((serial) => text.includes(serial));
-  return mail(demo, `one about ${subject.id} that names ${serials.join(" and ")}`, wanted);
+  const wanted = (one) => isTo(one, subject) && serials.every((serial) => one.text.includes(serial));
+  return mail(demo, `one to ${subject.id} that names ${serials.join(" and ")}`, wanted);
 }
 
 /**
- * Fails unless these are all certificates that were ever issued for the subject since the demo began. Each issue sends a mail
- * to the holder and one to each administrator, planned in the same commit as the certificate.
+ * Fails unless these are all certificates that were ever issued for the subject since the demo began: by the mails that each
+ * issue causes, and by what is stored.
  */
 export async function onlyIssued(demo, subject, old, ...expected) {
   for (const serial of expected) await mailNames(demo, subject, serial);
-  const named = (await mails(demo)).filter(({ text }) => text.includes(subject.id)).flatMap(({ text }) => serialsIn(text));
-  const fresh = [...new Set(named)].filter((serial) => serial !== old).sort();
-  same(fresh.join(" "), [...expected].sort().join(" "), `certificates issued for ${subject.id}`);
+  const named = (await mails(demo)).filter((one) => isTo(one, subject)).flatMap(({ text }) => serialsIn(text));
+  const fresh = (serials) => [...new Set(serials)].filter((serial) => serial !== old).sort().join(" ");
+  same(fresh(named), fresh(expected), `certificates that ${subject.id} was told of`);
+  const { certificates, unsigned } = stored(demo, subject);
+  same(fresh(certificates.map(({ serial }) => serial)), fresh(expected), `certificates stored for ${subject.id}`);
+  same(unsigned, 0, "intents without a certificate");
 }
 
 /** What /doctor on the portal host says to somebody with this file, or with none. */

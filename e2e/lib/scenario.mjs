@@ -1,7 +1,7 @@
 // One scenario in one language: its checks, its demo, its browsers, and their end whatever happens.
 
 import { Demo } from "./demo.mjs";
-import { mail } from "./http.mjs";
+import { isTo, mail } from "./http.mjs";
 import { WORDS } from "./words.mjs";
 
 export class Scenario {
@@ -15,6 +15,11 @@ export class Scenario {
   /** One line in the report. */
   check(name, work) {
     return this.report.check(this.name, name, work);
+  }
+
+  /** One line in the report; what follows does not build on it, so it goes on after a failure. */
+  async judge(name, work) {
+    await this.check(name, work).catch((error) => this.report.fail(this.name, error, this.browsers));
   }
 
   /** A demo with new data, in the language of the scenario. */
@@ -34,13 +39,13 @@ export class Scenario {
 
   /** Looks at a page with axe-core, and takes its picture if pictures are wanted. */
   screen(page, name) {
-    return this.check(`screen ${name}`, () => this.screens.visit(page, name, this.language));
+    return this.judge(`screen ${name}`, () => this.screens.visit(page, name, this.language));
   }
 
   /** The one-time code that was mailed to this subject, each code once. */
   async code(demo, subject) {
     const of = ({ text }) => this.words.mailedCode.exec(text)?.[1];
-    const wanted = (one) => one.text.includes(subject.id) && of(one) && !this.codes.has(of(one));
+    const wanted = (one) => isTo(one, subject) && of(one) && !this.codes.has(of(one));
     const code = of(await mail(demo, `a code for ${subject.id}`, wanted));
     this.codes.add(code);
     return code;

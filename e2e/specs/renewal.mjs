@@ -3,7 +3,7 @@
 import { button, heading } from "../lib/browser.mjs";
 import { isDue } from "../lib/demo.mjs";
 import { Person } from "../lib/flow.mjs";
-import { certificateIsSound, contents, everyReaderOpens } from "../lib/judges.mjs";
+import { certificateIsSound, chainIsWhole, contents, everyReaderOpens } from "../lib/judges.mjs";
 import { hasState, isRefused, mailNames, onlyIssued } from "../lib/ledger.mjs";
 import { contains, same } from "../lib/scenario.mjs";
 
@@ -40,18 +40,19 @@ async function renewNow(t) {
   const saved = await t.check("はい completes the issuance and saves the file", () => person.receive());
   await t.screen(person.page, "complete");
 
-  await t.check("the completion screen says what it has to", () => saysWhatItHasTo(person, saved, asked, old));
-  await t.check("openssl, pk12util, keytool and certtool open the file", () => everyReaderOpens(saved.file, saved.passphrase, saved.serial));
-  await t.check("openssl -x509_strict and pkilint find nothing wrong", () =>
+  await t.judge("the completion screen says what it has to", () => saysWhatItHasTo(person, saved, asked, old));
+  await t.judge("openssl, pk12util, keytool and certtool open the file", () => everyReaderOpens(saved.file, saved.passphrase, saved.serial));
+  await t.judge("openssl -x509_strict and pkilint find nothing wrong", () =>
     certificateIsSound(demo, saved, person.home.path),
   );
-  await t.check("before its activation the new certificate waits, the old one is in use", async () => {
+  await t.judge("the file holds the chain up to the root", () => chainIsWhole(demo, saved));
+  await t.judge("before its activation the new certificate waits, the old one is in use", async () => {
     await hasState(t, demo, "pending", saved);
     await hasState(t, demo, "active", { file: subject.p12, passphrase: subject.p12_passphrase });
   });
   await t.check("pk12util imports the file with the passphrase on the screen", () => person.import(saved));
   const tab = await t.check("the activation host says that the new certificate works", () => person.activate());
-  await t.check("it says so in green, with both serial numbers", () => isGreen(tab, saved.serial, old.serial));
+  await t.judge("it says so in green, with both serial numbers", () => isGreen(tab, saved.serial, old.serial));
   await t.screen(tab, "activation-done");
   await t.check("the completion screen learns of it", () =>
     person.page.getByRole("heading", { name: words.ready, exact: true }).waitFor(),
