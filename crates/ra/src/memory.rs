@@ -372,3 +372,40 @@ fn whole_subject(subject: &Subject) -> Subject {
         ..subject.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use koshin_notify::MailId;
+
+    use super::*;
+    use crate::conformance::Rig;
+
+    #[async_trait]
+    impl Rig for MemoryStore {
+        fn registry(&self) -> &dyn Registry {
+            self
+        }
+
+        fn sessions(&self) -> &dyn Sessions {
+            self
+        }
+
+        fn directory(&self) -> &dyn Directory {
+            self
+        }
+
+        async fn audit(&self) -> Vec<Recorded> {
+            Self::audit(self)
+        }
+
+        async fn mails(&self) -> Vec<MailId> {
+            Self::mails(self).iter().map(|mail| mail.id).collect()
+        }
+    }
+
+    async fn empty() -> MemoryStore {
+        MemoryStore::default()
+    }
+
+    crate::store_conformance!(empty);
+}

@@ -193,7 +193,9 @@ impl Ra {
 
 pub(crate) fn sha256(parts: &[&[u8]]) -> Fingerprint {
     let mut context = digest::Context::new(&digest::SHA256);
-    parts.iter().for_each(|part| context.update(part));
+    for part in parts {
+        context.update(part);
+    }
     let mut octets = [0; 32];
     octets.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
     Fingerprint::new(octets)
@@ -201,7 +203,7 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> Fingerprint {
 
 impl AuditNote {
     /// A note with details.
-    pub(crate) fn with(mut self, key: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, key: &'static str, value: &dyn ToString) -> Self {
         self.details.insert(key, value.to_string());
         self
     }

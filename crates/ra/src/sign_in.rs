@@ -95,7 +95,7 @@ impl Ra {
         let ends_at = now.saturating_add(self.desk.settings.session_total).min(held.validity.end());
         let kind = SessionKind::Portal { subject: file.subject.id.clone(), certificate: *certificate };
         let opened = note(Actor::Holder(file.subject.id.clone()), Some(&file.subject.id), "signed_in", []);
-        let opened = opened.with("serial", held.serial);
+        let opened = opened.with("serial", &held.serial);
         let (token, session) = self.open(kind, ends_at, opened, now).await?;
         if self.sessions.tries(&tries_key).await?.failures > 0 {
             self.sessions.note_try(&tries_key, None).await?;

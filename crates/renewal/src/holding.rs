@@ -492,7 +492,9 @@ impl Holding {
 
     fn change(&self, facts: Vec<Fact>, effects: Vec<Effect>, now: UtcDateTime) -> Change {
         let mut next = self.clone();
-        facts.iter().for_each(|fact| next.apply(fact, now));
+        for fact in &facts {
+            next.apply(fact, now);
+        }
         Change { next, facts, effects }
     }
 }

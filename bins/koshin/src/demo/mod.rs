@@ -19,7 +19,7 @@ use koshin_web::{
 
 use crate::{
     clock::now,
-    service::{Listeners, Parts, bind},
+    service::{Listeners, Parts, bind, interrupted},
     zone::NamedZone,
 };
 
@@ -167,21 +167,4 @@ fn sender(zone: &NamedZone) -> anyhow::Result<Sender> {
         Bilingual::new(format!("{DESK_JA} {TELEPHONE}"), format!("{DESK_EN}, {TELEPHONE}")),
         zone,
     )?)
-}
-
-/// Ready when the process is asked to end.
-async fn interrupted() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    let _ = interrupt.await;
 }

@@ -174,14 +174,18 @@ pub(crate) fn import_nss(ready: &Ready) -> anyhow::Result<()> {
         })
         .collect();
     let database = nss::user_database()?;
-    nss::import(&database, &ready.data.join(RECORD), &ready.ca_pem, &identities, ask)?;
-    eprintln!("koshin: undo it with: koshin demo --remove-nss --data {}", ready.data.display());
+    let imported = nss::import(&database, &ready.data.join(RECORD), &ready.ca_pem, &identities, ask)?;
+    eprintln!("koshin: {imported}");
+    if matches!(imported, nss::Imported::Added { .. }) {
+        eprintln!("koshin: undo it with: koshin demo --remove-nss --data {}", ready.data.display());
+    }
     Ok(())
 }
 
 /// Takes out what `import_nss` put in.
 pub(crate) fn remove_nss(data: &Path) -> anyhow::Result<ExitCode> {
-    nss::remove(&data.join(RECORD))?;
+    let removed = nss::remove(&data.join(RECORD))?;
+    eprintln!("koshin: {removed}");
     Ok(ExitCode::SUCCESS)
 }
 

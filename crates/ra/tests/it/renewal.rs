@@ -168,7 +168,8 @@ async fn invariant_28_nobody_else_is_touched() {
     let access = town.sign_in("U-1", &old, NOW).await.access;
     let id = town.ra.start_renewal(&access, NOW).await.unwrap();
     let bundle = town.request(&access, id, &key(), NOW).await;
-    town.ra.activate(&sha256(&bundle.certificate), NOW).await.unwrap();
+    let (_, owed) = town.ra.activate(&sha256(&bundle.certificate), NOW).await.unwrap();
+    assert_eq!(owed.close, vec![old]);
     assert_eq!(town.ra.subject(&"U-2".parse().unwrap()).await.unwrap(), before);
 }
 

@@ -35,6 +35,21 @@ impl Answer {
         set.split(';').next().unwrap().to_owned()
     }
 
+    /// The words without their markup: long numbers stand in groups.
+    fn words(&self) -> String {
+        let mut inside = false;
+        let mut words = String::new();
+        for c in self.body.chars() {
+            match c {
+                '<' => inside = true,
+                '>' => inside = false,
+                _ if !inside => words.push(c),
+                _ => {}
+            }
+        }
+        words
+    }
+
     fn code(&self) -> String {
         let problem: serde_json::Value = serde_json::from_str(&self.body).expect(&self.body);
         problem["code"].as_str().unwrap().to_owned()
@@ -180,7 +195,7 @@ async fn the_main_job_over_http() {
     let delivered = world.portal(Method::POST, &format!("{path}/delivered")).script().session(&cookie).with(&old);
     assert_eq!(delivered.send().await.status, StatusCode::NO_CONTENT);
     let complete = world.portal(Method::GET, &format!("{path}/complete")).session(&cookie).with(&old).send().await;
-    assert!(complete.body.contains("発行完了") && complete.body.contains(serial), "{}", complete.body);
+    assert!(complete.body.contains("発行完了") && complete.words().contains(serial), "{}", complete.words());
 
     // The page may still ask after the predecessor's session has ended.
     let from = complete.body.find("/status?t=").unwrap();
@@ -201,7 +216,7 @@ async fn the_main_job_over_http() {
     assert!(world.public(Method::GET, &status).script().send().await.body.contains("\"activated\""));
     let over = world.portal(Method::GET, "/main").session(&cookie).with(&old).send().await;
     assert_eq!(over.status, StatusCode::UNAUTHORIZED);
-    assert!(over.body.contains(serial), "the page names the certificate that works: {}", over.body);
+    assert!(over.words().contains(serial), "the page names the certificate that works: {}", over.words());
     world.signed_in("U-1", &new).await;
 }
 
