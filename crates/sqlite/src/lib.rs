@@ -1,4 +1,4 @@
-//! Koshin's registry of subjects, ledger of certificates, sessions, audit log and outbox in one SQLite file.
+//! Koshin's registry of subjects, ledger of certificates, sessions, audit log and outbox in one `SQLite` file.
 //!
 //! A [`Store`] implements the ports [`Registry`](koshin_ra::Registry), [`Sessions`](koshin_ra::Sessions) and
 //! [`Directory`](koshin_ra::Directory) of `koshin-ra` and [`Outbox`](koshin_notify::Outbox) of `koshin-notify`. It is

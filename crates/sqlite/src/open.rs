@@ -1,4 +1,4 @@
-//! Opening the file: who may read it, what is in it, how SQLite is to treat it.
+//! Opening the file: who may read it, what is in it, how `SQLite` is to treat it.
 
 use std::{
     fs, io,
@@ -74,7 +74,7 @@ pub enum OpenError {
         /// What it said.
         source: io::Error,
     },
-    /// SQLite said no.
+    /// `SQLite` said no.
     #[error("{} cannot be opened", path.display())]
     Sqlite {
         /// The file.

@@ -1,7 +1,7 @@
 //! The port `Outbox`.
 
 use async_trait::async_trait;
-use koshin_notify::{Claimed, Disposition, Fence, Mail, MailId, Outbox, OutboxError};
+use koshin_notify::{Claimed, Disposition, Fence, Mail, MailId, Outbox, OutboxError, Suppression};
 use koshin_ra::StorageError;
 use sqlx::sqlite::SqliteRow;
 use time::{Duration, UtcDateTime};
@@ -33,7 +33,7 @@ struct Claim {
     now: UtcDateTime,
     worker: String,
     lease: Duration,
-    limit: i64,
+    limit: usize,
 }
 
 #[async_trait]
@@ -43,33 +43,31 @@ impl Job for Claim {
 
     async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<Vec<Claimed>, Failed<StorageError>> {
         let now = millis(self.now);
-        // An expiry notice is pointless once its certificate is not the active one any more (I-39, I-56). A secret is
-        // in none of them.
-        let withdraw = Script::one(
-            "/* Claim::run */ UPDATE outbox SET state = 'done', claimable_from = NULL, \
-             disposition = 'suppressed_withdrawn', recorded_at = ? \
-             WHERE claimable_from <= ? AND not_after IS NOT NULL AND NOT EXISTS (\
-             SELECT c.number FROM subjects AS s JOIN certificates AS c ON c.subject = s.number \
-             WHERE s.id = outbox.subject AND c.status = 'active' AND c.not_after = outbox.not_after)",
-        );
-        tx.write(withdraw.with(now).with(now)).await?;
-        let due = Script::one(
-            "/* Claim::run */ SELECT number, mail, fence + 1, attempts, unanswered + (state = 'transmitting') \
-             FROM outbox WHERE claimable_from <= ? ORDER BY claimable_from, number LIMIT ?",
-        );
-        let rows = tx.read(due.with(now).with(self.limit)).await?;
-        let mut claimed = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let (number, found) = read(row).map_err(Failed::Refused)?;
-            match found {
-                Some(found) => {
-                    self.take(tx, number, &found).await?;
-                    claimed.push(found);
+        let mut claimed = Vec::new();
+        loop {
+            // An expiry notice is pointless once its certificate is not the active one any more (I-39, I-56).
+            let due = Script::one(
+                "/* Claim::run */ SELECT number, mail, fence + 1, attempts, unanswered + (state = 'transmitting'), \
+                 not_after IS NOT NULL AND NOT EXISTS (SELECT c.number FROM subjects AS s \
+                 JOIN certificates AS c ON c.subject = s.number \
+                 WHERE s.id = outbox.subject AND c.status = 'active' AND c.not_after = outbox.not_after) \
+                 FROM outbox WHERE claimable_from <= ? ORDER BY claimable_from, number LIMIT ?",
+            );
+            let room = self.limit.saturating_sub(claimed.len());
+            let rows = tx.read(due.with(now).with(i64::try_from(room).unwrap_or(i64::MAX))).await?;
+            if rows.is_empty() {
+                return Ok(claimed);
+            }
+            for row in &rows {
+                match read(row).map_err(Failed::Refused)? {
+                    (number, Found::Claimed(found)) => {
+                        self.take(tx, number, &found).await?;
+                        claimed.push(found);
+                    }
+                    (number, Found::Pointless(disposition)) => self.suppress(tx, number, &disposition).await?,
                 }
-                None => self.suppress(tx, number).await?,
             }
         }
-        Ok(claimed)
     }
 }
 
@@ -85,23 +83,38 @@ impl Claim {
         tx.write(script).await.map(drop)
     }
 
-    /// A row that nobody can read goes out of the way, with whatever it holds.
-    async fn suppress(&self, tx: &mut Transaction<'_>, number: i64) -> sqlx::Result<()> {
+    /// Ends a row that will not be sent. A text that cannot be read goes with it: it may hold a secret. An expiry
+    /// notice, the only one that is withdrawn, holds none.
+    async fn suppress(&self, tx: &mut Transaction<'_>, number: i64, why: &Disposition) -> sqlx::Result<()> {
         let script = Script::one(
-            "/* Claim::suppress */ UPDATE outbox SET state = 'done', claimable_from = NULL, mail = '', \
-             disposition = 'suppressed_unreadable', recorded_at = ? WHERE number = ?",
+            "/* Claim::suppress */ UPDATE outbox SET state = 'done', claimable_from = NULL, mail = coalesce(?, mail), \
+             disposition = ?, recorded_at = ? WHERE number = ?",
         );
-        tx.write(script.with(millis(self.now)).with(number)).await.map(drop)
+        let unreadable = matches!(why, Disposition::Suppressed { why: Suppression::Unreadable });
+        tx.write(script.with(unreadable.then_some("")).with(why.word()).with(millis(self.now)).with(number))
+            .await
+            .map(drop)
     }
 }
 
-fn read(row: &SqliteRow) -> Result<(i64, Option<Claimed>), StorageError> {
+/// A row that is due.
+enum Found {
+    Claimed(Claimed),
+    Pointless(Disposition),
+}
+
+fn read(row: &SqliteRow) -> Result<(i64, Found), StorageError> {
     let mut columns = Columns::of(row);
     let number = columns.get("outbox.number")?;
-    let mail = Mail::decode(columns.get("outbox.mail")?).ok();
+    let mail = Mail::decode(columns.get("outbox.mail")?);
     let fence = Fence(columns.unsigned("outbox.fence")?);
     let (attempts, unanswered) = (columns.unsigned("outbox.attempts")?, columns.unsigned("outbox.unanswered")?);
-    Ok((number, mail.map(|mail| Claimed { mail, fence, attempts, unanswered })))
+    let found = match (columns.get("outbox.not_after")?, mail) {
+        (true, _) => Found::Pointless(Disposition::Suppressed { why: Suppression::Withdrawn }),
+        (false, Err(_)) => Found::Pointless(Disposition::Suppressed { why: Suppression::Unreadable }),
+        (false, Ok(mail)) => Found::Claimed(Claimed { mail, fence, attempts, unanswered }),
+    };
+    Ok((number, found))
 }
 
 fn lease_millis(lease: Duration) -> i64 {
@@ -190,7 +203,6 @@ impl Outbox for Store {
         lease: Duration,
         limit: usize,
     ) -> Result<Vec<Claimed>, OutboxError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.write(Claim { now, worker: worker.to_owned(), lease, limit }).await.map_err(unavailable)
     }
 

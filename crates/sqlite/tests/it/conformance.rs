@@ -102,6 +102,24 @@ mod outbox {
     koshin_notify::outbox_conformance!(empty);
 }
 
+/// A row that nobody can read goes out of the way, with its text, and stops nobody.
+#[tokio::test]
+async fn an_unreadable_row_is_suppressed() {
+    use crate::bench::{Bench, at, run};
+    use koshin_notify::Outbox as _;
+    use sqlx::Row as _;
+
+    let bench = Bench::with(1).await;
+    let row = "INSERT INTO outbox (id, kind, subject, mail, planned_at, state, claimable_from) \
+               VALUES (zeroblob(16), 'enrolment_code', 'U-1', '{\"code\": \"12345\"}', 0, 'waiting', 0)";
+    let mut raw = bench.raw().await;
+    run(&mut raw, row).await.unwrap();
+    assert_eq!(bench.store.claim(at(0), "worker", time::Duration::minutes(1), 10).await.unwrap(), []);
+    assert_eq!(bench.store.next_wake(at(0)).await.unwrap(), None);
+    let row = sqlx::query("SELECT mail, disposition FROM outbox").fetch_one(&mut raw).await.unwrap();
+    assert_eq!((row.get::<&str, _>(0), row.get::<&str, _>(1)), ("", "suppressed_unreadable"));
+}
+
 /// A notice about a certificate that is not the active one any more is withdrawn at the claim (I-39, I-56); one about
 /// the active one goes out, whatever else is issued and pending (I-60).
 #[tokio::test]
