@@ -73,37 +73,37 @@ impl CommitJob {
         Ok(Self { commit, number: on.number, renewals, certificates, records })
     }
 
-    fn script(self_: &mut Self, tx: &mut Transaction<'_>) -> Script {
+    fn script(&mut self, tx: &mut Transaction<'_>) -> Script {
         let mut script = Script::default();
-        for renewal in &self_.renewals {
-            put_renewal(&mut script, self_.number, renewal);
+        for renewal in &self.renewals {
+            put_renewal(&mut script, self.number, renewal);
         }
-        guard(&mut script, self_.number, &self_.commit);
-        for fact in &self_.commit.facts {
+        guard(&mut script, self.number, &self.commit);
+        for fact in &self.commit.facts {
             if let Fact::Requested { id, spki, .. } = fact {
                 script.push("/* CommitJob::script */ INSERT INTO keys_seen (spki, renewal) VALUES (?, ?)");
                 script.bind(spki.as_bytes().to_vec()).bind(id.as_bytes().to_vec());
             }
         }
-        if let Some(intent) = &self_.commit.intent {
+        if let Some(intent) = &self.commit.intent {
             put_intent(&mut script, intent);
         }
-        if let Some(certified) = &self_.commit.certified {
+        if let Some(certified) = &self.commit.certified {
             script.push("/* CommitJob::script */ INSERT INTO documents (serial, der) VALUES (?, ?)");
             script.bind(certified.serial.as_be_bytes()).bind(certified.der.as_slice());
         }
-        for (generation, certificate) in &self_.certificates {
-            put_certificate(&mut script, self_.number, *generation, certificate);
+        for (generation, certificate) in &self.certificates {
+            put_certificate(&mut script, self.number, *generation, certificate);
         }
-        for Record { entry, settled } in self_.records.drain(..) {
+        for Record { entry, settled } in self.records.drain(..) {
             let sequence = entry.append(&mut tx.head, &mut script);
             if let Some(fingerprint) = settled {
                 script.push("/* CommitJob::script */ INSERT INTO changes (sequence, fingerprint) VALUES (?, ?)");
                 script.bind(signed(sequence)).bind(fingerprint.as_bytes().to_vec());
             }
         }
-        for mail in &self_.commit.mails {
-            put_mail(&mut script, mail, self_.commit.at);
+        for mail in &self.commit.mails {
+            put_mail(&mut script, mail, self.commit.at);
         }
         script
     }
@@ -143,7 +143,7 @@ impl Job for CommitJob {
     type Refused = CommitError;
 
     async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<(), Failed<CommitError>> {
-        let script = Self::script(self, tx);
+        let script = self.script(tx);
         let error = match tx.write_last(script).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
