@@ -1,1 +1,0 @@
-//! Members only carry targets.
