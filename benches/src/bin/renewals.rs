@@ -1,0 +1,224 @@
+//! Whole renewals against a portal in a process of its own: started, requested, delivered, over mutual TLS, on SQLite
+//! with synchronous=FULL.
+//!
+//! ```text
+//! cargo run --release -p koshin-benches --bin renewals              # some minutes, most of them for settling people
+//! cargo run -p koshin-benches --bin renewals -- --test              # seconds; says only that it works
+//! ```
+//!
+//! A certificate, and so a connection, renews once. "Kept alive" therefore means: as many connections as renewals are
+//! opened and used before the clock starts, and the renewals run over them, one or sixteen at a time. "New connection"
+//! has the handshake inside. Server and load have a core each, where there are two.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    path::Path,
+    process::{Child, ExitCode, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use koshin_benches::{
+    authority,
+    client::{Connection, Target},
+    floor::Floor,
+    measure::{self, Disk, Latencies},
+    place, rim, service,
+    town::{Resident, Town},
+};
+use tokio::net::TcpListener;
+
+/// Threads that serve, as `koshin serve` has them.
+const WORKERS: usize = 2;
+
+/// How long a run is.
+struct Extent {
+    /// Renewals, one at a time.
+    single: usize,
+    /// Renewals, many at a time.
+    many: usize,
+    rounds: usize,
+    /// How long to wait for a quiet machine before a round.
+    patience: Duration,
+    disk: Duration,
+}
+
+const FULL: Extent =
+    Extent { single: 400, many: 2000, rounds: 2, patience: Duration::from_secs(60), disk: Duration::from_secs(1) };
+const TEST: Extent =
+    Extent { single: 2, many: 6, rounds: 1, patience: Duration::ZERO, disk: Duration::from_millis(20) };
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments.as_slice() {
+        [] => load(&FULL),
+        ["--test"] => load(&TEST),
+        ["serve", folder] => serve(Path::new(folder)),
+        other => Err(anyhow::anyhow!("usage: renewals [--test], not {other:?}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("renewals: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The server's process: says its port, serves until standard input ends.
+fn serve(folder: &Path) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        println!("{}", listener.local_addr()?.port());
+        std::io::stdout().flush()?;
+        let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+        service::run(folder, listener, async { drop(ended.await) }).await
+    })
+}
+
+/// The server as a child, which ends with this value.
+struct Server {
+    child: Child,
+    target: Target,
+}
+
+impl Server {
+    fn start(folder: &Path, core: Option<&str>) -> anyhow::Result<Self> {
+        let mut command = measure::pinned(&std::env::current_exe()?, core);
+        command.arg("serve").arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().context("the server does not start")?;
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().context("the server has no output")?).read_line(&mut port)?;
+        let port: u16 = port.trim().parse().context("the server says no port")?;
+        let target = Target::new(([127, 0, 0, 1], port).into(), authority::load(folder)?.server_ca)?;
+        Ok(Self { child, target })
+    }
+
+    fn used(&self) -> anyhow::Result<Duration> {
+        Ok(measure::used(self.child.id())?.cpu)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn load(extent: &Extent) -> anyhow::Result<()> {
+    let folder = place::folder()?;
+    let each = 2 * extent.single + 2 * extent.many;
+    eprintln!("{} people enrol, a year ago ...", each * extent.rounds);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut residents = runtime.block_on(async {
+        let mut town = Town::found(folder.path(), rim::now()).await?;
+        let residents = town.settle(each * extent.rounds, rim::now()).await?;
+        town.store.shut_down().await;
+        anyhow::Ok(residents)
+    })?;
+    drop(runtime);
+
+    let cores = measure::cores();
+    if let Some((_, core)) = cores {
+        measure::pin_self(core)?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let server = Server::start(folder.path(), cores.map(|(core, _)| core))?;
+    let floor = Floor::new()?;
+    for _ in 0..extent.rounds {
+        for (kept, at_once, count) in
+            [(true, 1, extent.single), (true, 16, extent.many), (false, 1, extent.single), (false, 16, extent.many)]
+        {
+            ensure!(residents.len() >= count, "too few people");
+            let people = residents.split_off(residents.len() - count);
+            let quiet = measure::quiet(extent.patience)?;
+            let floor = floor.micros(if extent.rounds > 1 { 200 } else { 2 })?;
+            let disk = Disk::measure(folder.path(), extent.disk)?;
+            let round = runtime.block_on(round(&server, people, kept, at_once))?;
+            let after = Disk::measure(folder.path(), extent.disk)?;
+            round.print(kept, at_once, floor);
+            println!("    {disk}; after: {:.0}/s; floor {floor:.0} us; {quiet}", after.per_second);
+        }
+    }
+    let (resident, share) = measure::memory(server.child.id())?;
+    println!("server: {:.1} MiB resident, {:.1} MiB proportional", mebi(resident), mebi(share));
+    Ok(())
+}
+
+struct Round {
+    latencies: Latencies,
+    wall: Duration,
+    cpu: Duration,
+}
+
+impl Round {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    fn print(mut self, kept: bool, at_once: usize, floor: f64) {
+        let count = self.latencies.len() as f64;
+        let cpu = self.cpu.as_secs_f64() * 1e6 / count;
+        println!(
+            "{} {at_once:>2} at a time: {:>5.0} renewals/s, p50 {:.2} ms, p99 {:.2} ms, CPU {cpu:.0} us each = {:.1} x floor",
+            if kept { "kept alive,     " } else { "new connections," },
+            count / self.wall.as_secs_f64(),
+            self.latencies.millis(500),
+            self.latencies.millis(990),
+            cpu / floor,
+        );
+    }
+}
+
+/// Everybody renews once.
+async fn round(server: &Server, people: Vec<Resident>, kept: bool, at_once: usize) -> anyhow::Result<Round> {
+    let browsers: Vec<_> = people.iter().map(|one| server.target.browser(one)).collect::<anyhow::Result<_>>()?;
+    let mut ready = Vec::with_capacity(people.len());
+    for (person, browser) in people.into_iter().zip(browsers) {
+        let connection = if kept {
+            let mut connection = server.target.connect(Arc::clone(&browser)).await?;
+            connection.get("/notice", Some(person.session.reveal())).await?;
+            Some(connection)
+        } else {
+            None
+        };
+        ready.push((person, browser, connection));
+    }
+    let before = server.used()?;
+    let start = Instant::now();
+    let renewals = stream::iter(ready).map(|(person, browser, connection)| async move {
+        let start = Instant::now();
+        let fresh = connection.is_none();
+        let mut connection = match connection {
+            Some(connection) => connection,
+            None => server.target.connect(browser).await?,
+        };
+        let certificate = connection.renew(&person).await?;
+        if fresh {
+            connection.close().await;
+            return Ok((start.elapsed(), certificate, None));
+        }
+        anyhow::Ok((start.elapsed(), certificate, Some(connection)))
+    });
+    let done: Vec<_> = renewals.buffer_unordered(at_once).try_collect().await?;
+    let wall = start.elapsed();
+    let cpu = server.used()?.saturating_sub(before);
+    let mut latencies = Latencies::default();
+    for (took, certificate, connection) in done {
+        latencies.push(took);
+        if !certificate.starts_with(b"{") {
+            bail!("no certificate came: {}", String::from_utf8_lossy(&certificate));
+        }
+        if let Some(connection) = connection {
+            Connection::close(connection).await;
+        }
+    }
+    Ok(Round { latencies, wall, cpu })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn mebi(kib: u64) -> f64 {
+    kib as f64 / 1024.0
+}
