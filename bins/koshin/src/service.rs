@@ -142,13 +142,8 @@ fn serve_hosts(
 ) -> anyhow::Result<()> {
     let issuing = CertificateDer::from(ca.certificate_der().to_vec());
     let verifier = Arc::new(GreetingVerifier::new(&[issuing]).context("the issuing CA cannot judge certificates")?);
-    let edge = Edge {
-        connections: portal.connections.clone(),
-        limits: Limits::default(),
-        ..Edge::new(Arc::new(now))
-    };
-    let with_certificates =
-        tls_config(identity.chain.clone(), identity.key.clone_key(), Some(Arc::clone(&verifier)))?;
+    let edge = Edge { connections: portal.connections.clone(), limits: Limits::default(), ..Edge::new(Arc::new(now)) };
+    let with_certificates = tls_config(identity.chain.clone(), identity.key.clone_key(), Some(Arc::clone(&verifier)))?;
     let without = tls_config(identity.chain, identity.key, None)?;
     let hosts = [
         (listeners.portal, Host::Portal, Arc::clone(portal).portal_router()),
@@ -165,8 +160,8 @@ fn serve_hosts(
         let tls = if asks { &with_certificates } else { &without };
         let serving = serve(listener, Some(Arc::clone(tls)), router, edge, stopped(stopping.clone()));
         tasks.spawn(async move {
-        let _ = serving.await;
-    });
+            let _ = serving.await;
+        });
     }
     let serving = serve(listeners.publication, None, publication.router(), edge, stopped(stopping.clone()));
     tasks.spawn(async move {
@@ -197,18 +192,18 @@ async fn watch_changes(
             () = stopped(stopping.clone()) => return,
             () = tokio::time::sleep(CHANGES_EVERY) => {}
         }
-        let mut changed = false;
+        let mut due = next_crl <= now();
         match ra.changes(seen.unwrap_or(u64::MAX)).await {
-            Ok((newest, changes)) => {
+            Ok((sequence, changes)) => {
                 for change in &changes {
                     connections.close(&change.fingerprint);
                 }
-                changed = !changes.is_empty();
-                seen = Some(newest);
+                due |= !changes.is_empty();
+                seen = Some(sequence);
             }
             Err(error) => tracing::error!(error = ?error, "changes of other processes cannot be read"),
         }
-        if changed || next_crl <= now() {
+        if due {
             match publish_crl(&store, &ca, &publication, now()).await {
                 Ok(()) => next_crl = now().saturating_add(CRL_INTERVAL),
                 Err(error) => tracing::error!(error = ?error, "no revocation list could be published"),

@@ -11,7 +11,7 @@ use koshin_types::RenewalId;
 use ring::hmac;
 use time::{Duration, UtcDateTime};
 
-use super::{Portal, context::Context, trouble::Trouble};
+use super::{Portal, context::Context, hex, trouble::Trouble};
 use crate::screens::{Host, Problem};
 
 /// How long a completion token works.
@@ -43,7 +43,7 @@ impl CompletionKey {
 
     fn seal(&self, id: RenewalId, until: i64) -> String {
         let tag = hmac::sign(&self.0, format!("{id} {until}").as_bytes());
-        tag.as_ref().iter().take(16).map(|octet| format!("{octet:02x}")).collect()
+        hex(tag.as_ref(), 16)
     }
 }
 
@@ -83,10 +83,8 @@ pub(crate) async fn status(context: Context, Path(id): Path<String>, uri: Uri) -
 
 async fn by_token(context: &Context, id: RenewalId, token: &str) -> Result<Response, Trouble> {
     let portal = &context.portal;
-    let file = match portal.completion.opens(id, token, context.now) {
-        true => portal.ra.renewal_file(&id).await?,
-        false => None,
-    };
+    let opens = portal.completion.opens(id, token, context.now);
+    let file = if opens { portal.ra.renewal_file(&id).await? } else { None };
     let file = file.ok_or(Problem::NotFound)?;
     // Started again meanwhile: for this page that is the end of it.
     let gone = || serde_json::json!({ "state": "abandoned", "serial": null });

@@ -122,6 +122,16 @@ impl Portal {
     }
 }
 
+/// The first octets in lower-case hexadecimal.
+fn hex(octets: &[u8], count: usize) -> String {
+    use std::fmt::Write as _;
+    octets.iter().take(count).fold(String::new(), |mut text, octet| {
+        // Writing to a String cannot fail.
+        _ = write!(text, "{octet:02x}");
+        text
+    })
+}
+
 fn renewal_routes() -> Router<Site> {
     Router::new()
         .route("/renewals/{id}", get(renewal::preparing))

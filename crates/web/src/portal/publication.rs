@@ -11,6 +11,8 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use ring::digest;
 
+use super::hex;
+
 /// The files that relying parties fetch, replaced as a whole: a reader sees the old or the new one, never a mixture.
 #[derive(Debug, Clone, Default)]
 pub struct Publication(Arc<RwLock<Vec<Arc<Published>>>>);
@@ -38,8 +40,7 @@ impl Publication {
 
     fn put(&self, name: &str, kind: &'static str, max_age: u32, body: Vec<u8>) {
         let digest = digest::digest(&digest::SHA256, &body);
-        let hex: String = digest.as_ref().iter().take(16).map(|octet| format!("{octet:02x}")).collect();
-        let etag = HeaderValue::from_str(&format!("\"{hex}\"")).unwrap_or(HeaderValue::from_static("\"\""));
+        let etag = HeaderValue::from_str(&format!("\"{}\"", hex(digest.as_ref(), 16))).unwrap_or(HeaderValue::from_static("\"\""));
         let file = Arc::new(Published { name: name.to_owned(), kind, etag, max_age, body });
         let mut files = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         files.retain(|other| other.name != name);

@@ -83,9 +83,10 @@ impl Trouble {
             Self::Session(_) => Problem::SessionMissing,
             Self::Change(error) => change(error, now),
             Self::Issuance(error) => issuance(error, now),
-            Self::Password(PasswordError::Busy) => Problem::Unavailable { retry_after: BUSY_SECONDS },
+            Self::Password(PasswordError::Busy) | Self::Entropy(_) => {
+                Problem::Unavailable { retry_after: BUSY_SECONDS }
+            }
             Self::Password(_) => Problem::Invalid,
-            Self::Entropy(_) => Problem::Unavailable { retry_after: BUSY_SECONDS },
             Self::Render(error) => internal(error, now),
         }
     }
