@@ -5,7 +5,10 @@ use std::{io::IsTerminal as _, process::ExitCode};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::demo;
+use crate::{
+    commands::{audit, certificate, config, init, organization, policy, serve, subject},
+    demo,
+};
 
 /// Koshin runs the life of the client certificates that people log in to a portal with.
 #[derive(Debug, Parser)]
@@ -22,6 +25,22 @@ pub(crate) struct Arguments {
 enum Command {
     /// Run portal, CA and a mailbox on this machine, with people whose certificates are about to expire
     Demo(demo::DemoArguments),
+    /// Make a root, an issuing CA, a configuration and an empty database
+    Init(init::InitArguments),
+    /// Run portal, CA and mailer in one process
+    Serve(serve::ServeArguments),
+    #[command(subcommand)]
+    Organization(organization::OrganizationCommand),
+    #[command(subcommand)]
+    Subject(subject::SubjectCommand),
+    #[command(subcommand)]
+    Certificate(certificate::CertificateCommand),
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
 }
 
 impl Arguments {
@@ -38,7 +57,16 @@ impl Arguments {
 
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Demo(arguments) => demo::run(arguments).await,
-        }
+            Command::Demo(arguments) => return demo::run(arguments).await,
+            Command::Init(arguments) => init::run(arguments).await,
+            Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Organization(command) => organization::run(command).await,
+            Command::Subject(command) => subject::run(command).await,
+            Command::Certificate(command) => certificate::run(command).await,
+            Command::Audit(command) => audit::run(command).await,
+            Command::Config(command) => config::run(command),
+            Command::Policy(command) => policy::run(command),
+        }?;
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -4,6 +4,7 @@
 use std::{error::Error, io, process::ExitCode};
 
 use koshin_ra::{AdministerError, ChangeError, DirectoryError, PasswordError, StorageError};
+use koshin_sqlite::OpenError;
 
 use crate::config::Problems;
 
@@ -76,8 +77,20 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Status> {
     if let Some(error) = cause.downcast_ref::<StorageError>() {
         return storage(error);
     }
+    if let Some(error) = cause.downcast_ref::<OpenError>() {
+        return open(error);
+    }
     let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
     cause.downcast_ref::<io::Error>().filter(|error| denied(error)).map(|_| Status::NotPermitted)
+}
+
+fn open(error: &OpenError) -> Option<Status> {
+    match error {
+        OpenError::Exposed { .. } | OpenError::ReadOnly { .. } => Some(Status::NotPermitted),
+        OpenError::NoFolder { .. } => Some(Status::NotFound),
+        OpenError::Newer { .. } => Some(Status::State),
+        _ => None,
+    }
 }
 
 fn administer(error: &AdministerError) -> Option<Status> {

@@ -2,9 +2,15 @@
 
 mod cli;
 mod clock;
+mod commands;
+mod config;
 mod demo;
+mod exit;
+mod instant;
 mod nss;
+mod output;
 mod p12;
+mod secret;
 mod service;
 mod zone;
 
@@ -22,9 +28,6 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("koshin: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => exit::report(&error),
     }
 }

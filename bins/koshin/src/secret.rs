@@ -23,7 +23,10 @@ pub(crate) fn new_password(file: Option<&Path>) -> anyhow::Result<Zeroizing<Stri
             first_line(fs::File::open(file).with_context(|| format!("{name} cannot be read"))?, &name)
         }
         None if io::stdin().is_terminal() => typed(),
-        None => Err(Fault::usage("there is no terminal to type a password on; use --password-file FILE, or - for stdin").into()),
+        None => {
+            Err(Fault::usage("there is no terminal to type a password on; use --password-file FILE, or - for stdin")
+                .into())
+        }
     }
 }
 

@@ -1,15 +1,11 @@
 //! `koshin config`.
 
-use std::path::PathBuf;
-
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::{
-    config::{self, Checked},
-    output::Form,
-};
+use super::desk::ConfigFile;
+use crate::output::Form;
 
 /// The configuration file.
 #[derive(Debug, Subcommand)]
@@ -22,9 +18,8 @@ pub(crate) enum ConfigCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The configuration file [env: KOSHIN_CONFIG] [default: ./koshin.toml, else /etc/koshin/koshin.toml]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    file: ConfigFile,
     /// One line of JSON
     #[arg(long)]
     json: bool,
@@ -41,13 +36,13 @@ pub(crate) struct ShowArguments {
 
 pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<()> {
     match command {
-        ConfigCommand::Check(Arguments { config, json }) => {
-            let checked = Checked::read(&config::find(config)?)?;
+        ConfigCommand::Check(Arguments { file, json }) => {
+            let checked = file.read()?;
             drop(checked.load()?);
             Form::new(json).one(&json!({"config": checked.file, "ok": true}))
         }
-        ConfigCommand::Show(ShowArguments { effective, arguments: Arguments { config, json } }) => {
-            let checked = Checked::read(&config::find(config)?)?;
+        ConfigCommand::Show(ShowArguments { effective, arguments: Arguments { file, json } }) => {
+            let checked = file.read()?;
             let text = if effective {
                 checked.effective()?
             } else {

@@ -18,17 +18,41 @@ use crate::{
     exit::Fault,
 };
 
+/// Which configuration is meant.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Installation",
+        help = "The configuration file [env: KOSHIN_CONFIG] [default: ./koshin.toml, else /etc/koshin/koshin.toml]"
+    )]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// Reads and checks it.
+    pub(crate) fn read(self) -> anyhow::Result<Checked> {
+        Checked::read(&config::find(self.config)?)
+    }
+}
+
 /// Which installation is meant, and how its data are written.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
-    /// The configuration file [env: KOSHIN_CONFIG] [default: ./koshin.toml, else /etc/koshin/koshin.toml]
-    #[arg(long, value_name = "FILE", help_heading = "Installation")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    file: ConfigFile,
     /// The folder of a demonstration, instead of a configuration
     #[arg(long, value_name = "DIR", conflicts_with = "config", help_heading = "Installation")]
     data: Option<PathBuf>,
     /// Who you are, for the audit log
-    #[arg(long, value_name = "NAME", env = "KOSHIN_OPERATOR", default_value = "operator", help_heading = "Installation")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "KOSHIN_OPERATOR",
+        default_value = "operator",
+        help_heading = "Installation"
+    )]
     operator: String,
 }
 
@@ -51,7 +75,7 @@ impl Place {
         let (database, policy, settings) = if let Some(folder) = self.data {
             (folder.join(DEMO_DATABASE), Arc::new(Policy::default_jst()), Settings::default())
         } else {
-            let checked = Checked::read(&config::find(self.config)?)?;
+            let checked = self.file.read()?;
             (checked.database(), checked.policy, checked.settings)
         };
         let store = open(&database).await?;

@@ -7,13 +7,12 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use koshin_issuance::{
-    AuthorityName, AuthorityPlan, KeyedCertificate, create_issuing, create_root, new_serial,
-};
+use koshin_issuance::{AuthorityName, AuthorityPlan, KeyedCertificate, create_issuing, create_root, new_serial};
 use koshin_sqlite::{Options, Store};
 use koshin_types::Validity;
 use serde_json::json;
 use time::{Duration, UtcDateTime};
+use zeroize::Zeroizing;
 
 use crate::{
     clock,
@@ -75,15 +74,16 @@ pub(crate) async fn run(arguments: InitArguments) -> anyhow::Result<()> {
     let (root, issuing) = arguments.authorities(now)?;
     let folders = make_folders(folder);
     folders.with_context(|| format!("{} cannot be made", folder.display()))?;
-    let files: [(&str, &[u8], bool); 5] = [
-        (ROOT_KEY, root.pkcs8_pem().as_bytes(), true),
-        (ISSUING_KEY, issuing.pkcs8_pem().as_bytes(), true),
-        (ROOT, root.certificate_pem().as_bytes(), false),
-        (ISSUING, issuing.certificate_pem().as_bytes(), false),
-        (CONFIG, config.as_bytes(), false),
+    let certificate = |made: &KeyedCertificate| Zeroizing::new(made.certificate_pem());
+    let files = [
+        (ROOT_KEY, root.pkcs8_pem(), true),
+        (ISSUING_KEY, issuing.pkcs8_pem(), true),
+        (ROOT, certificate(&root), false),
+        (ISSUING, certificate(&issuing), false),
+        (CONFIG, Zeroizing::new(config), false),
     ];
     for (at, (name, contents, private)) in files.iter().enumerate() {
-        if let Err(error) = secret::create(&folder.join(name), contents, *private) {
+        if let Err(error) = secret::create(&folder.join(name), contents.as_bytes(), *private) {
             // Half an installation would be in the way of the next try. Only what was made here is taken away.
             files.iter().take(at).for_each(|(made, ..)| drop(fs::remove_file(folder.join(made))));
             return Err(error);
@@ -91,7 +91,7 @@ pub(crate) async fn run(arguments: InitArguments) -> anyhow::Result<()> {
     }
     let database = folder.join(DATABASE);
     let store = Store::open(&database, &Options::default()).await?;
-    store.close().await;
+    store.shut_down().await;
     arguments.say(now)
 }
 
@@ -152,10 +152,15 @@ impl InitArguments {
             "issuing_not_after": ends,
         }))?;
         let (config, certificate, key) = (path(CONFIG), path(&self.tls_certificate), path(&self.tls_key));
-        eprintln!("koshin: the root's key {} is only needed for the next issuing CA; keep it offline", path(ROOT_KEY).display());
+        eprintln!(
+            "koshin: the root's key {} is only needed for the next issuing CA; keep it offline",
+            path(ROOT_KEY).display()
+        );
         if !certificate.exists() || !key.exists() {
             let (certificate, key) = (certificate.display(), key.display());
-            eprintln!("koshin: put the servers' TLS certificate and key where they are expected: {certificate} and {key}");
+            eprintln!(
+                "koshin: put the servers' TLS certificate and key where they are expected: {certificate} and {key}"
+            );
         }
         eprintln!("koshin: then: koshin config check --config {0}; koshin serve --config {0}", config.display());
         Ok(())

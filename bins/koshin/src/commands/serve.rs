@@ -1,25 +1,22 @@
 //! `koshin serve`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
-use super::desk;
+use super::desk::{self, ConfigFile};
 use crate::{
-    config::{self, Checked, Listen},
+    config::{Checked, Listen},
     service::{Listeners, Parts, bind, interrupted},
 };
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
-    /// The configuration file [env: KOSHIN_CONFIG] [default: ./koshin.toml, else /etc/koshin/koshin.toml]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    file: ConfigFile,
 }
 
 /// Serves until it is asked to end.
 pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
-    let checked = Checked::read(&config::find(arguments.config)?)?;
+    let checked = arguments.file.read()?;
     let loaded = checked.load()?;
     let store = desk::open(&checked.database()).await?;
     let listeners = listen(&checked.config.listen).await?;
@@ -45,7 +42,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         tell_systemd(sd_notify::NotifyState::Stopping);
     };
     parts.serve(shutdown).await?;
-    store.close().await;
+    store.shut_down().await;
     Ok(())
 }
 

@@ -51,7 +51,7 @@ impl SubjectView {
             days_left: outlook.decision.and_then(|decision| decision.days_left),
             enrolment: outlook.enrolment,
             permitted_until: file.holding.grant.filter(|grant| now < grant.until).map(|grant| rfc3339(grant.until)),
-            renewal: file.holding.open_renewal().map(|open| open.state.word()),
+            renewal: file.holding.open_renewal().map(|open| open.state.as_str()),
             last_sign_in: subject.last_sign_in.map(rfc3339),
         }
     }

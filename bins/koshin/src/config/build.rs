@@ -12,7 +12,7 @@ use time::Duration;
 
 use super::{
     Problems,
-    schema::{Config, Days, HostUrls, PolicyTable, Rules, Text},
+    schema::{Config, Days, HostUrls, PolicyTable, Rules, SmtpTls, Text},
 };
 use crate::{
     service::{CA_NAME, CRL_NAME},
@@ -121,7 +121,8 @@ impl PolicyTable {
             Ok(policy) => Some((Arc::new(policy), zone)),
             Err(error) => {
                 let reason = error.to_string();
-                let reason = reason.strip_prefix(error.key()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&reason);
+                let reason =
+                    reason.strip_prefix(error.key()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&reason);
                 problems.add(&format!("policy.{}", error.key()), reason);
                 None
             }
@@ -156,13 +157,26 @@ impl HostUrls {
 }
 
 impl Config {
+    /// Writes down the defaults that follow from other settings.
+    pub(super) fn complete(&mut self) {
+        let below = |name: &str| format!("{}/{name}", self.hosts.publication);
+        self.ca.crl_urls.get_or_insert_with(|| vec![below(CRL_NAME)]);
+        self.ca.ca_issuers_url.get_or_insert_with(|| below(CA_NAME));
+        if let Some(smtp) = &mut self.mail.smtp {
+            smtp.port.get_or_insert(match smtp.tls {
+                SmtpTls::Starttls => 587,
+                SmtpTls::Implicit => 465,
+                SmtpTls::None => 25,
+            });
+        }
+    }
+
     /// What stands in every certificate; `None` after a problem.
     pub(super) fn profile(&self, problems: &mut Problems) -> Option<Profile> {
-        let below = |name: &str| format!("{}/{name}", self.hosts.publication);
         let config = ProfileConfig {
             country: self.ca.country.clone(),
-            crl_urls: self.ca.crl_urls.clone().unwrap_or_else(|| vec![below(CRL_NAME)]),
-            ca_issuers_url: Some(self.ca.ca_issuers_url.clone().unwrap_or_else(|| below(CA_NAME))),
+            crl_urls: self.ca.crl_urls.clone().unwrap_or_default(),
+            ca_issuers_url: self.ca.ca_issuers_url.clone(),
             ocsp_url: None,
             policy_oids: self.ca.policy_oids.clone(),
         };

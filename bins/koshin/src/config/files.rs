@@ -1,10 +1,6 @@
 //! The files that a configuration names: keys, certificates, the relay's password.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use koshin_issuance::{Ca, FileSigner};
@@ -90,9 +86,7 @@ impl Checked {
             }
             None => Roots::Machine,
         };
-        let usual = [(Tls::StartTls, 587), (Tls::Implicit, 465), (Tls::None, 25)];
-        let usual = usual.into_iter().find_map(|(kind, port)| (kind == tls).then_some(port));
-        let port = smtp.port.or(usual).unwrap_or(587);
+        let port = smtp.port.unwrap_or(587);
         let config = SmtpConfig { port, tls, roots, login, hello: smtp.hello.clone(), ..SmtpConfig::new(&smtp.host) };
         Ok(SmtpTransport::new(config)?)
     }
@@ -135,7 +129,7 @@ fn chain(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     Ok(chain)
 }
 
-fn signer(file: &PathBuf) -> anyhow::Result<FileSigner> {
+fn signer(file: &Path) -> anyhow::Result<FileSigner> {
     let pem = secret::read_private(file)?;
     FileSigner::from_pkcs8_pem(&pem, clock::random()).with_context(|| file.display().to_string())
 }

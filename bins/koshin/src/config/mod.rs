@@ -16,10 +16,7 @@ use koshin_notify::Sender;
 use koshin_ra::Settings;
 use koshin_web::screens::{Brand, Contact, Hosts};
 
-pub(crate) use self::{
-    files::Loaded,
-    schema::{Config, Listen},
-};
+pub(crate) use self::schema::{Config, Listen};
 use crate::{
     exit::{self, Fault, Status},
     zone::NamedZone,
@@ -53,13 +50,14 @@ impl Checked {
 
     pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, Problems> {
         let mut problems = Problems::new(file);
-        let config: Config = match deserialize(text) {
+        let mut config: Config = match deserialize(text) {
             Ok(config) => config,
             Err((key, reason)) => {
                 problems.add(&key, &reason);
                 return Err(problems);
             }
         };
+        config.complete();
         config.hosts.check(&mut problems);
         config.rules.check(&mut problems);
         config.check_mail(&mut problems);

@@ -49,7 +49,7 @@ pub(crate) struct ExplainArguments {
 /// What comes next is told up to so many changes; counting down the days is none.
 const MOST: usize = 16;
 
-pub(super) fn run(arguments: ExplainArguments) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<()> {
     let object: PolicyObject =
         serde_json::from_str(&arguments.policy).map_err(|error| Fault::usage(format!("--policy: {error}")))?;
     let zone = NamedZone::find(&object.tz).map_err(|error| Fault::usage(format!("--policy: tz: {error:#}")))?;
@@ -103,8 +103,9 @@ fn present(decision: &Decision) -> Vec<String> {
     let mut words = vec![
         match (decision.phase, decision.days_left) {
             (Phase::NotYetValid, _) => "The certificate is not yet valid.".to_owned(),
-            (Phase::Valid, Some(days)) => format!("The certificate is valid; {days} days are left."),
-            (Phase::Valid, None) => "The certificate is valid.".to_owned(),
+            (Phase::Valid, Some(1)) => "The certificate is valid; one day is left.".to_owned(),
+            (Phase::Valid, Some(days @ 1..)) => format!("The certificate is valid; {days} days are left."),
+            (Phase::Valid, _) => "The certificate is valid; this is its last day.".to_owned(),
             (Phase::Expired, _) => "The certificate has expired.".to_owned(),
         },
         can(decision.login, "log in"),

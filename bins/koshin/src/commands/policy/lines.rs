@@ -24,8 +24,8 @@ pub(super) trait Answer {
 /// A value that cannot be used, with its key.
 #[derive(Debug)]
 pub(super) struct Wrong {
-    key: String,
-    reason: String,
+    pub(super) key: String,
+    pub(super) reason: String,
 }
 
 impl Wrong {
@@ -55,7 +55,7 @@ fn map_between<A: Answer>(answers: &mut A, input: impl Read, output: impl Write)
         if line.trim_ascii().is_empty() {
             continue;
         }
-        match read(&line).and_then(|question| answers.answer(question)) {
+        match read(line.trim_ascii()).and_then(|question| answers.answer(question)) {
             Ok(answer) => serde_json::to_writer(&mut output, &answer)?,
             Err(Wrong { key, reason }) => {
                 // What was answered before stays answered.
@@ -85,7 +85,7 @@ fn read<T: DeserializeOwned>(line: &[u8]) -> Result<T, Wrong> {
             // The object is good; something follows it.
             Ok(_) => (String::new(), first),
         };
-        Wrong::new(if key == "." { "" } else { &key }, in_one_line(&error))
+        Wrong::new(if matches!(key.as_str(), "." | "?") { "" } else { &key }, in_one_line(&error))
     })
 }
 

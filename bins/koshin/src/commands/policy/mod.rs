@@ -21,7 +21,7 @@ pub(crate) enum PolicyCommand {
 
 pub(crate) fn run(command: PolicyCommand) -> anyhow::Result<()> {
     match command {
-        PolicyCommand::Explain(arguments) => explain::run(*arguments),
+        PolicyCommand::Explain(arguments) => explain::run(&arguments),
         PolicyCommand::Eval => lines::map(&mut eval::Evaluator::default()),
         PolicyCommand::Validity => lines::map(&mut validity::Calculator::default()),
     }

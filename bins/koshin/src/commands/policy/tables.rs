@@ -28,7 +28,14 @@ pub(super) struct PolicyObject {
 impl Default for PolicyObject {
     fn default() -> Self {
         let PolicyConfig { mode, notice_days, mail_days, enrolment_days, .. } = PolicyConfig::default();
-        Self { mode, tz: ZONE.into(), notice_days, mail_days, reacquire_days: enrolment_days, renew_after_expiry_days: 0 }
+        Self {
+            mode,
+            tz: ZONE.into(),
+            notice_days,
+            mail_days,
+            reacquire_days: enrolment_days,
+            renew_after_expiry_days: 0,
+        }
     }
 }
 

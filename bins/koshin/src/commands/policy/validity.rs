@@ -54,7 +54,8 @@ impl Answer for Calculator {
         let zone = zone.map_err(|error| Wrong::new("tz", format!("{error:#}")))?;
         let rule = rule.map_or(Ok(ValidityRule::default()), |rule| rule.parse());
         let rule = rule.map_err(|error| Wrong::new("rule", error))?;
-        let backdate = backdate_s.map_or(PolicyConfig::default().backdate, |seconds| Duration::from_secs(seconds.into()));
+        let backdate =
+            backdate_s.map_or(PolicyConfig::default().backdate, |seconds| Duration::from_secs(seconds.into()));
         let ca_not_after = ca_not_after.map_or(PrimitiveDateTime::MAX.as_utc(), |at| at.0);
         Ok(match validity_for(&*zone, rule, backdate, issue.0, ca_not_after) {
             Ok(validity) => View::Given {

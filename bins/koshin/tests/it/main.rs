@@ -1,0 +1,9 @@
+//! The program from outside: arguments in, standard output, standard error and exit status out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod config;
+mod operator;
+mod policy;
+mod program;
+#[cfg(unix)]
+mod serve;

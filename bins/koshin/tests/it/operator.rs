@@ -1,0 +1,130 @@
+//! The operator's work, and the exit statuses that scripts rely on.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::program::{Site, koshin};
+
+fn peopled() -> Site {
+    let site = Site::new();
+    site.run("organization add C-1 更新商店 --json").one();
+    let added = site.run_reading("correct horse\n", &format!("subject add U-1 {WHO} --password-file - --json")).one();
+    assert_eq!((&added["state"], &added["password"]), (&json!("not_enrolled"), &json!(true)));
+    site
+}
+
+const WHO: &str = "--organization C-1 --name 更新太郎 --address taro@example.co.jp";
+
+#[test]
+fn from_nothing_to_a_permission() {
+    let site = peopled();
+    assert_eq!(site.run("organization list --json").json(), [json!({"id": "C-1", "name": "更新商店"})]);
+    site.run("subject add A-1 --organization C-1 --role administrator --language en --json").one();
+    let permitted = site.run("subject permit U-1 --json").one();
+    let listed = site.run("subject list --json").json();
+    assert_eq!(listed.iter().map(|subject| subject["id"].clone()).collect::<Vec<_>>(), ["A-1", "U-1"]);
+    let user = json!({
+        "id": "U-1", "organization": "C-1", "role": "user", "name": "更新太郎", "language": "ja",
+        "address": "taro@example.co.jp", "password": true, "state": "not_enrolled", "serial": null, "not_after": null,
+        "days_left": null, "enrolment": true, "permitted_until": permitted["permitted_until"], "renewal": null,
+        "last_sign_in": null,
+    });
+    assert_eq!(listed[1], user);
+    assert_eq!((&listed[0]["enrolment"], &listed[0]["password"]), (&json!(false), &json!(false)));
+    let mut shown = site.run("subject show U-1 --json").one();
+    assert_eq!(shown.as_object_mut().unwrap().remove("certificates"), Some(json!([])));
+    assert_eq!(shown, user);
+    assert_eq!(site.run("subject list --organization C-2 --json").json(), Vec::<Value>::new());
+    assert_eq!(site.run("certificate list --json").json(), Vec::<Value>::new());
+    assert_eq!(site.run("certificate list --expiring 30d --json").json(), Vec::<Value>::new());
+    // Off a terminal the plain form has no head and no frame.
+    assert_eq!(site.run("organization list").out, "C-1\t更新商店\n");
+    assert!(site.run("subject list").out.starts_with("A-1\tC-1\tadministrator\t-\tnot_enrolled\t-\t-\tclosed\t-\n"));
+}
+
+#[test]
+fn everything_leaves_an_audit_record() {
+    let site = peopled();
+    let records = |site: &Site| {
+        let report = site.run("audit verify --replay --json").one();
+        assert_eq!(report["ok"], true);
+        report["records"].as_u64().unwrap()
+    };
+    let before = records(&site);
+    assert_eq!(site.run("subject permit U-1").status, 0);
+    site.run("subject set-address U-1 jiro@example.co.jp --at-once --json").one();
+    site.run_reading("battery staple\n", "subject set-password U-1 --password-file - --json").one();
+    assert_eq!(records(&site), before + 3);
+    let cleared = site.run("subject set-address U-1 --none --json");
+    assert_eq!(cleared.status, 0, "{cleared:?}");
+    assert_eq!(site.run("subject show U-1 --json").one()["address"], Value::Null);
+}
+
+#[test]
+fn every_exit_status() {
+    let site = peopled();
+    // 2: how the command is used.
+    for usage in [
+        "subject list --nonsense",
+        "subject add -x --organization C-1",
+        "subject add U-2 --organization C-1 --address nobody",
+        "subject add U-2 --organization C-1 --role king",
+        "certificate list --expiring soon",
+        "subject revoke U-1 --reason because",
+        "subject set-password U-1 --password secret",
+        "subject set-password U-1",
+        "organization add C-2 \u{202e}evil",
+    ] {
+        site.run(usage).refused(2);
+    }
+    site.run_reading("short\n", "subject set-password U-1 --password-file -").refused(2);
+    site.run_reading("short\n", "subject add U-2 --organization C-1 --password-file -").refused(2);
+    // 3: what was named is not there.
+    for missing in [
+        "subject show U-9",
+        "subject permit U-9",
+        "subject revoke U-9",
+        "subject reissue U-9",
+        "subject set-password U-9 --password-file -",
+        "subject set-address U-9 taro@example.co.jp",
+        "subject add U-2 --organization C-9",
+    ] {
+        site.run_reading("correct horse\n", missing).refused(3);
+    }
+    let nowhere = site.folder().join("nowhere");
+    let nowhere = nowhere.to_str().unwrap();
+    koshin(["organization", "list", "--config", nowhere]).refused(3);
+    koshin(["organization", "list", "--data", nowhere]).refused(3);
+    // 4: the state forbids it.
+    for forbidden in [
+        "organization add C-1 again",
+        "subject add U-1 --organization C-1",
+        "subject revoke U-1",
+        "subject reissue U-1",
+    ] {
+        site.run(forbidden).refused(4);
+    }
+    // 0 and 1, and nothing of all that was done.
+    assert_eq!(site.run("subject list --json").json().len(), 1);
+    fs::write(site.folder().join("koshin.db"), "no database").unwrap();
+    site.run("subject list").refused(1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_database_that_others_can_read_is_not_opened() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let site = peopled();
+    fs::set_permissions(site.folder().join("koshin.db"), fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(site.run("subject list").refused(5).contains("can be read by others"));
+}
+
+#[test]
+fn a_demonstration_is_administered_by_its_folder() {
+    let site = peopled();
+    let folder = site.folder().to_str().unwrap();
+    let listed = koshin(["subject", "list", "--json", "--data", folder]).json();
+    assert_eq!(listed[0]["id"], "U-1");
+    koshin(["subject", "list", "--data", folder, "--config", folder]).refused(2);
+}
