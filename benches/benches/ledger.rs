@@ -4,7 +4,10 @@
 use std::hint::black_box;
 
 use criterion::Criterion;
-use koshin_benches::{place, rim, town::Town};
+use koshin_benches::{
+    place, rim,
+    town::{Resident, Town},
+};
 use koshin_ra::Registry as _;
 use koshin_renewal::Admission;
 
@@ -18,7 +21,7 @@ fn main() -> anyhow::Result<()> {
     let (town, certificates) = runtime.block_on(async {
         let mut town = Town::found(folder.path(), now).await?;
         let residents = town.settle(count, now).await?;
-        let certificates: Vec<_> = residents.iter().map(|resident| resident.fingerprint()).collect();
+        let certificates: Vec<_> = residents.iter().map(Resident::fingerprint).collect();
         anyhow::Ok((town, certificates))
     })?;
     let store = &town.store;

@@ -10,8 +10,7 @@ use time::{Duration, macros::utc_datetime};
 fn main() -> anyhow::Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
     let config = PolicyConfig { mode: Mode::Instant, ..PolicyConfig::default() };
-    let policies =
-        [("calendar", Policy::default_jst()), ("instant", Policy::new(config, Arc::new(FixedOffset::JST))?)];
+    let policies = [("calendar", Policy::default_jst()), ("instant", Policy::new(config, Arc::new(FixedOffset::JST))?)];
     let validity = policies[0].1.validity_for(utc_datetime!(2026-03-01 3:00), utc_datetime!(2040-01-01 0:00));
     let validity = validity.map_err(|refused| anyhow::anyhow!("{refused}"))?;
     let standing = Standing::active(validity);

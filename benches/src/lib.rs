@@ -12,5 +12,6 @@ pub mod issuing;
 pub mod measure;
 pub mod place;
 pub mod rim;
+pub mod server;
 pub mod service;
 pub mod town;

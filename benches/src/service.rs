@@ -71,7 +71,7 @@ pub async fn run(folder: &Path, listener: TcpListener, shutdown: impl Future<Out
 
 /// The work that a service does beside its requests.
 async fn beside(portal: Arc<Portal>) {
-    let (mut sweep, mut changes) = (tokio::time::interval(SWEEP_EVERY), tokio::time::interval(CHANGES_EVERY));
+    let (mut sweep, mut look) = (tokio::time::interval(SWEEP_EVERY), tokio::time::interval(CHANGES_EVERY));
     let mut seen = u64::MAX;
     loop {
         tokio::select! {
@@ -79,7 +79,7 @@ async fn beside(portal: Arc<Portal>) {
                 Ok(owed) => portal.settle(&owed),
                 Err(error) => eprintln!("overdue renewals cannot be read: {error}"),
             },
-            _ = changes.tick() => match portal.ra.changes(seen).await {
+            _ = look.tick() => match portal.ra.changes(seen).await {
                 Ok((newest, changed)) => {
                     for change in changed {
                         portal.connections.close(&change.fingerprint);

@@ -6,7 +6,9 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
-use argon2::{Algorithm, Argon2, Params, Version, password_hash::PasswordHasher as _, password_hash::phc::PasswordHash};
+use argon2::{
+    Algorithm, Argon2, Params, Version, password_hash::PasswordHasher as _, password_hash::phc::PasswordHash,
+};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use koshin_expiry::Policy;
 use koshin_issuance::{Ca, Gate};
@@ -210,8 +212,9 @@ fn cheap_hash() -> anyhow::Result<String> {
     let least = Params::new(Params::MIN_M_COST, Params::MIN_T_COST, Params::MIN_P_COST, None);
     let least = least.map_err(|error| anyhow!("{error}"))?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, least);
-    let hash: PasswordHash =
-        argon2.hash_password_with_salt(PASSWORD.as_bytes(), &rim::octets::<16>()?).map_err(|error| anyhow!("{error}"))?;
+    let hash: PasswordHash = argon2
+        .hash_password_with_salt(PASSWORD.as_bytes(), &rim::octets::<16>()?)
+        .map_err(|error| anyhow!("{error}"))?;
     Ok(hash.to_string())
 }
 

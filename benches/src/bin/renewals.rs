@@ -1,4 +1,4 @@
-//! Whole renewals against a portal in a process of its own: started, requested, delivered, over mutual TLS, on SQLite
+//! Whole renewals against a portal in a process of its own: started, requested, delivered, over mutual TLS, on `SQLite`
 //! with synchronous=FULL.
 //!
 //! ```text
@@ -11,27 +11,22 @@
 //! has the handshake inside. Server and load have a core each, where there are two.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
     path::Path,
-    process::{Child, ExitCode, Stdio},
+    process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use koshin_benches::{
-    authority,
-    client::{Connection, Target},
+    client::Connection,
     floor::Floor,
     measure::{self, Disk, Latencies},
-    place, rim, service,
+    place, rim,
+    server::{self, Server},
     town::{Resident, Town},
 };
-use tokio::net::TcpListener;
-
-/// Threads that serve, as `koshin serve` has them.
-const WORKERS: usize = 2;
 
 /// How long a run is.
 struct Extent {
@@ -46,7 +41,7 @@ struct Extent {
 }
 
 const FULL: Extent =
-    Extent { single: 400, many: 2000, rounds: 2, patience: Duration::from_secs(60), disk: Duration::from_secs(1) };
+    Extent { single: 400, many: 2000, rounds: 2, patience: Duration::from_mins(1), disk: Duration::from_secs(1) };
 const TEST: Extent =
     Extent { single: 2, many: 6, rounds: 1, patience: Duration::ZERO, disk: Duration::from_millis(20) };
 
@@ -56,7 +51,7 @@ fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         [] => load(&FULL),
         ["--test"] => load(&TEST),
-        ["serve", folder] => serve(Path::new(folder)),
+        ["serve", folder] => server::serve(Path::new(folder)),
         other => Err(anyhow::anyhow!("usage: renewals [--test], not {other:?}")),
     };
     match result {
@@ -65,48 +60,6 @@ fn main() -> ExitCode {
             eprintln!("renewals: {error:#}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// The server's process: says its port, serves until standard input ends.
-fn serve(folder: &Path) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
-    runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        println!("{}", listener.local_addr()?.port());
-        std::io::stdout().flush()?;
-        let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
-        service::run(folder, listener, async { drop(ended.await) }).await
-    })
-}
-
-/// The server as a child, which ends with this value.
-struct Server {
-    child: Child,
-    target: Target,
-}
-
-impl Server {
-    fn start(folder: &Path, core: Option<&str>) -> anyhow::Result<Self> {
-        let mut command = measure::pinned(&std::env::current_exe()?, core);
-        command.arg("serve").arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().context("the server does not start")?;
-        let mut port = String::new();
-        BufReader::new(child.stdout.take().context("the server has no output")?).read_line(&mut port)?;
-        let port: u16 = port.trim().parse().context("the server says no port")?;
-        let target = Target::new(([127, 0, 0, 1], port).into(), authority::load(folder)?.server_ca)?;
-        Ok(Self { child, target })
-    }
-
-    fn used(&self) -> anyhow::Result<Duration> {
-        Ok(measure::used(self.child.id())?.cpu)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
     }
 }
 
@@ -145,7 +98,7 @@ fn load(extent: &Extent) -> anyhow::Result<()> {
             println!("    {disk}; after: {:.0}/s; floor {floor:.0} us; {quiet}", after.per_second);
         }
     }
-    let (resident, share) = measure::memory(server.child.id())?;
+    let (resident, share) = server.memory()?;
     println!("server: {:.1} MiB resident, {:.1} MiB proportional", mebi(resident), mebi(share));
     Ok(())
 }
