@@ -293,7 +293,7 @@ pub struct Tries {
 #[async_trait]
 pub trait Sessions: Send + Sync {
     /// Stores a new session together with an audit record; a sign-in also becomes the subject's `last_sign_in`.
-    /// Sessions that ended before `session.opened_at` may be deleted by the way.
+    /// Sessions that ended before `session.opened_at`, and failed tries a day older than it, may be deleted by the way.
     async fn open(&self, session: Session, note: AuditNote) -> Result<(), StorageError>;
 
     /// The session with this key, ended or not.

@@ -187,6 +187,8 @@ CREATE TABLE tries (
     last_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX tries_by_age ON tries (last_at);
+
 CREATE TABLE outbox (
     number INTEGER PRIMARY KEY,
     id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),

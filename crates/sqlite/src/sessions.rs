@@ -16,6 +16,9 @@ use crate::{
 /// Ended sessions that a new one clears away by the way.
 const CLEARED: i64 = 16;
 
+/// Failed tries are forgotten after a day, in milliseconds: their keys come from whoever types them.
+const TRIES_KEPT: i64 = 86_400_000;
+
 /// Binds every column of a session in the order in which the statements below name them.
 fn bind(script: &mut Script, session: &Session) {
     let (mut certificate, mut code, mut tries, mut until, mut renewal) = (None, None, None, None, None);
@@ -79,6 +82,11 @@ impl Job for Open {
              (SELECT key FROM sessions WHERE ends_at <= ? ORDER BY ends_at LIMIT ?)",
         );
         script.bind(millis(self.session.opened_at)).bind(CLEARED);
+        script.push(
+            "/* Open::run */ DELETE FROM tries WHERE key IN \
+             (SELECT key FROM tries WHERE last_at <= ? ORDER BY last_at LIMIT ?)",
+        );
+        script.bind(millis(self.session.opened_at) - TRIES_KEPT).bind(CLEARED);
         script.push(
             "/* Open::run */ INSERT INTO sessions (key, kind, subject, certificate, code, code_tries, code_until, \
              renewal, opened_at, seen_at, ends_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
