@@ -112,6 +112,10 @@ impl fmt::Debug for Edge {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestInstant(pub UtcDateTime);
 
+/// The protocol of the connection that a request came in on, for people: `TLS 1.3`, or `HTTP` without TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protocol(pub &'static str);
+
 fn plain(status: StatusCode) -> &'static str {
     match status {
         StatusCode::MISDIRECTED_REQUEST => {

@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::{
-    ClientCertificate, Edge, Limits, RequestInstant,
+    ClientCertificate, Edge, Limits, Protocol, RequestInstant,
     activity::{Activity, Answer, Observed, Overdue},
     admission::{Admission, Admitted},
     authority,
@@ -119,7 +119,13 @@ impl Server {
     ) {
         // Without it a small answer waits for the acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
-        let facts = Facts { server: Arc::clone(&self), address, server_name: None, certificate: None };
+        let facts = Facts {
+            server: Arc::clone(&self),
+            address,
+            server_name: None,
+            certificate: None,
+            protocol: Protocol("HTTP"),
+        };
         let Some(acceptor) = &self.tls else {
             return drive(stream, false, facts, entry.ending(), stopping).await;
         };
@@ -149,6 +155,7 @@ struct Facts {
     address: SocketAddr,
     server_name: Option<String>,
     certificate: Option<Judged>,
+    protocol: Protocol,
 }
 
 impl Facts {
@@ -159,6 +166,11 @@ impl Facts {
             None => chain.first().map(Judged::unknown),
         };
         self.server_name = session.server_name().map(str::to_owned);
+        self.protocol = Protocol(match session.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            _ => "TLS",
+        });
         self
     }
 
@@ -168,6 +180,7 @@ impl Facts {
         let extensions = request.extensions_mut();
         extensions.insert(RequestInstant(now));
         extensions.insert(certificate);
+        extensions.insert(self.protocol);
         extensions.insert(ConnectInfo(self.address));
     }
 

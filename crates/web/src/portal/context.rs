@@ -11,7 +11,7 @@ use time::UtcDateTime;
 
 use super::{Portal, Site, trouble::Trouble};
 use crate::{
-    edge::{ClientCertificate, RequestInstant, Trust},
+    edge::{ClientCertificate, Protocol, RequestInstant, Trust},
     screens::{Frame, Host, Problem, Purpose},
 };
 
@@ -24,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) host: Host,
     pub(crate) now: UtcDateTime,
     pub(crate) certificate: ClientCertificate,
+    /// The protocol of the connection, for people.
+    pub(crate) protocol: &'static str,
     pub(crate) language: Language,
     /// Whether `?lang=` chose the language, so that the choice is kept.
     pub(crate) chosen: bool,
@@ -52,6 +54,7 @@ impl Context {
             host: site.host,
             now: instant.0,
             certificate: parts.extensions.get().cloned().unwrap_or(ClientCertificate::None),
+            protocol: parts.extensions.get().map_or("TLS", |Protocol(name)| name),
             language,
             chosen,
             path: page_path(parts),

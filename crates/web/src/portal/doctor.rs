@@ -16,7 +16,7 @@ pub(crate) async fn doctor(context: Context) -> Response {
             Host::Activate => &hosts.activate,
         };
         let host_name = base.strip_prefix("https://").unwrap_or(base);
-        let view = Doctor { seen: &seen, host_name, tls: "TLS", now: context.now };
+        let view = Doctor { seen: &seen, host_name, tls: context.protocol, now: context.now };
         Ok(context.page(screens::doctor(&context.frame(), &view)?))
     };
     context.answer(result.await)

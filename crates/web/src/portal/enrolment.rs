@@ -104,9 +104,7 @@ pub(crate) async fn code(context: Context, form: Result<Form<Code>, FormRejectio
             Err(EnrolError::WrongCode { left: 0 }) => {
                 code_screen(&context, Some(CodeRefusal::Spent), StatusCode::FORBIDDEN)
             }
-            Err(EnrolError::WrongCode { .. }) => {
-                code_screen(&context, Some(CodeRefusal::Wrong), StatusCode::FORBIDDEN)
-            }
+            Err(EnrolError::WrongCode { .. }) => code_screen(&context, Some(CodeRefusal::Wrong), StatusCode::FORBIDDEN),
             Err(EnrolError::CodeExpired { .. }) => {
                 code_screen(&context, Some(CodeRefusal::Expired), StatusCode::FORBIDDEN)
             }

@@ -40,7 +40,8 @@ impl Publication {
 
     fn put(&self, name: &str, kind: &'static str, max_age: u32, body: Vec<u8>) {
         let digest = digest::digest(&digest::SHA256, &body);
-        let etag = HeaderValue::from_str(&format!("\"{}\"", hex(digest.as_ref(), 16))).unwrap_or(HeaderValue::from_static("\"\""));
+        let etag = HeaderValue::from_str(&format!("\"{}\"", hex(digest.as_ref(), 16)))
+            .unwrap_or(HeaderValue::from_static("\"\""));
         let file = Arc::new(Published { name: name.to_owned(), kind, etag, max_age, body });
         let mut files = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         files.retain(|other| other.name != name);

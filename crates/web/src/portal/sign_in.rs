@@ -84,12 +84,7 @@ async fn refused(context: &Context, id: &str, error: SignInError) -> Result<Resp
     refuse(context, id, refusal, status).await
 }
 
-async fn refuse(
-    context: &Context,
-    id: &str,
-    refusal: LoginRefusal,
-    status: StatusCode,
-) -> Result<Response, Trouble> {
+async fn refuse(context: &Context, id: &str, refusal: LoginRefusal, status: StatusCode) -> Result<Response, Trouble> {
     let seen = context.seen().await?;
     let html = screens::login(&context.frame(), &Login { seen: &seen, refusal: Some(refusal), id })?;
     let mut response = context.page_with(status, html);
@@ -104,7 +99,8 @@ pub(crate) async fn notice(context: Context) -> Response {
     let result = async {
         let access = context.access().await?;
         let outlook = access.file.holding.outlook(context.portal.ra.policy(), context.now);
-        let (Some(held), Some(decision)) = (outlook.current, outlook.decision.filter(|decision| decision.notice)) else {
+        let (Some(held), Some(decision)) = (outlook.current, outlook.decision.filter(|decision| decision.notice))
+        else {
             return Ok(Redirect::to("/main").into_response());
         };
         let view = Notice {

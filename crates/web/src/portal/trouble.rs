@@ -222,7 +222,9 @@ impl Context {
             }
             SessionError::Ended { .. } => SignedOut::Total,
             SessionError::Certificate(Admission::Superseded { by, .. }) => SignedOut::Replaced { successor: *by },
-            SessionError::Certificate(Admission::Expired { ends }) => SignedOut::Expired { at: *ends - Duration::SECOND },
+            SessionError::Certificate(Admission::Expired { ends }) => {
+                SignedOut::Expired { at: *ends - Duration::SECOND }
+            }
             SessionError::Certificate(Admission::Revoked { .. }) => SignedOut::Revoked,
             SessionError::None | SessionError::OtherCertificate | SessionError::Certificate(_) => {
                 let door = if self.host == Host::Public { "/enrol" } else { "/" };

@@ -396,3 +396,25 @@ async fn the_expired_are_greeted_and_led_to_enrolment() {
     let foreign = world.portal(Method::GET, "/main").session(&cookie).with(&dead).send().await;
     assert_eq!(foreign.location(), "/");
 }
+
+#[tokio::test]
+async fn while_the_signer_is_down_the_page_says_so_and_nothing_is_lost() {
+    let world = World::new().await;
+    let mine = world.town.enrolled("U-1", enrolled_for(8)).await;
+    let cookie = world.signed_in("U-1", &mine).await;
+    let path = world.portal(Method::POST, "/renewals").session(&cookie).with(&mine).send().await.location().to_owned();
+    let csr = key();
+    let request = || {
+        let ask = world.portal(Method::POST, &format!("{path}/request")).script().session(&cookie).with(&mine);
+        ask.bytes("application/pkcs10", &csr)
+    };
+    world.town.signer_down.store(true, std::sync::atomic::Ordering::Release);
+    let answer = request().send().await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "authority.unavailable"));
+    assert!(answer.headers.contains_key(header::RETRY_AFTER));
+    let main = world.portal(Method::GET, "/main").session(&cookie).with(&mine).send().await;
+    assert_eq!(main.status, StatusCode::OK, "everything else goes on");
+    world.town.signer_down.store(false, std::sync::atomic::Ordering::Release);
+    assert_eq!(request().send().await.status, StatusCode::OK);
+    assert_eq!(world.town.holding("U-1").await.certificates.len(), 2);
+}
