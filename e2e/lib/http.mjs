@@ -22,7 +22,7 @@ export class Client {
 
   /** { status, headers, bytes, text }; redirects are not followed. `form` is sent as a form, `body` as it is. */
   send(method, url, { form, body, headers = {}, language = this.language } = {}) {
-    const { protocol, host } = new URL(url);
+    const { protocol, host, hostname } = new URL(url);
     const jar = this.cookies.get(host) ?? new Map();
     this.cookies.set(host, jar);
     const payload = form ? new URLSearchParams(form).toString() : body;
@@ -31,7 +31,7 @@ export class Client {
     if (jar.size > 0) all.Cookie ??= [...jar].map((pair) => pair.join("=")).join("; ");
     if (payload !== undefined) all["Content-Length"] = Buffer.byteLength(payload);
     return new Promise((resolve, reject) => {
-      const options = { method, headers: all, lookup, agent: false, timeout: LIMIT, ...(protocol === "https:" && this.tls) };
+      const options = { method, headers: all, lookup, agent: false, timeout: LIMIT, ...(protocol === "https:" && { ...this.tls, servername: hostname }) };
       const request = (protocol === "https:" ? https : http).request(url, options, async (response) => {
         const chunks = await response.toArray().catch(reject);
         if (!chunks) return;

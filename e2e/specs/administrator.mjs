@@ -1,6 +1,6 @@
 // 200 days left: no notice, no menu item, and no way around the window.
 
-import { heading } from "../lib/browser.mjs";
+import { heading, link } from "../lib/browser.mjs";
 import { isAdministrator, isUrgent } from "../lib/demo.mjs";
 import { Person } from "../lib/flow.mjs";
 import { Client } from "../lib/http.mjs";
@@ -16,6 +16,10 @@ async function administrator(t) {
   const subject = demo.subject(isAdministrator);
   same(subject.days_left, 200, "days left");
   const person = await Person.arrive(t, demo, subject);
+  await t.check("beside the login stands the door to 電子証明書取得", async () => {
+    await person.openLogin();
+    same(await link(person.page, t.words.door).getAttribute("href"), `${demo.public}/enrol`, "where the door leads");
+  });
   await t.check("the login leads straight to the main screen", () => person.enter(t.words.main));
   await t.check("nothing there renews, and it says from when on", async () => {
     same(await person.page.getByRole("button", { name: t.words.menuRenew }).count(), 0, "menu items for renewal");

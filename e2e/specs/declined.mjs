@@ -68,7 +68,7 @@ async function declined(t) {
     await button(page, words.signOut).click();
     await heading(page, words.signedOut);
     await person.browser.restart();
-    await person.enter(words.notice);
+    await person.enter(words.notice, null);
     await button(person.page, words.renewLater).click();
     await heading(person.page, words.main);
     await person.page.getByRole("link", { name: words.menuContinue }).click();

@@ -5,7 +5,7 @@ import { isAdministrator, isExpired, isNew } from "../lib/demo.mjs";
 import { Person } from "../lib/flow.mjs";
 import { Client, isTo, mail } from "../lib/http.mjs";
 import { certificateIsSound, chainIsWhole, contents, everyReaderOpens } from "../lib/judges.mjs";
-import { hasState, onlyIssued } from "../lib/ledger.mjs";
+import { hasState, mailNames, onlyIssued } from "../lib/ledger.mjs";
 import { contains, same } from "../lib/scenario.mjs";
 
 export const scenarios = [
@@ -48,9 +48,9 @@ async function greeted(t, demo, subject) {
 async function notYetEnrolled(t) {
   const demo = await t.demo();
   const person = await Person.arrive(t, demo, demo.subject(isNew));
-  await t.check("the door on the login page leads to 電子証明書取得", async () => {
+  await t.check("the login page's next step leads to 電子証明書取得", async () => {
     await person.openLogin(t.words.seen.none);
-    await link(person.page, t.words.door).click();
+    await link(person.page, t.words.obtainLink).click();
     await heading(person.page, t.words.enrol);
     same(person.page.url(), `${demo.public}/enrol`, "next step");
   });
@@ -89,6 +89,7 @@ async function enrol(t, person, old) {
     same(await person.serial(), saved.serial, "serial number on the main screen");
   });
   await t.check("holder and administrator were told of the one certificate", async () => {
+    await mailNames(demo, subject, saved.serial);
     await onlyIssued(demo, subject, old, saved.serial);
     await administratorsAreTold(demo, saved.serial);
   });

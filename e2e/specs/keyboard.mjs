@@ -51,7 +51,7 @@ async function keyboard(t) {
     await page.locator("details[data-system=firefox] ol").waitFor();
     person.import(saved);
     await press(page, "#imported", "Enter");
-    same(await page.evaluate(() => document.activeElement.id), "activate", "where the focus goes");
+    await page.waitForFunction(() => document.activeElement.id === "activate");
     const [tab] = await Promise.all([person.browser.context.waitForEvent("page"), page.keyboard.press("Enter")]);
     await heading(tab, words.works);
     await tab.close();
