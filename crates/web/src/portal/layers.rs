@@ -61,7 +61,6 @@ fn headers(context: &Context, headers: &mut HeaderMap) {
         hosts.public
     );
     let fixed = [
-        (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
@@ -69,6 +68,10 @@ fn headers(context: &Context, headers: &mut HeaderMap) {
     ];
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    // The name localhost belongs to every program on the machine: the browser would keep them all from plain HTTP.
+    if !hosts.portal.starts_with("https://localhost") {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if let Ok(csp) = HeaderValue::from_str(&csp) {
