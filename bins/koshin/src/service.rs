@@ -66,6 +66,8 @@ pub(crate) const ROOT_NAME: &str = "root.cer";
 /// How long a revocation list is valid, and how often a new one is made at least.
 const CRL_VALIDITY: Duration = Duration::days(7);
 const CRL_INTERVAL: Duration = Duration::hours(12);
+/// How soon one that could not be made is tried again.
+const CRL_RETRY: Duration = Duration::seconds(5);
 /// How long a fetched revocation list may be kept.
 const CRL_MAX_AGE: u32 = 3600;
 
@@ -116,12 +118,14 @@ impl Parts {
         if let Some(root) = ca.chain_der().last() {
             publication.certificate(ROOT_NAME, root.clone());
         }
+        // Before the first list, so that what changes while it is made is noticed too.
+        let (seen, _) = ra.changes(u64::MAX).await?;
         publish_crl(&store, &ca, &publication, now()).await?;
 
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         serve_hosts(&mut tasks, &portal, &ca, identity, listeners, &publication, &stopping)?;
-        tasks.spawn(watch_changes(ra.clone(), connections, store.clone(), ca, publication, stopping.clone()));
+        tasks.spawn(watch_changes(ra, seen, connections, store.clone(), ca, publication, stopping.clone()));
         tasks.spawn(sweep(portal, stopping.clone()));
         tasks.spawn(send_mails(Mailer::new(store, transport, sender), mail, stopping));
         shutdown.await;
@@ -179,34 +183,38 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 /// Ends the connections of certificates that any process superseded or revoked, and publishes the list anew.
 async fn watch_changes(
     ra: Ra,
+    mut seen: u64,
     connections: Connections,
     store: Arc<Store>,
     ca: Arc<Ca>,
     publication: Publication,
     stopping: watch::Receiver<bool>,
 ) {
-    let mut seen = None;
     let mut next_crl = now().saturating_add(CRL_INTERVAL);
     loop {
         tokio::select! {
             () = stopped(stopping.clone()) => return,
             () = tokio::time::sleep(CHANGES_EVERY) => {}
         }
-        let mut due = next_crl <= now();
-        match ra.changes(seen.unwrap_or(u64::MAX)).await {
+        match ra.changes(seen).await {
             Ok((sequence, changes)) => {
                 for change in &changes {
                     connections.close(&change.fingerprint);
                 }
-                due |= !changes.is_empty();
-                seen = Some(sequence);
+                if !changes.is_empty() {
+                    next_crl = now();
+                }
+                seen = sequence;
             }
             Err(error) => tracing::error!(error = ?error, "changes of other processes cannot be read"),
         }
-        if due {
+        if next_crl <= now() {
             match publish_crl(&store, &ca, &publication, now()).await {
                 Ok(()) => next_crl = now().saturating_add(CRL_INTERVAL),
-                Err(error) => tracing::error!(error = ?error, "no revocation list could be published"),
+                Err(error) => {
+                    tracing::error!(error = ?error, "no revocation list could be published; it is tried again");
+                    next_crl = now().saturating_add(CRL_RETRY);
+                }
             }
         }
     }

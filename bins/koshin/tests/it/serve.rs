@@ -2,14 +2,19 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use crate::{config::server_certificate, program::Site};
+use serde_json::Value;
+
+use crate::{
+    config::server_certificate,
+    program::{Site, koshin},
+};
 
 /// A running service that is not left behind by a test that fails.
 struct Running(Child);
@@ -22,10 +27,14 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(site: &Site) -> Self {
+    fn serve(site: &Site) -> Self {
+        let config = site.folder().join("koshin.toml");
+        Self::start(&["serve", "--config", config.to_str().unwrap()])
+    }
+
+    fn start(arguments: &[&str]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_koshin"))
-            .args(["serve", "--config"])
-            .arg(site.folder().join("koshin.toml"))
+            .args(arguments)
             .env_remove("KOSHIN_LOG")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -89,7 +98,7 @@ fn serves_until_it_is_told_to_end_while_others_administer() {
     server_certificate(&site);
     let port = choose_ports(&site);
     for signal in ["TERM", "INT"] {
-        let service = Running::start(&site);
+        let service = Running::serve(&site);
         assert!(!fetch(port, "/issuing.crl").is_empty());
         let id = format!("C-{signal}");
         assert_eq!(site.run(&format!("organization add {id} x --json")).one()["id"], id.as_str());
@@ -100,4 +109,56 @@ fn serves_until_it_is_told_to_end_while_others_administer() {
         assert!(said.contains("みどり信用金庫 Issuing CA issues certificates"), "{said}");
     }
     assert_eq!(site.run("organization list --json").json().len(), 2);
+}
+
+/// Five ports in a row that are free now.
+fn five_ports() -> u16 {
+    let bind = |port: u16| TcpListener::bind(("127.0.0.1", port));
+    for _ in 0..100 {
+        let first = bind(0).unwrap().local_addr().unwrap().port();
+        if first < 65_000 && (first..first + 5).all(|port| bind(port).is_ok()) {
+            return first;
+        }
+    }
+    panic!("no five ports in a row are free");
+}
+
+#[test]
+fn somebody_is_revoked_while_the_demonstration_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let base = five_ports();
+    let mut demo = Running::start(&["demo", "--json", "--data", data, "--port-base", &base.to_string()]);
+    let mut line = String::new();
+    BufReader::new(demo.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(ready["event"], "ready");
+    let expiring = koshin(["certificate", "list", "--expiring", "30d", "--json", "--data", data]).json();
+    assert_eq!(expiring.iter().map(|held| held["subject"].clone()).collect::<Vec<_>>(), ["U-0008", "U-0030"]);
+
+    let revoked = koshin(["subject", "revoke", "U-0030", "--reason", "keyCompromise", "--json", "--data", data]).one();
+    assert_eq!((&revoked["revoked"], &revoked["reason"]), (&1.into(), &"keyCompromise".into()));
+    // The running process learns of it, and says so to relying parties.
+    let serial = expiring[1]["serial"].as_str().unwrap();
+    let octets: Vec<u8> =
+        (0..serial.len()).step_by(2).map(|at| u8::from_str_radix(&serial[at..at + 2], 16).unwrap()).collect();
+    // DER of a positive INTEGER; the time at its front begins with a zero octet that is left out.
+    let significant = octets.iter().position(|octet| *octet != 0).unwrap();
+    let listed =
+        || fetch(base + 3, "/issuing.crl").windows(octets.len() - significant).any(|w| *w == octets[significant..]);
+    let begun = Instant::now();
+    while !listed() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the revocation list does not name {serial}");
+        sleep(Duration::from_millis(50));
+    }
+    koshin(["subject", "revoke", "U-0030", "--data", data]).refused(4);
+    let again = koshin(["subject", "reissue", "U-0030", "--revoke", "keyCompromise", "--json", "--data", data]).one();
+    assert_eq!(again["revoked"], 0);
+    let shown = koshin(["subject", "show", "U-0030", "--json", "--data", data]).one();
+    assert_eq!((&shown["state"], &shown["enrolment"]), (&"revoked".into(), &true.into()));
+    assert_eq!(shown["certificates"][0]["reason"], "keyCompromise");
+    koshin(["subject", "reissue", "U-0100", "--data", data]).refused(4);
+    assert_eq!(koshin(["audit", "verify", "--replay", "--json", "--data", data]).one()["subjects_replayed"], 5);
+    let (status, said) = demo.end("TERM");
+    assert_eq!(status, Some(0), "{said}");
 }
