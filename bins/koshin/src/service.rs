@@ -280,19 +280,21 @@ pub(crate) async fn bind(what: &str, address: SocketAddr) -> anyhow::Result<TcpL
     TcpListener::bind(address).await.with_context(|| format!("{address} for {what} cannot be listened on"))
 }
 
-/// Ready when the process is asked to end.
-pub(crate) async fn interrupted() {
-    let interrupt = tokio::signal::ctrl_c();
+/// Ready when the process is asked to end. From the call on, not from the first poll, nothing else ends it: call it
+/// before saying that the service is ready.
+pub(crate) fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        Ok(async move {
             tokio::select! {
-                _ = interrupt => {}
+                _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            return;
-        }
+        })
     }
-    let _ = interrupt.await;
+    #[cfg(not(unix))]
+    Ok(async { drop(tokio::signal::ctrl_c().await) })
 }

@@ -36,9 +36,10 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         identity: loaded.identity,
         listeners,
     };
+    let interrupted = interrupted()?;
     tell_systemd(sd_notify::NotifyState::Ready);
     let shutdown = async {
-        interrupted().await;
+        interrupted.await;
         tell_systemd(sd_notify::NotifyState::Stopping);
     };
     parts.serve(shutdown).await?;

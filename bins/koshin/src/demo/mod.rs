@@ -139,8 +139,9 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
         async move { drop(stopping.wait_for(|stop| *stop).await) }
     };
     let mailbox = tokio::spawn(serve(mailbox_listener, None, router, edge, stopped));
+    let interrupted = interrupted()?;
     ready.say(arguments.json, now())?;
-    parts.serve(interrupted()).await?;
+    parts.serve(interrupted).await?;
     stop.send_replace(true);
     mailbox.await?;
     Ok(ExitCode::SUCCESS)

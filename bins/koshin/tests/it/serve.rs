@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    os::unix::net::UnixDatagram,
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -109,6 +110,29 @@ fn serves_until_it_is_told_to_end_while_others_administer() {
         assert!(said.contains("みどり信用金庫 Issuing CA issues certificates"), "{said}");
     }
     assert_eq!(site.run("organization list --json").json().len(), 2);
+}
+
+#[test]
+fn systemd_is_told_when_it_is_ready_and_when_it_ends() {
+    let site = Site::new();
+    server_certificate(&site);
+    choose_ports(&site);
+    let path = site.folder().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let said = || {
+        let mut octets = [0; 64];
+        let length = socket.recv(&mut octets).unwrap();
+        String::from_utf8_lossy(&octets[..length]).into_owned()
+    };
+    let config = site.folder().join("koshin.toml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_koshin"));
+    command.args(["serve", "--config"]).arg(config).env("NOTIFY_SOCKET", &path);
+    let service = Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    assert_eq!(said(), "READY=1\n");
+    // At once: who is ready can also be told to end.
+    assert_eq!(service.end("TERM").0, Some(0));
+    assert_eq!(said(), "STOPPING=1\n");
 }
 
 /// Five ports in a row that are free now.
