@@ -34,9 +34,9 @@ impl Ra {
                         now,
                         &self.desk.settings.deadlines,
                     );
-                    Ok(again.unwrap_or_else(|_| unchanged(file)).into())
+                    Ok(again.unwrap_or_else(|_| file.holding.unchanged()).into())
                 }
-                (Admission::Login, None) => Ok(unchanged(file).into()),
+                (Admission::Login, None) => Ok(file.holding.unchanged().into()),
                 (Admission::ActivationOnly, Some(id)) => {
                     let event = Event::Activate { fingerprint: *certificate };
                     Ok(holding.step(id, &event, now, &self.desk.settings.deadlines)?.into())
@@ -44,11 +44,7 @@ impl Ra {
                 _ => Err(unknown()),
             }
         };
-        let (_, owed) = self.desk.change(&file.subject.id, &actor, now, decide).await?;
-        Ok((serial, owed))
+        let changed = self.desk.change_from(file, &actor, now, decide).await?;
+        Ok((serial, changed.owed))
     }
-}
-
-fn unchanged(file: &SubjectFile) -> koshin_renewal::Change {
-    koshin_renewal::Change { next: file.holding.clone(), facts: Vec::new(), effects: Vec::new() }
 }

@@ -73,7 +73,7 @@ impl Administration {
             let mail = mail_to(&file.subject, &file.subject, notice, &file.version.to_string());
             Ok(Decided { mails: mail.into_iter().collect(), ..file.holding.permit(until, now).into() })
         };
-        let (_, owed) = self.change(id, actor, now, decide).await?;
+        let owed = self.change(id, actor, now, decide).await?.owed;
         debug_assert!(owed.close.is_empty());
         Ok(until)
     }
@@ -92,7 +92,7 @@ impl Administration {
     ) -> Result<Owed, ChangeError> {
         let decide =
             |file: &SubjectFile| -> Result<Decided, ChangeError> { Ok(file.holding.revoke(reason, now)?.into()) };
-        self.change(id, actor, now, decide).await.map(|(_, owed)| owed)
+        self.change(id, actor, now, decide).await.map(|changed| changed.owed)
     }
 
     /// Adds an organization.

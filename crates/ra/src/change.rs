@@ -1,5 +1,7 @@
 //! From a decision on a subject's file to one commit, with the mails it owes.
 
+use std::sync::Arc;
+
 use koshin_notify::{Audience, Mail, Notice, Way};
 use koshin_renewal::{Basis, Change, Effect, Fact, State, Why};
 use koshin_types::{RenewalId, Role, SerialNumber, SubjectId};
@@ -18,6 +20,13 @@ pub(crate) struct Decided {
     pub(crate) mails: Vec<Mail>,
 }
 
+impl Decided {
+    /// Whether there is anything to commit.
+    fn acts(&self) -> bool {
+        !self.change.facts.is_empty() || !self.mails.is_empty()
+    }
+}
+
 impl From<Change> for Decided {
     fn from(change: Change) -> Self {
         Self { change, intent: None, certified: None, mails: Vec::new() }
@@ -27,6 +36,22 @@ impl From<Change> for Decided {
 /// How often a lost race is run again. Each loss means that somebody else's commit went through.
 const ATTEMPTS: usize = 16;
 
+/// When a file was read.
+#[derive(PartialEq, Eq)]
+enum Reading {
+    Before,
+    Now,
+}
+
+/// What came of a decision.
+pub(crate) struct Changed {
+    /// The file after it. It is not read again: the version it was decided on is the one it was committed on.
+    pub(crate) file: Arc<SubjectFile>,
+    pub(crate) owed: Owed,
+    /// The intent that was stored with it.
+    pub(crate) intent: Option<Intent>,
+}
+
 impl Administration {
     /// Reads a subject's file, decides, commits; again from the start when somebody else was faster.
     pub(crate) async fn change<E: From<ChangeError>>(
@@ -35,30 +60,67 @@ impl Administration {
         actor: &Actor,
         now: UtcDateTime,
         decide: impl Fn(&SubjectFile) -> Result<Decided, E>,
-    ) -> Result<(Change, Owed), E> {
+    ) -> Result<Changed, E> {
+        let file = self.read(id).await?;
+        self.change_as_of(file, Reading::Now, actor, now, decide).await
+    }
+
+    /// The same, beginning with a file that was read before. A commit finds out by the version when it is out of date;
+    /// a refusal, and finding nothing to do, are only believed of the file as it stands now.
+    pub(crate) async fn change_from<E: From<ChangeError>>(
+        &self,
+        file: Arc<SubjectFile>,
+        actor: &Actor,
+        now: UtcDateTime,
+        decide: impl Fn(&SubjectFile) -> Result<Decided, E>,
+    ) -> Result<Changed, E> {
+        self.change_as_of(file, Reading::Before, actor, now, decide).await
+    }
+
+    async fn change_as_of<E: From<ChangeError>>(
+        &self,
+        mut file: Arc<SubjectFile>,
+        mut reading: Reading,
+        actor: &Actor,
+        now: UtcDateTime,
+        decide: impl Fn(&SubjectFile) -> Result<Decided, E>,
+    ) -> Result<Changed, E> {
         for _ in 0..ATTEMPTS {
-            let file = self.registry.subject(id).await.map_err(ChangeError::from)?;
-            let file = file.ok_or_else(|| ChangeError::NoSubject(id.clone()))?;
-            let decided = decide(&file)?;
-            if let Some(done) = self.commit(&file, actor, now, decided).await? {
-                return Ok(done);
+            let decided = decide(&file);
+            let acts = decided.as_ref().is_ok_and(Decided::acts);
+            if !acts && reading == Reading::Before {
+                let read = self.read(&file.subject.id).await?;
+                reading = Reading::Now;
+                if read.version != file.version {
+                    file = read;
+                    continue;
+                }
             }
+            if let Some(changed) = self.commit(&file, actor, now, decided?).await? {
+                return Ok(changed);
+            }
+            file = self.read(&file.subject.id).await?;
+            reading = Reading::Now;
         }
         Err(ChangeError::Contended.into())
     }
 
+    async fn read(&self, id: &SubjectId) -> Result<Arc<SubjectFile>, ChangeError> {
+        self.registry.subject(id).await?.ok_or_else(|| ChangeError::NoSubject(id.clone()))
+    }
+
     /// Commits a decision made on `file`; `None` when somebody else was faster.
-    pub(crate) async fn commit(
+    async fn commit(
         &self,
-        file: &SubjectFile,
+        file: &Arc<SubjectFile>,
         actor: &Actor,
         now: UtcDateTime,
         decided: Decided,
-    ) -> Result<Option<(Change, Owed)>, ChangeError> {
-        let Decided { change, intent, certified, mut mails } = decided;
-        if change.facts.is_empty() && mails.is_empty() {
-            return Ok(Some((change, Owed::default())));
+    ) -> Result<Option<Changed>, ChangeError> {
+        if !decided.acts() {
+            return Ok(Some(Changed { file: Arc::clone(file), owed: Owed::default(), intent: None }));
         }
+        let Decided { change, intent, certified, mut mails } = decided;
         mails.extend(self.mails(file, &change).await?);
         let close = change.effects.iter().filter_map(|effect| match effect {
             Effect::CloseCertificate { fingerprint } => Some(*fingerprint),
@@ -66,20 +128,26 @@ impl Administration {
         });
         let owed = Owed { close: close.collect(), mail: !mails.is_empty() };
         let wake_at = self.wake_at(&change, now);
+        let after = SubjectFile {
+            subject: file.subject.clone(),
+            organization: file.organization.clone(),
+            holding: change.next.clone(),
+            version: file.version + 1,
+        };
         let commit = Commit {
             subject: file.subject.id.clone(),
             version: file.version,
             at: now,
             actor: actor.clone(),
-            facts: change.facts.clone(),
-            next: change.next.clone(),
+            facts: change.facts,
+            next: change.next,
             wake_at,
-            intent,
+            intent: intent.clone(),
             certified,
             mails,
         };
         match self.registry.commit(commit).await {
-            Ok(()) => Ok(Some((change, owed))),
+            Ok(()) => Ok(Some(Changed { file: Arc::new(after), owed, intent })),
             Err(CommitError::Conflict { .. } | CommitError::SerialUsed { .. }) => Ok(None),
             Err(CommitError::KeySeen { spki }) => Err(ChangeError::KeySeen { spki }),
             Err(CommitError::NoSubject(id)) => Err(ChangeError::NoSubject(id)),

@@ -7,7 +7,7 @@ use time::UtcDateTime;
 use crate::{
     Actor, ChangeError, NoEntropy, Owed, PasswordError, Proof, Ra, Session, SessionError, SessionKind, SessionToken,
     SignInError, StorageError, SubjectFile,
-    change::{Decided, mail_to},
+    change::{Changed, Decided, mail_to},
     session::sha256,
     sign_in::note,
 };
@@ -164,8 +164,8 @@ impl Ra {
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
             Ok(file.holding.enrol(new_id, &self.policy, now)?.into())
         };
-        let (change, owed) = self.desk.change(subject, &actor, now, decide).await?;
-        let renewal = change.next.open_renewal().map(|open| open.id).ok_or(ChangeError::Contended)?;
+        let Changed { file, owed, .. } = self.desk.change(subject, &actor, now, decide).await?;
+        let renewal = file.holding.open_renewal().map(|open| open.id).ok_or(ChangeError::Contended)?;
         let kind = SessionKind::Enrolment { subject: Some(subject.clone()), proof: Proof::Proven { renewal } };
         let opened = note(actor.clone(), Some(subject), "enrolment_proven", []);
         let (token, _) = self.open(kind, session.ends_at, opened, now).await?;
@@ -194,10 +194,9 @@ impl Ra {
             return Ok(());
         };
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
-            let change = koshin_renewal::Change { next: file.holding.clone(), facts: Vec::new(), effects: Vec::new() };
-            Ok(Decided { change, intent: None, certified: None, mails: vec![mail.clone()] })
+            Ok(Decided { mails: vec![mail.clone()], ..file.holding.unchanged().into() })
         };
-        let (_, owed) = self.desk.change(&file.subject.id, &Actor::System, now, decide).await?;
+        let owed = self.desk.change(&file.subject.id, &Actor::System, now, decide).await?.owed;
         debug_assert!(owed.mail);
         Ok(())
     }

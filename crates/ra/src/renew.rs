@@ -1,10 +1,12 @@
 //! Renewal, and the part of enrolment that is the same: request, certificate, delivery.
 
+use std::sync::Arc;
+
 use koshin_issuance::{
     CertificationRequest, IssueError, NameError, PrepareError, Recorded, Rejected, RestoreError, SubjectName,
 };
-use koshin_renewal::{Dialog, Event, Key, Refused, Renewal, State};
-use koshin_types::{ProtectionLevel, RenewalId, SerialNumber, SubjectId, Validity};
+use koshin_renewal::{Dialog, Event, Holding, Key, Refused, State};
+use koshin_types::{ProtectionLevel, RenewalId, SerialNumber, Validity};
 use time::UtcDateTime;
 
 use crate::{
@@ -66,8 +68,8 @@ impl Ra {
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
             Ok(file.holding.start(new_id, &self.policy, now)?.into())
         };
-        let (change, _) = self.desk.change(access.id(), &access.actor(), now, decide).await?;
-        change.next.open_renewal().map(|open| open.id).ok_or(ChangeError::Contended)
+        let changed = self.desk.change_from(access.file.clone(), &access.actor(), now, decide).await?;
+        changed.file.holding.open_renewal().map(|open| open.id).ok_or(ChangeError::Contended)
     }
 
     /// Counts "renew later".
@@ -78,7 +80,7 @@ impl Ra {
     pub async fn defer(&self, access: &Access, now: UtcDateTime) -> Result<(), ChangeError> {
         let decide =
             |file: &SubjectFile| -> Result<Decided, ChangeError> { Ok(file.holding.defer(&self.policy, now)?.into()) };
-        self.desk.change(access.id(), &access.actor(), now, decide).await.map(|_| ())
+        self.desk.change_from(access.file.clone(), &access.actor(), now, decide).await.map(|_| ())
     }
 
     /// "Yes" to the first dialog: takes a certification request (RFC 2986, DER or PEM) and answers with the certificate.
@@ -102,10 +104,8 @@ impl Ra {
         let actor = access.actor();
         let serial = SerialNumber::from_time_and_random(millis(now), self.desk.random().map_err(ChangeError::from)?);
         let decide = |file: &SubjectFile| self.prepare(file, id, key, &request, serial, now);
-        let (change, _) = self.desk.change(access.id(), &actor, now, decide).await?;
-        let renewal = change.next.renewal.as_ref().filter(|renewal| renewal.id == id);
-        let renewal = renewal.ok_or(ChangeError::Refused(Refused::NoRenewal { id }))?;
-        self.finish(access.id(), renewal, &actor, now).await
+        let changed = self.desk.change_from(access.file.clone(), &actor, now, decide).await?;
+        self.finish(changed.file, id, changed.intent, &actor, now).await
     }
 
     /// The certificate that was issued in the subject's renewal `id`: the same bytes every time.
@@ -160,7 +160,7 @@ impl Ra {
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
             Ok(file.holding.start_again(id, new_id, now, &self.desk.settings.deadlines)?.into())
         };
-        let (_, owed) = self.desk.change(access.id(), &access.actor(), now, decide).await?;
+        let owed = self.desk.change_from(access.file.clone(), &access.actor(), now, decide).await?.owed;
         if matches!(access.session.kind, SessionKind::Enrolment { .. }) {
             self.rebind_enrolment(&access.session, new_id).await?;
         }
@@ -171,7 +171,7 @@ impl Ra {
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
             Ok(file.holding.step(id, &event, now, &self.desk.settings.deadlines)?.into())
         };
-        self.desk.change(access.id(), &access.actor(), now, decide).await.map(|_| ())
+        self.desk.change_from(access.file.clone(), &access.actor(), now, decide).await.map(|_| ())
     }
 
     /// Requested and Intended in one commit; nothing when the key is already bound to this renewal.
@@ -203,45 +203,59 @@ impl Ra {
     /// Signs what is intended and stores it; answers with the stored certificate when that was done before.
     pub(crate) async fn finish(
         &self,
-        subject: &SubjectId,
-        renewal: &Renewal,
+        file: Arc<SubjectFile>,
+        id: RenewalId,
+        intent: Option<Intent>,
         actor: &Actor,
         now: UtcDateTime,
     ) -> Result<(Bundle, Owed), IssuanceError> {
-        let id = renewal.id;
-        let State::Intended { serial, .. } = renewal.state else {
-            let issued = renewal.state.issued();
-            let serial = issued.ok_or(ChangeError::Refused(Refused::NoRenewal { id }))?.serial;
-            let file =
-                self.desk.registry.subject(subject).await?.ok_or_else(|| ChangeError::NoSubject(subject.clone()))?;
-            return Ok((self.bundle(&file.holding, serial).await?, Owed::default()));
+        let renewal = file.holding.renewal.as_ref().filter(|renewal| renewal.id == id);
+        let none = ChangeError::Refused(Refused::NoRenewal { id });
+        let state = renewal.map(|renewal| renewal.state).ok_or(none)?;
+        let State::Intended { serial, .. } = state else {
+            let issued = state.issued().ok_or(ChangeError::Refused(Refused::NoRenewal { id }))?;
+            return Ok((self.bundle(&file.holding, issued.serial).await?, Owed::default()));
         };
-        let Intent { tbs, validity, spki, .. } = self.document(&serial).await?.intent;
+        let intent = match intent {
+            Some(intent) => intent,
+            None => self.document(&serial).await?.intent,
+        };
+        let Intent { tbs, validity, spki, .. } = intent;
         let certificate = self.ca.issue(Recorded::restore(tbs, serial, validity, spki)?)?;
+        let fingerprint = certificate.fingerprint();
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
-            let fingerprint = certificate.fingerprint();
-            let validity = certificate.validity();
-            let change = file.holding.issue(id, serial, fingerprint, validity, now, &self.desk.settings.deadlines);
-            let change = match change {
+            let deadlines = &self.desk.settings.deadlines;
+            let change = match file.holding.issue(id, serial, fingerprint, validity, now, deadlines) {
                 // Somebody else signed the same bytes and was faster; ECDSA makes their certificate another one.
                 Err(Refused::OutOfPlace { .. }) if file.holding.certificates.iter().any(|c| c.serial == serial) => {
-                    koshin_renewal::Change { next: file.holding.clone(), facts: Vec::new(), effects: Vec::new() }
+                    file.holding.unchanged()
                 }
                 other => other?,
             };
             let certified = Certified { serial, fingerprint, der: certificate.der().to_vec() };
             Ok(Decided { change, intent: None, certified: Some(certified), mails: Vec::new() })
         };
-        let (change, owed) = self.desk.change(subject, actor, now, decide).await?;
-        Ok((self.bundle(&change.next, serial).await?, owed))
+        let changed = self.desk.change_from(file, actor, now, decide).await?;
+        let bundle = if changed.file.holding.certificate(&fingerprint).is_some() {
+            Bundle { serial, validity, certificate: certificate.into_der(), chain: self.chain() }
+        } else {
+            self.bundle(&changed.file.holding, serial).await?
+        };
+        Ok((bundle, changed.owed))
     }
 
-    async fn bundle(&self, holding: &koshin_renewal::Holding, serial: SerialNumber) -> Result<Bundle, IssuanceError> {
+    async fn bundle(&self, holding: &Holding, serial: SerialNumber) -> Result<Bundle, IssuanceError> {
         let document = self.document(&serial).await?;
         let held = holding.certificates.iter().find(|held| held.serial == serial);
         let damaged = || StorageError::Damaged { what: format!("the certificate {serial} is missing") };
         let (Some(held), Some(certificate)) = (held, document.certificate) else { return Err(damaged().into()) };
-        Ok(Bundle { serial, validity: held.validity, certificate, chain: self.ca.chain_der().to_vec() })
+        Ok(Bundle { serial, validity: held.validity, certificate, chain: self.chain() })
+    }
+
+    /// The issuing CA and those above it but for the root, which relying parties have or do not trust.
+    fn chain(&self) -> Vec<Vec<u8>> {
+        let above = self.ca.chain_der().split_last().map_or(&[][..], |(_root, between)| between);
+        std::iter::once(self.ca.certificate_der().to_vec()).chain(above.iter().cloned()).collect()
     }
 
     async fn document(&self, serial: &SerialNumber) -> Result<Document, StorageError> {

@@ -4,7 +4,10 @@ use koshin_renewal::State;
 use koshin_types::SubjectId;
 use time::{Duration, UtcDateTime};
 
-use crate::{Actor, ChangeError, IssuanceError, Owed, Ra, SubjectFile, change::Decided};
+use crate::{
+    Actor, ChangeError, IssuanceError, Owed, Ra, SubjectFile,
+    change::{Changed, Decided},
+};
 
 /// How many subjects one sweep looks at.
 const BATCH: u32 = 500;
@@ -38,10 +41,10 @@ impl Ra {
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
             Ok(file.holding.sweep(now, &self.desk.settings.deadlines).into())
         };
-        let (change, mut owed) = self.desk.change(id, &Actor::System, now, decide).await?;
-        let intended = change.next.open_renewal().filter(|open| matches!(open.state, State::Intended { .. }));
-        if let Some(renewal) = intended {
-            let (_, signed) = self.finish(id, renewal, &Actor::System, now).await?;
+        let Changed { file, mut owed, .. } = self.desk.change(id, &Actor::System, now, decide).await?;
+        let intended = file.holding.open_renewal().filter(|open| matches!(open.state, State::Intended { .. }));
+        if let Some(renewal) = intended.map(|open| open.id) {
+            let (_, signed) = self.finish(file, renewal, None, &Actor::System, now).await?;
             owed.mail |= signed.mail;
         }
         Ok(owed)

@@ -486,7 +486,8 @@ impl Holding {
         }
     }
 
-    fn unchanged(&self) -> Change {
+    /// The answer that changes nothing.
+    pub fn unchanged(&self) -> Change {
         Change { next: self.clone(), facts: Vec::new(), effects: Vec::new() }
     }
 

@@ -23,6 +23,8 @@ async fn notice_renewal_activation() {
     let id = town.ra.start_renewal(&access, NOW).await.unwrap();
     let csr = key();
     let bundle = town.request(&access, id, &csr, NOW).await;
+    // The root is left out: who relies on it has it.
+    assert_eq!(bundle.chain, [town.ra.ca().certificate_der()]);
     // A lost answer, a second tab, a retry: the same bytes.
     assert_eq!(town.request(&access, id, &csr, NOW + Duration::MINUTE).await, bundle);
     let access = town.ra.session(&signed_in.token, Some(&old), NOW).await.unwrap();
