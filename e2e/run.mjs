@@ -14,7 +14,8 @@ import { parseArgs } from "node:util";
 import { Missing, OUTPUT, ROOT, TARGET, requireTools } from "./lib/tools.mjs";
 
 const SPECS = [
-  "renewal", "enrolment", "administrator", "later", "declined", "reload", "tabs", "lost", "keyboard", "doctor", "hostile", "kill", "screens",
+  "renewal", "enrolment", "administrator", "later", "declined", "reload", "tabs", "lost", "activation", "keyboard", "scriptless",
+  "doctor", "hostile", "kill", "screens",
 ];
 const SECONDS = 240;
 

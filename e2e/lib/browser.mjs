@@ -9,7 +9,7 @@ import { CHROMIUM } from "./tools.mjs";
 
 const FLAGS = [
   "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync", "--force-color-profile=srgb", "--font-render-hinting=none",
+  "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--force-color-profile=srgb", "--font-render-hinting=none",
 ];
 const LOCALES = { ja: "ja-JP", en: "en-US" };
 /** How long a page may take to show what is expected. The slowest is a login: one Argon2id on a busy machine. */

@@ -31,7 +31,9 @@ export class Screens {
     const key = `${name}.${language}`;
     if (this.folder && !this.visited.has(key)) {
       const file = join(this.folder, `${`${number}`.padStart(2, "0")}-${name}.${language}.png`);
-      writeFileSync(file, shrink(await page.screenshot({ fullPage: true, animations: "disabled", caret: "hide" })));
+      // A dialog and what it darkens are as large as the window; other pages are shown whole.
+      const fullPage = (await page.locator("dialog[open]").count()) === 0;
+      writeFileSync(file, shrink(await page.screenshot({ fullPage, animations: "disabled", caret: "hide" })));
     }
     this.visited.add(key);
     await this.accessible(page, language);

@@ -20,6 +20,7 @@ export const WORDS = {
     signOut: "ログアウト", signedOut: "ログアウトしました", replaced: "新しい電子証明書の使用が始まりました",
     home: "電子証明書取得", obtainLink: "電子証明書取得", enrol: "電子証明書取得", next: "次へ", code: "確認コードの入力", confirm: "確認する",
     codeWrong: "確認できませんでした", closed: "いまは電子証明書を取得できません",
+    scriptNeeded: "JavaScript を有効にしてください",
     preparingEnrolment: "電子証明書取得前処理中", startEnrolment: "電子証明書取得", obtain: "取得",
     doctor: "電子証明書の診断", expiredDaysAgo: (days) => `（${days}日前）`,
     seen: {
@@ -56,6 +57,7 @@ export const WORDS = {
     signOut: "Sign out", signedOut: "You are signed out", replaced: "Your new certificate is now in use",
     home: "Obtain certificate", obtainLink: "Obtain certificate", enrol: "Obtain certificate", next: "Next", code: "Enter the code",
     confirm: "Confirm", codeWrong: "We could not confirm it", closed: "No certificate can be obtained now",
+    scriptNeeded: "Please turn JavaScript on",
     preparingEnrolment: "Preparing certificate", startEnrolment: "Obtain certificate", obtain: "Obtain",
     doctor: "Certificate doctor", expiredDaysAgo: (days) => `(${days} days ago)`,
     seen: {
