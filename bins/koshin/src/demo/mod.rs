@@ -9,6 +9,7 @@ use std::{net::Ipv4Addr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Args;
+use koshin_expiry::ValidityRule;
 use koshin_notify::{Bilingual, Mailbox, Sender, Zone};
 use koshin_ra::Settings;
 use koshin_types::Language;
@@ -101,7 +102,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     let parts = Parts {
         store: Arc::clone(&site.store),
         ca: Arc::clone(&site.ca),
-        policy: site.policy(&zone)?,
+        policy: site::policy(&zone, ValidityRule::OneYear)?,
         zone: zone.clone(),
         settings: Settings::default(),
         brand: screens::Brand {

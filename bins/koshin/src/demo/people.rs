@@ -14,11 +14,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime, Time, UtcDateTime};
 
 use super::site::{self, Site};
-use crate::{
-    clock::entropy,
-    p12,
-    zone::NamedZone,
-};
+use crate::{clock::entropy, p12, zone::NamedZone};
 
 const FILE: &str = "demo.json";
 const PEOPLE: &str = "people";
@@ -167,8 +163,7 @@ impl<'a> Town<'a> {
         let (token, renewal, _) = self.ra.prove_enrolment(&token, &code, then).await?;
         let (access, _) = self.ra.enrolment_session(&token, then).await?;
         let (key, request) = p12::new_key_and_request()?;
-        let requested =
-            self.ra.request_certificate(&access, renewal, &request, ProtectionLevel::File, then).await?;
+        let requested = self.ra.request_certificate(&access, renewal, &request, ProtectionLevel::File, then).await?;
         let (bundle, _) = requested;
         self.ra.deliver(&access, renewal, then).await?;
         let fingerprint = fingerprint(&bundle.certificate);

@@ -46,14 +46,7 @@ pub(crate) struct Site {
     pub(crate) identity: ServerIdentity,
 }
 
-impl Site {
-    /// The default policy in the demo's zone.
-    pub(crate) fn policy(&self, zone: &NamedZone) -> anyhow::Result<Arc<Policy>> {
-        policy(zone, ValidityRule::OneYear)
-    }
-}
-
-/// The default policy with another rule of validity.
+/// The default policy in the demo's zone, with a rule of validity.
 pub(crate) fn policy(zone: &NamedZone, validity: ValidityRule) -> anyhow::Result<Arc<Policy>> {
     let config = PolicyConfig { mode: Mode::Calendar, validity, ..PolicyConfig::default() };
     Ok(Arc::new(Policy::new(config, Arc::new(zone.clone()))?))
@@ -87,7 +80,9 @@ pub(crate) async fn open(folder: &Path, addresses: &Addresses, now: UtcDateTime)
     if !folder.join(ISSUING).exists() {
         make_authorities(folder, addresses, now)?;
     }
-    let store = Store::open(&folder.join(DATABASE), &Options::default()).await.context("the demo's database cannot be opened")?;
+    let store = Store::open(&folder.join(DATABASE), &Options::default())
+        .await
+        .context("the demo's database cannot be opened")?;
     let store = Arc::new(store);
     let ca = Arc::new(load_ca(folder, addresses)?);
     let identity = match load_identity(folder, now) {

@@ -107,7 +107,9 @@ impl Ready {
             writeln!(out, "  3. Open {portal}/, log in as U-0030 and press \"Renew now\".")?;
         }
         if self.temporary {
-            let note = if ja { "このフォルダーは一時的なものです。続けて使うには --data を指定してください。" } else {
+            let note = if ja {
+                "このフォルダーは一時的なものです。続けて使うには --data を指定してください。"
+            } else {
                 "The data folder is a temporary one; --data DIR keeps it."
             };
             writeln!(out, "\n{note}")?;

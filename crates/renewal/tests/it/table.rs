@@ -62,12 +62,16 @@ fn cell(basis: Basis, state: State, event: Event, now: UtcDateTime) -> String {
 
 fn table(title: &str, basis: Basis, now: UtcDateTime) -> String {
     let mut out = format!("## {title}\n\n| event |");
-    states().iter().for_each(|state| write!(out, " {} |", state.as_str()).unwrap());
+    for state in states() {
+        write!(out, " {} |", state.as_str()).unwrap();
+    }
     out.push_str("\n| --- |");
-    states().iter().for_each(|_| out.push_str(" --- |"));
+    out.push_str(&" --- |".repeat(states().len()));
     for (name, event) in events() {
         write!(out, "\n| {name} |").unwrap();
-        states().iter().for_each(|state| write!(out, " {} |", cell(basis, *state, event, now)).unwrap());
+        for state in states() {
+            write!(out, " {} |", cell(basis, state, event, now)).unwrap();
+        }
     }
     out.push_str("\n\n");
     out

@@ -124,12 +124,7 @@ impl Portal {
 
 /// The first octets in lower-case hexadecimal.
 fn hex(octets: &[u8], count: usize) -> String {
-    use std::fmt::Write as _;
-    octets.iter().take(count).fold(String::new(), |mut text, octet| {
-        // Writing to a String cannot fail.
-        _ = write!(text, "{octet:02x}");
-        text
-    })
+    octets.iter().take(count).map(|octet| format!("{octet:02x}")).collect()
 }
 
 fn renewal_routes() -> Router<Site> {
