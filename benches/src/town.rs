@@ -15,7 +15,7 @@ use koshin_issuance::{Ca, Gate};
 use koshin_notify::{Notice, Outbox as _};
 use koshin_ra::{Actor, Organization, Passwords, Ra, SessionToken, Settings, Subject};
 use koshin_sqlite::{Options, Store};
-use koshin_types::{Fingerprint, Language, ProtectionLevel, Role, SubjectId};
+use koshin_types::{Fingerprint, Language, OrganizationId, ProtectionLevel, Role, SubjectId};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use ring::digest;
 use time::{Duration, UtcDateTime};
@@ -24,11 +24,10 @@ use crate::{authority, rim};
 
 /// The file of the registry and ledger.
 pub const DATABASE: &str = "koshin.db";
-const ORGANIZATION: &str = "C-2001";
 const PASSWORD: &str = "correct horse";
 /// Days that a certificate has left. A year after its issue, so that it was issued 357 days ago.
 const DAYS_LEFT: i64 = 8;
-/// How many enrol at once: fewer than may wait for a password check.
+/// How many enrol at once, and belong to one organization: fewer than may wait for a password check.
 const AT_ONCE: usize = 48;
 
 /// A key of a holder with a request for it.
@@ -76,7 +75,7 @@ impl Resident {
     }
 }
 
-/// The organization all of them belong to.
+/// Organizations and the people in them.
 pub struct Town {
     /// Registry, ledger, sessions, outbox.
     pub store: Arc<Store>,
@@ -97,8 +96,6 @@ impl Town {
         let ca = authority::load(folder)?.ca;
         let store = Arc::new(Store::open(&folder.join(DATABASE), &Options::default()).await?);
         let ra = ra(&store, ca)?;
-        let organization = Organization { id: ORGANIZATION.parse()?, name: "更新商店株式会社".into() };
-        ra.administration().add_organization(&organization, &operator(), now - Duration::days(400)).await?;
         Ok(Self { store, ra, password_hash: cheap_hash()?, people: 0 })
     }
 
@@ -120,7 +117,10 @@ impl Town {
 
     async fn chunk(&self, numbers: std::ops::Range<usize>, now: UtcDateTime) -> anyhow::Result<Vec<Resident>> {
         let then = now - Duration::days(365 - DAYS_LEFT);
-        let begun = stream::iter(numbers).map(|number| self.begin(number, then));
+        let organization =
+            Organization { id: format!("C-{:06}", numbers.start).parse()?, name: "更新商店株式会社".into() };
+        self.ra.administration().add_organization(&organization, &operator(), then).await?;
+        let begun = stream::iter(numbers).map(|number| self.begin(number, &organization.id, then));
         let begun: Vec<(SubjectId, SessionToken)> = begun.buffer_unordered(AT_ONCE).try_collect().await?;
         let mut codes = HashMap::new();
         for claimed in self.store.claim(then, "benches", Duration::DAY, 10 * AT_ONCE).await? {
@@ -135,11 +135,16 @@ impl Town {
         finished.buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    async fn begin(&self, number: usize, then: UtcDateTime) -> anyhow::Result<(SubjectId, SessionToken)> {
+    async fn begin(
+        &self,
+        number: usize,
+        organization: &OrganizationId,
+        then: UtcDateTime,
+    ) -> anyhow::Result<(SubjectId, SessionToken)> {
         let id: SubjectId = format!("U-{number:06}").parse()?;
         let subject = Subject {
             id: id.clone(),
-            organization: ORGANIZATION.parse()?,
+            organization: organization.clone(),
             role: Role::User,
             name: format!("更新 {number:06}"),
             language: Language::Ja,
