@@ -1,14 +1,15 @@
 //! What `cargo xtask ci` and `cargo xtask nightly` consist of, in order: quick verdicts first.
 //!
 //! Dependencies are built as few times as possible: checked once for clippy and the docs, built once for tests and benches,
-//! once more for the release that the browser drives; the fuzz targets have their own small closure.
+//! which is also what the browser drives; the fuzz targets have their own small closure. Only `nightly` builds for release.
 
 use std::{fs, path::Path, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    e2e, fuzz,
+    e2e::{self, Build},
+    fuzz,
     setup::{self, Extent, Missing},
     shell::{Cmd, root, target_dir},
     steps::{self, Outcome, Step},
@@ -50,10 +51,10 @@ const BROWSER: &[&str] = &[
     "a Japanese font",
 ];
 
-const ONE_PATH: &[Step] = &[Step { name: "e2e", needs: BROWSER, run: |_| e2e::run(&["--ci"]) }];
+const ONE_PATH: &[Step] = &[Step { name: "e2e", needs: BROWSER, run: |_| e2e::run(&Build::Tested, &["--ci"]) }];
 
 const LONG: &[Step] = &[
-    Step { name: "e2e all", needs: BROWSER, run: |_| e2e::run(&["--all"]) },
+    Step { name: "e2e all", needs: BROWSER, run: |_| e2e::run(&Build::Release, &["--all"]) },
     Step { name: "properties", needs: &[], run: properties },
     Step { name: "mutants", needs: &["cargo-mutants"], run: mutants },
     Step { name: "fuzz long", needs: &["cargo-fuzz", "c++"], run: |_| fuzz::run(fuzz::LONG_SECONDS).map(passed) },

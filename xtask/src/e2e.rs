@@ -1,4 +1,4 @@
-//! The browser tests: `e2e/run.mjs` drives Chromium against the release build of `koshin demo`.
+//! The browser tests: `e2e/run.mjs` drives Chromium against `koshin demo`.
 
 use anyhow::{Result, bail};
 
@@ -13,14 +13,27 @@ const RUNNER: &str = "e2e/run.mjs";
 /// The code with which the runner ends when something it needs is missing.
 const MISSING: i32 = 3;
 
-/// Builds `koshin` for release and runs the browser tests with these arguments.
-pub(crate) fn run(arguments: &[&str]) -> Result<Outcome> {
+/// Which build of `koshin` the browser meets.
+pub(crate) enum Build {
+    /// The one that the tests before it have built already.
+    Tested,
+    /// The one that people run.
+    Release,
+}
+
+/// Builds `koshin` and runs the browser tests with these arguments.
+pub(crate) fn run(build: &Build, arguments: &[&str]) -> Result<Outcome> {
     if !root().join(RUNNER).is_file() {
         bail!("{RUNNER} is missing");
     }
-    Cmd::cargo("build --release -p koshin").run()?;
+    // The whole workspace's features, so that nothing is built anew after `cargo test --workspace`.
+    let (command, binary) = match build {
+        Build::Tested => ("build --workspace --bin koshin", "debug/koshin"),
+        Build::Release => ("build --release -p koshin", "release/koshin"),
+    };
+    Cmd::cargo(command).run()?;
     let command = [&[RUNNER], arguments].concat();
-    let binary = target_dir().join("release/koshin");
+    let binary = target_dir().join(binary);
     let complete = Cmd::new("node", &command).env("KOSHIN_BIN", binary).run_or(Some(MISSING))?;
     if complete {
         return Ok(Outcome::Passed);

@@ -45,8 +45,8 @@ fn run(arguments: &[&str]) -> anyhow::Result<()> {
         ["tidy"] => tidy::run(),
         ["fuzz"] => fuzz::run(fuzz::SMOKE_SECONDS),
         ["fuzz", seconds] => fuzz::run(seconds.parse().context("SECONDS is a whole number")?),
-        ["e2e"] => e2e::run(&["--ci"]).map(drop),
-        ["e2e", rest @ ..] => e2e::run(rest).map(drop),
+        ["e2e"] => e2e::run(&e2e::Build::Release, &["--ci"]).map(drop),
+        ["e2e", rest @ ..] => e2e::run(&e2e::Build::Release, rest).map(drop),
         [] | ["help" | "-h" | "--help"] => {
             println!("{USAGE}");
             Ok(())
