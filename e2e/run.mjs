@@ -43,7 +43,7 @@ async function main(given) {
   requireTools();
   const binary = findBinary(given.koshin ?? process.env.KOSHIN_BIN);
   // Loaded only now: without its modules the run has said so above.
-  const { claimPolicies, releasePolicies } = await import("./lib/policy.mjs");
+  const { claimPolicies } = await import("./lib/policy.mjs");
   const { Report } = await import("./lib/report.mjs");
   const { Scenario } = await import("./lib/scenario.mjs");
   const { Screens } = await import("./lib/screens.mjs");
@@ -52,21 +52,17 @@ async function main(given) {
   const report = new Report();
   const screens = new Screens(given.screenshots && resolve(given.screenshots));
   let current;
-  const interrupt = async (signal) => {
-    await current?.end();
-    releasePolicies();
-    process.exit(signal === "SIGINT" ? 130 : 143);
+  const interrupt = (signal) => {
+    report.interrupted = signal;
+    current?.end();
   };
   process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
-  try {
-    console.log(`e2e: ${binary}`);
-    for (const { scenario, language } of await plan(given)) {
-      report.heading(`${scenario.name} (${language})`);
-      current = new Scenario({ report, screens, binary, name: `${scenario.name} (${language})`, language });
-      await current.run(scenario.run, scenario.seconds ?? SECONDS);
-    }
-  } finally {
-    releasePolicies();
+  console.log(`e2e: ${binary}`);
+  for (const { scenario, language } of await plan(given)) {
+    if (report.interrupted) return report.interrupted === "SIGINT" ? 130 : 143;
+    report.heading(`${scenario.name} (${language})`);
+    current = new Scenario({ report, screens, binary, name: `${scenario.name} (${language})`, language });
+    await current.run(scenario.run, scenario.seconds ?? SECONDS);
   }
   return report.summary() ? 0 : 1;
 }

@@ -2,13 +2,13 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream, mkdtempSync, mkdirSync, rmSync } from "node:fs";
+import { createWriteStream, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 import { setPolicies } from "./policy.mjs";
+import { remove, scratch } from "./scratch.mjs";
 import { OUTPUT } from "./tools.mjs";
 
 /** The demo takes this many ports, counted from --port-base. */
@@ -18,12 +18,14 @@ const FIELDS = ["portal", "public", "activate", "operator", "mailbox", "ca_pem",
 const SUBJECT = ["id", "role", "language", "password", "p12", "p12_passphrase", "state", "days_left"];
 
 let count = 0;
+const running = new Set();
+// Whatever ends this run, no demo outlives it.
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
 export class Demo {
   /** Starts a demo with new data. */
   static async start(binary, language) {
-    const data = mkdtempSync(join(tmpdir(), "koshin-e2e-data-"));
-    const demo = new Demo(binary, language, data, await freePorts());
+    const demo = new Demo(binary, language, scratch("data"), await freePorts());
     await demo.run();
     return demo;
   }
@@ -40,6 +42,8 @@ export class Demo {
     const began = performance.now();
     const child = spawn(this.binary, args, { stdio: ["ignore", "pipe", "pipe"] });
     this.child = child;
+    running.add(child);
+    child.once("exit", () => running.delete(child));
     const log = createWriteStream(this.logFile, { flags: "a" });
     this.errors = "";
     child.stderr.setEncoding("utf8").on("data", (text) => {
@@ -119,7 +123,7 @@ export class Demo {
 
   async remove() {
     await this.kill();
-    rmSync(this.data, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    remove(this.data);
   }
 }
 

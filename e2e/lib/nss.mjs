@@ -1,14 +1,14 @@
 // A person's home folder: the certificate store that Chromium reads, and what the browser saved.
 
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
+import { remove, scratch } from "./scratch.mjs";
 import { run } from "./tools.mjs";
 
 export class Home {
   constructor() {
-    this.path = mkdtempSync(join(tmpdir(), "koshin-e2e-home-"));
+    this.path = scratch("home");
     this.database = join(this.path, ".pki/nssdb");
     for (const folder of [".pki/nssdb", ".config", "downloads"]) mkdirSync(join(this.path, folder), { recursive: true });
     run("certutil", ["-N", "-d", `sql:${this.database}`, "--empty-password"]);
@@ -32,6 +32,6 @@ export class Home {
   }
 
   remove() {
-    rmSync(this.path, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    remove(this.path);
   }
 }

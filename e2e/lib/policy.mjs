@@ -23,6 +23,7 @@ export function claimPolicies() {
       rmSync(join(FOLDER, name), { force: true });
     }
     writeFileSync(FILE, "{}");
+    process.on("exit", releasePolicies);
   } catch (error) {
     if (error instanceof Missing) throw error;
     throw new Missing(`cannot write Chromium's policies: ${error.message}`);
@@ -37,7 +38,7 @@ export function setPolicies(origins, caFile) {
   writeFileSync(FILE, JSON.stringify({ AutoSelectCertificateForUrls: rules, CACertificates: trusted }, null, 1));
 }
 
-export function releasePolicies() {
+function releasePolicies() {
   rmSync(FILE, { force: true });
 }
 

@@ -10,6 +10,8 @@ export class Report {
     this.began = performance.now();
     this.passed = 0;
     this.failures = [];
+    /** The signal that ended the run: what breaks from then on is no failure. */
+    this.interrupted = null;
   }
 
   heading(text) {
@@ -37,6 +39,7 @@ export class Report {
 
   /** Keeps a failure with what every open page showed. */
   async fail(scenario, error, browsers) {
+    if (this.interrupted) return;
     const lines = [`${error.check ?? scenario}`, indent(clean(error.stack ?? `${error}`))];
     mkdirSync(OUTPUT, { recursive: true });
     let number = 0;
@@ -62,5 +65,8 @@ export class Report {
 
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`;
 const indent = (text) => text.replace(/^/gm, "        ");
-/** Without the colours of the driver's messages, and without what lies inside of node and of the driver. */
-const clean = (text) => text.replace(/\u001b\[\d+m/g, "").replace(/^ +at .*(node:internal|node_modules).*\n?/gm, "");
+/** Without the colours of the driver's messages, the browser's own log, and what lies inside of node and of the driver. */
+function clean(text) {
+  const plain = text.replace(/\u001b\[\d+m/g, "").replace(/Browser logs:[\s\S]*?(?=Call log:|^ +at |$(?![\s\S]))/gm, "");
+  return plain.replace(/^ +at .*(node:internal|node_modules).*\n?/gm, "");
+}
