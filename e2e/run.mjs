@@ -59,11 +59,12 @@ async function main(given) {
   process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
   console.log(`e2e: ${binary}`);
   for (const { scenario, language } of await plan(given)) {
-    if (report.interrupted) return report.interrupted === "SIGINT" ? 130 : 143;
+    if (report.interrupted) break;
     report.heading(`${scenario.name} (${language})`);
     current = new Scenario({ report, screens, binary, name: `${scenario.name} (${language})`, language });
     await current.run(scenario.run, scenario.seconds ?? SECONDS);
   }
+  if (report.interrupted) return report.interrupted === "SIGINT" ? 130 : 143;
   return report.summary() ? 0 : 1;
 }
 
