@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
-        [] => load(Duration::from_secs(3), Duration::from_mins(1)),
+        [] => load(Duration::from_secs(3), Duration::from_secs(15)),
         ["--test"] => load(Duration::from_millis(30), Duration::ZERO),
         other => Err(anyhow::anyhow!("usage: commits [--test], not {other:?}")),
     };

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
-        [] => load(1000, 2, Duration::from_mins(1)),
+        [] => load(1000, 2, Duration::from_secs(15)),
         ["--test"] => load(8, 1, Duration::ZERO),
         ["serve", folder] => server::serve(Path::new(folder)),
         other => Err(anyhow::anyhow!("usage: logins [--test], not {other:?}")),

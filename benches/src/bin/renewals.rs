@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo run --release -p koshin-benches --bin renewals              # some minutes, most of them for settling people
+//! cargo run --release -p koshin-benches --bin renewals -- kept 16 2000    # one round, for a profiler
 //! cargo run -p koshin-benches --bin renewals -- --test              # seconds; says only that it works
 //! ```
 //!
@@ -28,31 +29,59 @@ use koshin_benches::{
     town::{Resident, Town},
 };
 
+/// One round: everybody renews once.
+struct Plan {
+    /// Over connections that were opened and used before, or over new ones.
+    kept: bool,
+    at_once: usize,
+    people: usize,
+}
+
 /// How long a run is.
 struct Extent {
-    /// Renewals, one at a time.
-    single: usize,
-    /// Renewals, many at a time.
-    many: usize,
-    rounds: usize,
+    rounds: Vec<Plan>,
     /// How long to wait for a quiet machine before a round.
     patience: Duration,
     disk: Duration,
+    floor: usize,
 }
 
-const FULL: Extent =
-    Extent { single: 400, many: 2000, rounds: 2, patience: Duration::from_mins(1), disk: Duration::from_secs(1) };
-const TEST: Extent =
-    Extent { single: 2, many: 6, rounds: 1, patience: Duration::ZERO, disk: Duration::from_millis(20) };
+impl Extent {
+    fn measured(rounds: Vec<Plan>) -> Self {
+        Self { rounds, patience: Duration::from_secs(15), disk: Duration::from_secs(1), floor: 200 }
+    }
+
+    fn full() -> Self {
+        let one = [(true, 1, 400), (true, 16, 2000), (false, 1, 400), (false, 16, 2000)];
+        let twice = one.into_iter().cycle().take(2 * one.len());
+        Self::measured(twice.map(|(kept, at_once, people)| Plan { kept, at_once, people }).collect())
+    }
+
+    fn test() -> Self {
+        let rounds = [(true, 1, 2), (true, 16, 6), (false, 1, 2), (false, 16, 6)];
+        let rounds = rounds.into_iter().map(|(kept, at_once, people)| Plan { kept, at_once, people }).collect();
+        Self { rounds, patience: Duration::ZERO, disk: Duration::from_millis(20), floor: 2 }
+    }
+
+    fn one(kept: bool, at_once: &str, people: &str) -> anyhow::Result<Self> {
+        let (at_once, people) = (at_once.parse()?, people.parse()?);
+        ensure!(at_once > 0 && people > 0, "nothing to do");
+        Ok(Self::measured(vec![Plan { kept, at_once, people }]))
+    }
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
-        [] => load(&FULL),
-        ["--test"] => load(&TEST),
+        [] => load(&Extent::full()),
+        ["--test"] => load(&Extent::test()),
+        ["kept", at_once, people] => Extent::one(true, at_once, people).and_then(|extent| load(&extent)),
+        ["new", at_once, people] => Extent::one(false, at_once, people).and_then(|extent| load(&extent)),
         ["serve", folder] => server::serve(Path::new(folder)),
-        other => Err(anyhow::anyhow!("usage: renewals [--test], not {other:?}")),
+        other => {
+            Err(anyhow::anyhow!("usage: renewals [--test | kept AT_ONCE PEOPLE | new AT_ONCE PEOPLE], not {other:?}"))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -65,12 +94,12 @@ fn main() -> ExitCode {
 
 fn load(extent: &Extent) -> anyhow::Result<()> {
     let folder = place::folder()?;
-    let each = 2 * extent.single + 2 * extent.many;
-    eprintln!("{} people enrol, a year ago ...", each * extent.rounds);
+    let people = extent.rounds.iter().map(|plan| plan.people).sum();
+    eprintln!("{people} people enrol, a year ago ...");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut residents = runtime.block_on(async {
         let mut town = Town::found(folder.path(), rim::now()).await?;
-        let residents = town.settle(each * extent.rounds, rim::now()).await?;
+        let residents = town.settle(people, rim::now()).await?;
         town.store.shut_down().await;
         anyhow::Ok(residents)
     })?;
@@ -83,20 +112,15 @@ fn load(extent: &Extent) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let server = Server::start(folder.path(), cores.map(|(core, _)| core))?;
     let floor = Floor::new()?;
-    for _ in 0..extent.rounds {
-        for (kept, at_once, count) in
-            [(true, 1, extent.single), (true, 16, extent.many), (false, 1, extent.single), (false, 16, extent.many)]
-        {
-            ensure!(residents.len() >= count, "too few people");
-            let people = residents.split_off(residents.len() - count);
-            let quiet = measure::quiet(extent.patience)?;
-            let floor = floor.micros(if extent.rounds > 1 { 200 } else { 2 })?;
-            let disk = Disk::measure(folder.path(), extent.disk)?;
-            let round = runtime.block_on(round(&server, people, kept, at_once))?;
-            let after = Disk::measure(folder.path(), extent.disk)?;
-            round.print(kept, at_once, floor);
-            println!("    {disk}; after: {:.0}/s; floor {floor:.0} us; {quiet}", after.per_second);
-        }
+    for Plan { kept, at_once, people } in &extent.rounds {
+        let people = residents.split_off(residents.len().saturating_sub(*people));
+        let quiet = measure::quiet(extent.patience)?;
+        let floor = floor.micros(extent.floor)?;
+        let disk = Disk::measure(folder.path(), extent.disk)?;
+        let round = runtime.block_on(round(&server, people, *kept, *at_once))?;
+        let after = Disk::measure(folder.path(), extent.disk)?;
+        round.print(*kept, *at_once, floor);
+        println!("    {disk}; after: {:.0}/s; floor {floor:.0} us; {quiet}", after.per_second);
     }
     let (resident, share) = server.memory()?;
     println!("server: {:.1} MiB resident, {:.1} MiB proportional", mebi(resident), mebi(share));
