@@ -54,17 +54,24 @@ pub fn render(mail: &Mail, sender: &Sender) -> Rendered {
     Rendered { subject: fill(subject, value), text, headers }
 }
 
-/// An ID as mails show it: at most half of it, and at most three characters.
+/// An ID as mails show it: two characters at either end, one at the beginning of a short one.
 ///
 /// ```
 /// use koshin_notify::masked_id;
-/// assert_eq!(masked_id(&"U-1001".parse()?), "U-1***");
+/// assert_eq!(masked_id(&"U-1001".parse()?), "U-***01");
+/// assert_eq!(masked_id(&"U-1".parse()?), "U***");
 /// assert_eq!(masked_id(&"A".parse()?), "***");
 /// # Ok::<(), koshin_types::IdError>(())
 /// ```
 pub fn masked_id(id: &SubjectId) -> String {
-    let shown = (id.as_str().len() / 2).min(3);
-    format!("{}***", id.as_str().get(..shown).unwrap_or_default())
+    // Identifiers are ASCII. Neighbouring IDs differ at the end, so an administrator needs the last characters.
+    let (id, length) = (id.as_str(), id.as_str().len());
+    let (head, tail) = match length {
+        0..2 => (0, length),
+        2..6 => (1, length),
+        _ => (2, length - 2),
+    };
+    format!("{}***{}", id.get(..head).unwrap_or_default(), id.get(tail..).unwrap_or_default())
 }
 
 type Values = BTreeMap<&'static str, Zeroizing<String>>;

@@ -1,19 +1,20 @@
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
+use std::{cell::RefCell, io, sync::Once};
 
 use koshin_notify::{Mailer, MemoryOutbox, Outcome, Reply};
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::fixture::{NOW, Scripted, code, minutes, plain, sender};
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What this thread logged. A subscriber for one thread alone would not do: whether an event is of interest is
+    /// remembered for the whole process, by whichever test meets it first.
+    static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-impl io::Write for Log {
+struct OwnLog;
+
+impl io::Write for OwnLog {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(octets);
+        LOG.with_borrow_mut(|log| log.extend_from_slice(octets));
         Ok(octets.len())
     }
 
@@ -22,19 +23,17 @@ impl io::Write for Log {
     }
 }
 
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| OwnLog);
+        tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
+    });
 }
 
 #[tokio::test]
 async fn no_address_and_no_code_reaches_the_log() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    listen();
     let outbox = MemoryOutbox::default();
     for mail in [code(minutes(15)), plain("a"), plain("b")] {
         outbox.put(mail, NOW);
@@ -42,8 +41,7 @@ async fn no_address_and_no_code_reaches_the_log() {
     let reply = Reply::new(Some(550), "<taro@example.co.jp>: unknown, code 4821-7730");
     let transport = Scripted::new([Outcome::Permanent { reply }, Outcome::Unknown]);
     Mailer::new(outbox, transport, sender()).run(NOW).await.unwrap();
-    drop(guard);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = String::from_utf8(LOG.take()).unwrap();
     for said in ["mail undeliverable", "mail quarantined", "mail sent", &plain("a").id.to_string()] {
         assert!(text.contains(said), "{said} in {text}");
     }

@@ -19,7 +19,10 @@ pub(crate) async fn page(context: Context) -> Response {
 pub(crate) async fn activate(context: Context) -> Response {
     let result = async {
         let seen = context.seen().await?;
-        let (Seen::Pending { .. } | Seen::Active { .. }, Some(fingerprint)) = (&seen, context.fingerprint()) else {
+        // The old certificate while a new one waits is no success, however active it is.
+        let (Seen::Pending { .. } | Seen::Active { waiting: None, .. }, Some(fingerprint)) =
+            (&seen, context.fingerprint())
+        else {
             let html = screens::activation(&context.frame(), &Activation::Seen(&seen))?;
             return Ok(context.page_with(StatusCode::CONFLICT, html));
         };

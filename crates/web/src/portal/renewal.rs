@@ -98,7 +98,7 @@ pub(crate) async fn request(
         let requested = ra.request_certificate(&access, id, &body?, ProtectionLevel::File, context.now).await;
         let (bundle, owed) = requested?;
         context.portal.settle(&owed);
-        Ok(handed_over(&access, &bundle))
+        Ok(handed_over(&context, &access, &bundle))
     };
     context.answer(result.await)
 }
@@ -108,19 +108,21 @@ pub(crate) async fn certificate(context: Context, Path(id): Path<String>) -> Res
     let result = async {
         let (access, id) = context.access_to(&id).await?;
         let bundle = context.portal.ra.certificate(&access, id).await?;
-        Ok(handed_over(&access, &bundle))
+        Ok(handed_over(&context, &access, &bundle))
     };
     context.answer(result.await)
 }
 
-fn handed_over(access: &Access, bundle: &Bundle) -> Response {
+fn handed_over(context: &Context, access: &Access, bundle: &Bundle) -> Response {
     let not_after = bundle.validity.not_after();
+    // The date that the screens show.
+    let last_day = context.portal.ra.policy().local_date(not_after);
     let body = serde_json::json!({
         "serial": bundle.serial.to_string(),
         "certificate": STANDARD.encode(&bundle.certificate),
         "chain": bundle.chain.iter().map(|der| STANDARD.encode(der)).collect::<Vec<_>>(),
         "not_after": rfc3339(not_after),
-        "file_name": format!("koshin-{}-{}.p12", access.id(), not_after.date()),
+        "file_name": format!("koshin-{}-{last_day}.p12", access.id()),
     });
     Json(body).into_response()
 }

@@ -1,7 +1,7 @@
 //! What a file says, as the screens want to hear it.
 
 use koshin_ra::SubjectFile;
-use koshin_renewal::{Admission, Basis, HeldCertificate, Holding, Renewal, State};
+use koshin_renewal::{Admission, Basis, HeldCertificate, Holding, State};
 use time::{Duration, OffsetDateTime, UtcDateTime};
 
 use super::{context::Context, trouble::Trouble};
@@ -31,7 +31,11 @@ impl Context {
         let door = if outlook.enrolment { Door::Open } else { Door::Closed };
         Ok(match file.holding.admission(fingerprint, self.now) {
             Admission::Login => {
-                let waiting = file.holding.open_renewal().and_then(Renewal::pending).map(|issued| issued.serial);
+                // Before "yes" to the second dialog the holder has no file that could be waiting anywhere.
+                let waiting = file.holding.open_renewal().and_then(|open| match open.state {
+                    State::Delivered { issued } => Some(issued.serial),
+                    _ => None,
+                });
                 Seen::Active { certificate, waiting }
             }
             Admission::ActivationOnly => Seen::Pending { certificate },

@@ -244,7 +244,7 @@ impl<'a> Page<'a> {
 
     #[expect(clippy::unused_self, reason = "templates reach everything through their page")]
     pub(crate) fn masked_id(&self, id: &SubjectId) -> String {
-        markup::masked_id(id.as_str())
+        markup::masked_id(id)
     }
 
     /// The five steps of the flow, each with its text and where it stands to the present one.

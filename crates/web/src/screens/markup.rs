@@ -3,7 +3,7 @@
 use std::fmt;
 
 use askama::{FastWritable, Values, filters::HtmlSafe};
-use koshin_types::SerialNumber;
+use koshin_types::{SerialNumber, SubjectId};
 
 /// A piece of HTML, safe to be put into a page as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,10 +91,15 @@ pub(crate) fn masked_serial(serial: &SerialNumber) -> Markup {
     Markup(format!("<span class=\"serial\">{mark}{tail}</span>"))
 }
 
-/// The beginning of an ID and stars: recognised by its holder, of little use to others.
-pub(crate) fn masked_id(id: &str) -> String {
-    let shown = if id.chars().count() > 5 { 3 } else { 1 };
-    id.chars().take(shown).chain("***".chars()).collect()
+/// Beginning and end of an ID around stars, as in mails: recognised by its holder, of little use to others.
+pub(crate) fn masked_id(id: &SubjectId) -> String {
+    let (id, length) = (id.as_str(), id.as_str().len());
+    let (head, tail) = match length {
+        0..2 => (0, length),
+        2..6 => (1, length),
+        _ => (2, length - 2),
+    };
+    format!("{}***{}", id.get(..head).unwrap_or_default(), id.get(tail..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -121,8 +126,9 @@ mod tests {
 
     #[test]
     fn masks() {
-        assert_eq!(masked_id("U-1001"), "U-1***");
-        assert_eq!(masked_id("A1"), "A***");
-        assert_eq!(masked_id("利用者一二三"), "利用者***");
+        let masked = |id: &str| masked_id(&id.parse().unwrap());
+        assert_eq!(masked("U-1001"), "U-***01");
+        assert_eq!(masked("A1"), "A***");
+        assert_eq!(masked("A"), "***");
     }
 }
