@@ -1,15 +1,17 @@
 //! Passwords: Argon2id, at most two at once, with a queue that says when it is full.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicUsize, Ordering},
 };
 
 use argon2::{
-    Argon2,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
 use tokio::sync::Semaphore;
+
+type Memory = Vec<Block>;
 
 /// Verifies and hashes passwords without letting them starve everything else.
 ///
@@ -24,6 +26,9 @@ pub struct Passwords {
 struct Inner {
     running: Semaphore,
     waiting: AtomicUsize,
+    /// Argon2's memory, at most [`Passwords::AT_ONCE`] times 19 MiB, used again and again: given back each time, it would
+    /// stay with the allocator in pieces that the next password does not fit into.
+    memory: Mutex<Vec<Memory>>,
     /// A hash of nothing anybody knows, for IDs that do not exist.
     decoy: String,
 }
@@ -44,9 +49,10 @@ impl Passwords {
     ///
     /// [`PasswordError::Hash`] when Argon2 refuses.
     pub fn new(salt: &[u8; 16]) -> Result<Self, PasswordError> {
-        let decoy = hash(salt, salt)?;
-        let inner = Inner { running: Semaphore::new(Self::AT_ONCE), waiting: AtomicUsize::new(0), decoy };
-        Ok(Self { inner: Arc::new(inner) })
+        let mut memory = Memory::new();
+        let decoy = hash(salt, salt, &mut memory)?;
+        let (running, waiting) = (Semaphore::new(Self::AT_ONCE), AtomicUsize::new(0));
+        Ok(Self { inner: Arc::new(Inner { running, waiting, memory: Mutex::new(vec![memory]), decoy }) })
     }
 
     /// Hashes a new password with a random salt, to a PHC string.
@@ -60,7 +66,7 @@ impl Passwords {
             return Err(PasswordError::Length { chars });
         }
         let password = password.to_owned();
-        self.run(move || hash(password.as_bytes(), &salt)).await?
+        self.run(move |memory| hash(password.as_bytes(), &salt, memory)).await?
     }
 
     /// Whether the password belongs to the hash. Without a hash it is compared with a decoy and is wrong.
@@ -76,18 +82,34 @@ impl Passwords {
             (0..=password.len().min(Self::MAX_OCTETS)).rev().find(|at| password.is_char_boundary(*at)).unwrap_or(0);
         let cut = password.get(..end).unwrap_or_default().to_owned();
         let whole = cut.len() == password.len();
-        let equal = self.run(move || verify(cut.as_bytes(), &hash)).await?;
+        let equal = self.run(move |memory| verify(cut.as_bytes(), &hash, memory)).await?;
         Ok(equal && known && whole)
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
+    ) -> Result<T, PasswordError> {
         if self.inner.waiting.fetch_add(1, Ordering::AcqRel) >= Self::QUEUE {
             self.inner.waiting.fetch_sub(1, Ordering::AcqRel);
             return Err(PasswordError::Busy);
         }
         let _waiting = Waiting(&self.inner.waiting);
         let _permit = self.inner.running.acquire().await.map_err(|_| PasswordError::Busy)?;
+        let inner = Arc::clone(&self.inner);
+        let work = move || {
+            let mut memory = inner.memory().pop().unwrap_or_default();
+            let done = work(&mut memory);
+            inner.memory().push(memory);
+            done
+        };
         tokio::task::spawn_blocking(work).await.map_err(|_| PasswordError::Busy)
+    }
+}
+
+impl Inner {
+    fn memory(&self) -> std::sync::MutexGuard<'_, Vec<Memory>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,14 +122,35 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn hash(password: &[u8], salt: &[u8]) -> Result<String, PasswordError> {
-    let hash: PasswordHash =
-        Argon2::default().hash_password_with_salt(password, salt).map_err(|_| PasswordError::Hash)?;
+fn hash(password: &[u8], salt: &[u8], memory: &mut Memory) -> Result<String, PasswordError> {
+    let argon2 = Argon2::default();
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(argon2.params()).map_err(|_| PasswordError::Hash)?,
+        salt: Some(Salt::new(salt).map_err(|_| PasswordError::Hash)?),
+        hash: Some(output(&argon2, password, salt, Params::DEFAULT_OUTPUT_LEN, memory).ok_or(PasswordError::Hash)?),
+    };
     Ok(hash.to_string())
 }
 
-fn verify(password: &[u8], hash: &str) -> bool {
-    Argon2::default().verify_password(password, hash).is_ok()
+/// Compares in constant time, with the parameters that stand in the hash.
+fn verify(password: &[u8], hash: &str, memory: &mut Memory) -> bool {
+    let Ok(hash) = PasswordHash::new(hash) else { return false };
+    let (Some(salt), Some(expected), Ok(params)) = (&hash.salt, &hash.hash, Params::try_from(&hash)) else {
+        return false;
+    };
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    hash.algorithm == Algorithm::Argon2id.ident()
+        && output(&argon2, password, salt, expected.len(), memory).is_some_and(|output| output == *expected)
+}
+
+fn output(argon2: &Argon2<'_>, password: &[u8], salt: &[u8], length: usize, memory: &mut Memory) -> Option<Output> {
+    memory.resize(argon2.params().block_count(), Block::new());
+    let mut octets = [0; Output::MAX_LENGTH];
+    let out = octets.get_mut(..length)?;
+    argon2.hash_password_into_with_memory(password, salt, out, memory).ok()?;
+    Output::new(out).ok()
 }
 
 /// Why a password could not be checked or set.
@@ -130,6 +173,8 @@ pub enum PasswordError {
 
 #[cfg(test)]
 mod tests {
+    use argon2::password_hash::PasswordVerifier as _;
+
     use super::*;
 
     #[tokio::test]
@@ -137,6 +182,8 @@ mod tests {
         let passwords = Passwords::new(&[7; 16]).unwrap();
         let hash = passwords.hash("correct horse", [1; 16]).await.unwrap();
         assert!(hash.starts_with("$argon2id$"));
+        // The reference agrees on what stands in storage.
+        assert!(Argon2::default().verify_password(b"correct horse", hash.as_str()).is_ok());
         assert_eq!(passwords.verify("correct horse", Some(&hash)).await, Ok(true));
         assert_eq!(passwords.verify("correct hors", Some(&hash)).await, Ok(false));
         assert_eq!(passwords.verify("correct horse", None).await, Ok(false));
