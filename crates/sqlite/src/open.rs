@@ -112,8 +112,8 @@ pub(crate) async fn open(
         .disable_statement_logging();
     let writing = common
         .clone()
-        // Counts for a new file only.
-        .page_size(8192)
+        // Counts for a new file only. A commit touches few rows of many pages: 8 KiB ones cost a third more CPU a renewal.
+        .page_size(4096)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("secure_delete", "FAST")

@@ -26,7 +26,7 @@ async fn a_new_file_is_for_its_owner_and_durable() {
         assert_eq!(mode(&bench.folder.path().join(name)), 0o600, "{name}");
     }
     let mut raw = bench.raw().await;
-    for (pragma, value) in [("page_size", "8192"), ("journal_mode", "wal"), ("application_id", "1263749198")] {
+    for (pragma, value) in [("page_size", "4096"), ("journal_mode", "wal"), ("application_id", "1263749198")] {
         let query = sqlx::AssertSqlSafe(format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}"));
         assert_eq!(sqlx::query(query).fetch_one(&mut raw).await.unwrap().get::<String, _>(0), value, "{pragma}");
     }
