@@ -6,8 +6,7 @@ use anyhow::Context as _;
 use koshin_expiry::Policy;
 use koshin_issuance::{Ca, CrlEdition, Gate, RevokedCertificate};
 use koshin_notify::{Mailer, Sender, Transport, Wake};
-use koshin_ra::{Passwords, Ra, Settings};
-use koshin_renewal::Status;
+use koshin_ra::{Directory as _, Passwords, Ra, Revocation, Settings, Settled};
 use koshin_sqlite::Store;
 use koshin_web::{
     edge::{Connections, Edge, GreetingVerifier, Limits, serve, tls_config},
@@ -201,7 +200,8 @@ async fn watch_changes(
                 for change in &changes {
                     connections.close(&change.fingerprint);
                 }
-                if !changes.is_empty() {
+                // A superseded certificate is refused by the ledger and stands on no list.
+                if changes.iter().any(|change| change.settled == Settled::Revoked) {
                     next_crl = now();
                 }
                 seen = sequence;
@@ -222,19 +222,14 @@ async fn watch_changes(
 
 /// Publishes every revocation there is. Numbers are the seconds since 1970, so they grow over restarts and restores.
 async fn publish_crl(store: &Store, ca: &Ca, publication: &Publication, at: UtcDateTime) -> anyhow::Result<()> {
-    use koshin_ra::Directory as _;
-    let files = store.subjects(None).await?;
-    let held = files.iter().flat_map(|file| &file.holding.certificates);
-    let mut revoked: Vec<RevokedCertificate> = held
-        .filter_map(|held| match held.status {
-            Status::Revoked { at, reason } => Some(RevokedCertificate { serial: held.serial, revoked_at: at, reason }),
-            _ => None,
-        })
+    let revoked = store.revoked().await?;
+    let entries: Vec<_> = revoked
+        .into_iter()
+        .map(|Revocation { serial, at, reason }| RevokedCertificate { serial, revoked_at: at, reason })
         .collect();
-    revoked.sort_by_key(|entry| entry.serial);
     let number = u64::try_from(at.unix_timestamp()).unwrap_or(1);
     let edition = CrlEdition { number, this_update: at, next_update: at.saturating_add(CRL_VALIDITY) };
-    publication.revocation_list(CRL_NAME, ca.sign_crl(edition, &revoked)?.into_der(), CRL_MAX_AGE);
+    publication.revocation_list(CRL_NAME, ca.sign_crl(edition, &entries)?.into_der(), CRL_MAX_AGE);
     Ok(())
 }
 

@@ -208,8 +208,8 @@ impl Administration {
         let notice =
             |audience| Notice::CertificateIssued { serial, validity: held.validity, audience, way: Way::Enrolment };
         mails.extend(mail_to(&file.subject, &file.subject, notice(Audience::Holder), &serial.to_string()));
-        for other in self.directory.subjects(Some(&file.organization.id)).await? {
-            if other.subject.role == Role::Administrator && other.subject.id != file.subject.id {
+        for other in self.directory.subjects(Some(&file.organization.id), Some(Role::Administrator)).await? {
+            if other.subject.id != file.subject.id {
                 let key = format!("{serial} {}", other.subject.id);
                 mails.extend(mail_to(&other.subject, &file.subject, notice(Audience::Administrator), &key));
             }

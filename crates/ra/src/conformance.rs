@@ -52,7 +52,8 @@ pub use commits::{
 };
 pub use people::{
     a_changed_subject_is_a_new_version, a_session_is_closed_once, a_session_is_replaced_once, expiring_is_inclusive,
-    identifiers_are_taken_once, sessions_are_read_as_they_were_opened, subjects_are_listed, tries_are_counted,
+    identifiers_are_taken_once, sessions_are_read_as_they_were_opened, subjects_are_listed, the_revoked_are_listed,
+    tries_are_counted,
 };
 
 /// A store on the bench: what the tests need beside the ports.
@@ -97,7 +98,7 @@ macro_rules! store_conformance {
             mails_are_owed_once, overdue_subjects_come_first, changes_are_seen_in_order,
             random_walks_are_read_as_they_were_committed, sessions_are_read_as_they_were_opened,
             a_session_is_replaced_once, a_session_is_closed_once, tries_are_counted, identifiers_are_taken_once,
-            a_changed_subject_is_a_new_version, subjects_are_listed, expiring_is_inclusive,
+            a_changed_subject_is_a_new_version, subjects_are_listed, expiring_is_inclusive, the_revoked_are_listed,
         );
     };
     (@ $make:path: $($case:ident,)+) => {

@@ -32,8 +32,8 @@ pub use memory::MemoryStore;
 pub use password::{PasswordError, Passwords};
 pub use port::{
     Actor, AuditNote, Certified, ChangeSeen, Commit, CommitError, Directory, DirectoryError, Document, Intent,
-    Organization, Proof, Registry, Session, SessionKey, SessionKind, Sessions, StorageError, Subject, SubjectFile,
-    Tries,
+    Organization, Proof, Registry, Revocation, Session, SessionKey, SessionKind, Sessions, Settled, StorageError,
+    Subject, SubjectFile, Tries,
 };
 pub use renew::{Bundle, IssuanceError};
 pub use session::{Access, SessionError, SessionToken};

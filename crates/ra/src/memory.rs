@@ -8,13 +8,13 @@ use std::{
 use async_trait::async_trait;
 use koshin_notify::{Mail, MemoryOutbox};
 use koshin_renewal::{Fact, Status};
-use koshin_types::{Fingerprint, OrganizationId, RenewalId, SerialNumber, SubjectId};
+use koshin_types::{Fingerprint, OrganizationId, RenewalId, Role, SerialNumber, SubjectId};
 use time::UtcDateTime;
 
 use crate::conformance::Recorded;
 use crate::{
     Actor, AuditNote, ChangeSeen, Commit, CommitError, Directory, DirectoryError, Document, Organization, Registry,
-    Session, SessionKey, SessionKind, Sessions, StorageError, Subject, SubjectFile, Tries,
+    Revocation, Session, SessionKey, SessionKind, Sessions, Settled, StorageError, Subject, SubjectFile, Tries,
 };
 
 /// A [`Registry`], [`Sessions`] and [`Directory`] that forgets everything when it is dropped: for tests, rehearsals and
@@ -115,7 +115,11 @@ impl State {
             }
             Fact::Superseded { serial, .. } | Fact::Revoked { serial, .. } => {
                 let held = commit.next.certificates.iter().find(|held| held.serial == *serial);
-                self.changes.extend(held.map(|held| ChangeSeen { sequence, fingerprint: held.fingerprint }));
+                let settled = match fact {
+                    Fact::Superseded { .. } => Settled::Superseded,
+                    _ => Settled::Revoked,
+                };
+                self.changes.extend(held.map(|held| ChangeSeen { sequence, fingerprint: held.fingerprint, settled }));
             }
             _ => {}
         }
@@ -322,9 +326,16 @@ impl Directory for MemoryStore {
         Ok(self.state().organizations.values().cloned().collect())
     }
 
-    async fn subjects(&self, organization: Option<&OrganizationId>) -> Result<Vec<Arc<SubjectFile>>, StorageError> {
+    async fn subjects(
+        &self,
+        organization: Option<&OrganizationId>,
+        role: Option<Role>,
+    ) -> Result<Vec<Arc<SubjectFile>>, StorageError> {
         let state = self.state();
-        let wanted = |file: &&Arc<SubjectFile>| organization.is_none_or(|id| file.organization.id == *id);
+        let wanted = |file: &&Arc<SubjectFile>| {
+            organization.is_none_or(|id| file.organization.id == *id)
+                && role.is_none_or(|role| file.subject.role == role)
+        };
         Ok(state.files.values().filter(wanted).cloned().collect())
     }
 
@@ -337,6 +348,19 @@ impl Directory for MemoryStore {
         let mut due: Vec<_> = state.files.values().filter_map(|file| Some((end(file)?, Arc::clone(file)))).collect();
         due.sort_by_key(|(end, _)| *end);
         Ok(due.into_iter().map(|(_, file)| file).collect())
+    }
+
+    async fn revoked(&self) -> Result<Vec<Revocation>, StorageError> {
+        let state = self.state();
+        let held = state.files.values().flat_map(|file| &file.holding.certificates);
+        let mut revoked: Vec<_> = held
+            .filter_map(|held| match held.status {
+                Status::Revoked { at, reason } => Some(Revocation { serial: held.serial, at, reason }),
+                _ => None,
+            })
+            .collect();
+        revoked.sort_by_key(|revocation| revocation.serial);
+        Ok(revoked)
     }
 }
 

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use koshin_notify::{Address, Mail};
 use koshin_renewal::{Fact, Holding};
-use koshin_types::{Fingerprint, Language, OrganizationId, RenewalId, Role, SerialNumber, SubjectId, Validity};
+use koshin_types::{
+    Fingerprint, Language, OrganizationId, RenewalId, RevocationReason, Role, SerialNumber, SubjectId, Validity,
+};
 use time::UtcDateTime;
 
 /// One contract with its administrators and users.
@@ -196,6 +198,28 @@ pub struct ChangeSeen {
     pub sequence: u64,
     /// SHA-256 of the certificate.
     pub fingerprint: Fingerprint,
+    /// What became of it.
+    pub settled: Settled,
+}
+
+/// What ended a certificate before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Its successor was activated.
+    Superseded,
+    /// It was revoked, and belongs on the revocation list.
+    Revoked,
+}
+
+/// One revoked certificate, as revocation lists and status answers name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revocation {
+    /// Its serial number.
+    pub serial: SerialNumber,
+    /// When it was revoked.
+    pub at: UtcDateTime,
+    /// Why.
+    pub reason: RevocationReason,
 }
 
 /// Who is who and who holds what: the registry of subjects and the ledger of certificates.
@@ -347,11 +371,18 @@ pub trait Directory: Send + Sync {
     /// All organizations, by identifier.
     async fn organizations(&self) -> Result<Vec<Organization>, StorageError>;
 
-    /// The files of the subjects of one organization, or of all, by identifier.
-    async fn subjects(&self, organization: Option<&OrganizationId>) -> Result<Vec<Arc<SubjectFile>>, StorageError>;
+    /// The files of the subjects of one organization, or of all, and with one role, or with any, by identifier.
+    async fn subjects(
+        &self,
+        organization: Option<&OrganizationId>,
+        role: Option<Role>,
+    ) -> Result<Vec<Arc<SubjectFile>>, StorageError>;
 
     /// The files of subjects that hold an active certificate whose notAfter lies in `from ..= until`, soonest first.
     async fn expiring(&self, from: UtcDateTime, until: UtcDateTime) -> Result<Vec<Arc<SubjectFile>>, StorageError>;
+
+    /// Every revoked certificate, by serial number.
+    async fn revoked(&self) -> Result<Vec<Revocation>, StorageError>;
 }
 
 /// Storage did not answer, or what it holds makes no sense.

@@ -98,6 +98,10 @@ impl<'r> Columns<'r> {
         self.get::<Option<&[u8]>>(what)?.map(serial).transpose()
     }
 
+    pub(crate) fn serial(&mut self, what: &str) -> Result<SerialNumber, StorageError> {
+        self.maybe_serial(what)?.ok_or_else(|| damaged(what))
+    }
+
     pub(crate) fn fingerprint(&mut self, what: &str) -> Result<Fingerprint, StorageError> {
         self.maybe_fingerprint(what)?.ok_or_else(|| damaged(what))
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use koshin_notify::Mail;
-use koshin_ra::{AuditNote, Directory, DirectoryError, Organization, StorageError, Subject, SubjectFile};
-use koshin_types::OrganizationId;
+use koshin_ra::{AuditNote, Directory, DirectoryError, Organization, Revocation, StorageError, Subject, SubjectFile};
+use koshin_types::{OrganizationId, Role};
 use sqlx::Row as _;
 use time::UtcDateTime;
 
@@ -178,14 +178,20 @@ impl Directory for Store {
         rows.iter().map(organization).collect()
     }
 
-    async fn subjects(&self, organization: Option<&OrganizationId>) -> Result<Vec<Arc<SubjectFile>>, StorageError> {
-        const ALL: &str = file_query!("Store::subjects", "ORDER BY s.id, c.generation");
-        const SOME: &str = file_query!("Store::subjects", "WHERE o.id = ? ORDER BY s.id, c.generation");
-        self.listed(match organization {
+    async fn subjects(
+        &self,
+        organization: Option<&OrganizationId>,
+        role: Option<Role>,
+    ) -> Result<Vec<Arc<SubjectFile>>, StorageError> {
+        const ALL: &str =
+            file_query!("Store::subjects", "WHERE coalesce(s.role = ?, TRUE) ORDER BY s.id, c.generation");
+        const SOME: &str =
+            file_query!("Store::subjects", "WHERE o.id = ? AND coalesce(s.role = ?, TRUE) ORDER BY s.id, c.generation");
+        let script = match organization {
             None => Script::one(ALL),
             Some(id) => Script::one(SOME).with(id.as_str()),
-        })
-        .await
+        };
+        self.listed(script.with(role.map(|role| role.as_str()))).await
     }
 
     async fn expiring(&self, from: UtcDateTime, until: UtcDateTime) -> Result<Vec<Arc<SubjectFile>>, StorageError> {
@@ -197,5 +203,20 @@ impl Directory for Store {
         // notAfter is a whole second.
         let first = from.unix_timestamp() + i64::from(from.nanosecond() > 0);
         self.listed(Script::one(QUERY).with(first).with(until.unix_timestamp())).await
+    }
+
+    async fn revoked(&self) -> Result<Vec<Revocation>, StorageError> {
+        let query = "/* Store::revoked */ SELECT serial, status_at, reason FROM certificates \
+                     WHERE status = 'revoked' ORDER BY serial";
+        let rows = self.readers().all(Script::one(query)).await?;
+        let revocation = |row| {
+            let mut columns = Columns::of(row);
+            Ok(Revocation {
+                serial: columns.serial("certificates.serial")?,
+                at: columns.instant("certificates.status_at")?,
+                reason: columns.word("certificates.reason")?,
+            })
+        };
+        rows.iter().map(revocation).collect()
     }
 }

@@ -177,11 +177,10 @@ fn migrations() -> Migrator {
     let simple = |version, description: &'static str, sql: &'static str| {
         Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    Migrator::with_migrations(vec![simple(
-        1,
-        "registry, ledger, outbox",
-        include_str!("../migrations/0001_registry_ledger_outbox.sql"),
-    )])
+    Migrator::with_migrations(vec![
+        simple(1, "registry, ledger, outbox", include_str!("../migrations/0001_registry_ledger_outbox.sql")),
+        simple(4, "revocations", include_str!("../migrations/0004_revocations.sql")),
+    ])
 }
 
 /// Brings the tables up to date in one transaction, so that of two processes one waits for the other.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use koshin_ra::{ChangeSeen, Commit, CommitError, Document, Intent, Registry, StorageError, SubjectFile};
+use koshin_ra::{ChangeSeen, Commit, CommitError, Document, Intent, Registry, Settled, StorageError, SubjectFile};
 use koshin_types::{Fingerprint, RenewalId, SerialNumber, SubjectId};
 use time::UtcDateTime;
 
 use crate::{
-    codec::{Columns, millis, signed},
+    codec::{Columns, damaged, millis, signed},
     commit::CommitJob,
     file::{self, Loaded, file_query},
     script::Script,
@@ -96,9 +96,10 @@ impl Registry for Store {
 
     async fn changes(&self, after: u64) -> Result<(u64, Vec<ChangeSeen>), StorageError> {
         // One statement, so that nothing between the newest number and the changes is missed.
-        let query = "/* Store::changes */ SELECT head.sequence, c.sequence, c.fingerprint \
+        let query = "/* Store::changes */ SELECT head.sequence, c.sequence, c.fingerprint, a.word \
                      FROM (SELECT coalesce(max(sequence), 0) AS sequence FROM audit) AS head \
-                     LEFT JOIN changes AS c ON c.sequence > ? ORDER BY c.sequence";
+                     LEFT JOIN changes AS c ON c.sequence > ? LEFT JOIN audit AS a ON a.sequence = c.sequence \
+                     ORDER BY c.sequence";
         let rows = self.readers().all(Script::one(query).with(signed(after))).await?;
         let (mut newest, mut seen) = (0, Vec::new());
         for row in &rows {
@@ -106,7 +107,13 @@ impl Registry for Store {
             newest = columns.unsigned("audit.sequence")?;
             if let Some(sequence) = columns.get::<Option<i64>>("changes.sequence")? {
                 let sequence = crate::codec::unsigned(sequence, "changes.sequence")?;
-                seen.push(ChangeSeen { sequence, fingerprint: columns.fingerprint("changes.fingerprint")? });
+                let fingerprint = columns.fingerprint("changes.fingerprint")?;
+                let settled = match columns.get::<&str>("audit.word")? {
+                    "superseded" => Settled::Superseded,
+                    "revoked" => Settled::Revoked,
+                    _ => return Err(damaged("changes.sequence")),
+                };
+                seen.push(ChangeSeen { sequence, fingerprint, settled });
             }
         }
         Ok((newest, seen))

@@ -44,7 +44,7 @@ pub(crate) async fn run(command: CertificateCommand) -> anyhow::Result<()> {
             views.extend(held.map(|held| CertificateView::new(file, held, policy, now)));
         }
     } else {
-        for file in &desk.store.subjects(arguments.organization.as_ref()).await? {
+        for file in &desk.store.subjects(arguments.organization.as_ref(), None).await? {
             let held = file.holding.certificates.iter();
             views.extend(held.map(|held| CertificateView::new(file, held, policy, now)));
         }

@@ -155,7 +155,7 @@ pub(crate) async fn run(command: SubjectCommand) -> anyhow::Result<()> {
         SubjectCommand::Add(arguments) => add(arguments).await,
         SubjectCommand::List(ListArguments { organization, common }) => {
             let desk = common.place.open().await?;
-            let files = desk.store.subjects(organization.as_ref()).await?;
+            let files = desk.store.subjects(organization.as_ref(), None).await?;
             Form::new(common.json).list(files.iter().map(|file| SubjectView::new(file, &desk.policy, desk.now)))
         }
         SubjectCommand::Show(OneArguments { id, common }) => {

@@ -9,7 +9,7 @@ use super::{
     Rig,
     world::{World, at, bare, commit, hash, id, renewal_id, serial, validity},
 };
-use crate::{Actor, Certified, Commit, CommitError, Document, Intent, StorageError};
+use crate::{Actor, Certified, ChangeSeen, Commit, CommitError, Document, Intent, Settled, StorageError};
 
 /// What nobody stored is not found, and no error.
 pub async fn unknown_things_are_not_found(rig: &dyn Rig) {
@@ -250,12 +250,13 @@ pub async fn changes_are_seen_in_order(rig: &dyn Rig) {
     let later = at(0) + Duration::days(20);
     let successor = world.renewed("U-1", later).await;
     let (next, seen) = registry.changes(start).await.unwrap();
-    assert_eq!(seen.iter().map(|change| change.fingerprint).collect::<Vec<_>>(), [hash(one)]);
+    let what = |seen: &[ChangeSeen]| seen.iter().map(|change| (change.fingerprint, change.settled)).collect::<Vec<_>>();
+    assert_eq!(what(&seen), [(hash(one), Settled::Superseded)]);
     assert!(start < seen[0].sequence && seen[0].sequence <= next);
     world.revoked("U-2", later).await;
     world.revoked("U-1", later).await;
     let (last, seen) = registry.changes(next).await.unwrap();
-    assert_eq!(seen.iter().map(|change| change.fingerprint).collect::<Vec<_>>(), [hash(two), hash(successor)]);
+    assert_eq!(what(&seen), [(hash(two), Settled::Revoked), (hash(successor), Settled::Revoked)]);
     assert_eq!(registry.changes(last).await.unwrap(), (last, vec![]));
     assert_eq!(registry.changes(0).await.unwrap().1.len(), 3);
     assert_eq!(registry.changes(last + 1000).await.unwrap(), (last, vec![]), "an older copy was put back");

@@ -1,5 +1,6 @@
 //! Sessions and directory.
 
+use koshin_renewal::Status;
 use koshin_types::{Language, Role, SubjectId};
 use time::Duration;
 
@@ -8,8 +9,8 @@ use super::{
     world::{World, at, bare, hash, id, note, renewal_id, subject},
 };
 use crate::{
-    Actor, AuditNote, CommitError, DirectoryError, Organization, Proof, Session, SessionKind, StorageError, Subject,
-    Tries,
+    Actor, AuditNote, CommitError, DirectoryError, Organization, Proof, Revocation, Session, SessionKind, StorageError,
+    Subject, Tries,
 };
 
 fn session(number: u32, kind: SessionKind) -> Session {
@@ -169,14 +170,47 @@ pub async fn subjects_are_listed(rig: &dyn Rig) {
     let organizations = rig.directory().organizations().await.unwrap();
     assert_eq!(organizations.iter().map(|found| found.id.as_str()).collect::<Vec<_>>(), ["B-2", "C-1"]);
     assert_eq!(organizations[0], other);
-    let all = rig.directory().subjects(None).await.unwrap();
+    let all = rig.directory().subjects(None, None).await.unwrap();
     assert_eq!(all.iter().map(|file| file.subject.id.as_str()).collect::<Vec<_>>(), ["U-1", "U-2", "U-3"]);
     for file in &all {
         assert_eq!(**file, *world.file(file.subject.id.as_str()).await, "a listed file is the whole file");
     }
-    let some = rig.directory().subjects(Some(&"C-1".parse().unwrap())).await.unwrap();
-    assert_eq!(some.iter().map(|file| file.subject.id.as_str()).collect::<Vec<_>>(), ["U-1", "U-3"]);
-    assert_eq!(rig.directory().subjects(Some(&"C-9".parse().unwrap())).await.unwrap(), []);
+    let administrator = Subject { role: Role::Administrator, ..subject("A-1", "C-1") };
+    rig.directory().add_subject(&administrator, note("added"), at(0)).await.unwrap();
+    let listed = async |organization: Option<&str>, role| {
+        let organization = organization.map(|id| id.parse().unwrap());
+        let files = rig.directory().subjects(organization.as_ref(), role).await.unwrap();
+        files.iter().map(|file| file.subject.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(Some("C-1"), None).await, ["A-1", "U-1", "U-3"]);
+    assert_eq!(listed(Some("C-1"), Some(Role::Administrator)).await, ["A-1"]);
+    assert_eq!(listed(None, Some(Role::User)).await, ["U-1", "U-2", "U-3"]);
+    assert_eq!(listed(Some("C-9"), None).await, [""; 0]);
+}
+
+/// Whatever was revoked, and nothing that was superseded, with the instant and the reason.
+pub async fn the_revoked_are_listed(rig: &dyn Rig) {
+    let mut world = World::with(rig, &["U-1", "U-2"]).await;
+    assert_eq!(rig.directory().revoked().await.unwrap(), []);
+    world.enrolled("U-1", at(0)).await;
+    world.renewed("U-1", at(0) + Duration::days(20)).await;
+    world.enrolled("U-2", at(1)).await;
+    assert_eq!(rig.directory().revoked().await.unwrap(), []);
+    let later = at(0) + Duration::days(21);
+    world.revoked("U-1", later).await;
+    world.revoked("U-2", later + Duration::HOUR).await;
+    let mut wanted = Vec::new();
+    for (name, at) in [("U-1", later), ("U-2", later + Duration::HOUR)] {
+        let file = world.file(name).await;
+        let held = file.holding.certificates.last().unwrap();
+        assert!(matches!(held.status, Status::Revoked { at: when, .. } if when == at));
+        wanted.extend(match held.status {
+            Status::Revoked { at, reason } => Some(Revocation { serial: held.serial, at, reason }),
+            _ => None,
+        });
+    }
+    wanted.sort_by_key(|revocation| revocation.serial);
+    assert_eq!(rig.directory().revoked().await.unwrap(), wanted);
 }
 
 /// Both ends of the period count, soonest first, and only active certificates.
