@@ -191,7 +191,7 @@ impl Directory for Store {
             None => Script::one(ALL),
             Some(id) => Script::one(SOME).with(id.as_str()),
         };
-        self.listed(script.with(role.map(|role| role.as_str()))).await
+        self.listed(script.with(role.map(Role::as_str))).await
     }
 
     async fn expiring(&self, from: UtcDateTime, until: UtcDateTime) -> Result<Vec<Arc<SubjectFile>>, StorageError> {
