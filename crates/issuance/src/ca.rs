@@ -1,5 +1,6 @@
 //! The issuing CA.
 
+use crate::ceremony::Parent;
 use crate::der::Writer;
 use crate::extension as ext;
 use crate::issue::{Certificate, Intent, Prepared, Recorded};
@@ -55,7 +56,7 @@ impl Ca {
         if of_certificate != of_signer {
             return Err(LoadError::Key { of_certificate, of_signer });
         }
-        let public_key = own.public_key_for(signer.algorithm()).ok_or(LoadError::Algorithm)?.to_vec();
+        let public_key = signer.algorithm().public_key_in(own.spki).ok_or(LoadError::Algorithm)?.to_vec();
         let mut own_keys = vec![of_certificate];
         let mut child = own.clone();
         for (der, above) in chain.iter().zip(1..) {
@@ -177,6 +178,11 @@ impl Ca {
         let fields = Fields::read(sealed.signed).map_err(|_| "structure")?;
         intent.compare(&fields)?;
         Err(if fields.issuer == self.issuer.name { "subject or extension list" } else { "issuer" })
+    }
+
+    /// The CA as the one who signs in a ceremony: for the certificate of its OCSP responder.
+    pub fn parent(&self) -> Parent<'_> {
+        Parent::new(&self.certificate, self.signer.as_ref())
     }
 
     /// The CA's own certificate.

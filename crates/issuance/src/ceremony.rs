@@ -223,6 +223,33 @@ pub fn create_server_certificate<'a>(
     })
 }
 
+/// Makes the certificate and the P-256 key of a delegated OCSP responder (RFC 6960, 4.2.2.2): digitalSignature, OCSP signing,
+/// and nocheck, so that nobody asks whether the responder is revoked. It is meant to live for days and to be renewed well
+/// before its end.
+///
+/// # Errors
+///
+/// [`CeremonyError`] when a name cannot be used, the validity leaves the parent's, or a step fails.
+pub fn create_ocsp_responder<'a>(
+    organization: &str,
+    common_name: &str,
+    parent: impl Into<Parent<'a>>,
+    serial: SerialNumber,
+    validity: Validity,
+    random: &Random,
+) -> Result<KeyedCertificate, CeremonyError> {
+    let name = SubjectName::new(organization, common_name)?;
+    let subject = Writer::collect(|w| name.write(w, None));
+    let draft = Draft::new(SignatureAlgorithm::EcdsaP256Sha256, serial, validity, random)?;
+    draft.sign_by(parent.into(), &subject, |w, key| {
+        ext::key_usage(w, ext::DIGITAL_SIGNATURE);
+        ext::extended_key_usage(w, oid::OCSP_SIGNING);
+        ext::subject_key_identifier(w, key);
+        ext::basic_constraints_end_entity(w);
+        ext::ocsp_no_check(w);
+    })
+}
+
 fn check_dns_names(names: &[&str]) -> Result<(), CeremonyError> {
     if names.is_empty() {
         return Err(CeremonyError::DnsName { name: String::new() });

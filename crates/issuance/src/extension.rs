@@ -143,6 +143,16 @@ pub(crate) fn crl_number(writer: &mut Writer, number: u64) {
     extension(writer, oid::CRL_NUMBER, false, |w| w.unsigned(&number.to_be_bytes()));
 }
 
+/// The responder's certificate is good for as long as it is valid (RFC 6960, 4.2.2.2.1): it lives for days, and asking about
+/// it would ask the one who signed with it.
+pub(crate) fn ocsp_no_check(writer: &mut Writer) {
+    extension(writer, oid::OCSP_NO_CHECK, false, |w| w.primitive(tag::NULL, &[]));
+}
+
+pub(crate) fn ocsp_nonce(writer: &mut Writer, nonce: &[u8]) {
+    extension(writer, oid::OCSP_NONCE, false, |w| w.primitive(tag::OCTET_STRING, nonce));
+}
+
 pub(crate) fn crl_reason(writer: &mut Writer, code: u8) {
     extension(writer, oid::CRL_REASON, false, |w| w.primitive(tag::ENUMERATED, &[code]));
 }

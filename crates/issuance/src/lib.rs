@@ -53,6 +53,7 @@ mod extension;
 mod issue;
 mod lint;
 mod name;
+mod ocsp;
 mod pem;
 mod profile;
 mod read;
@@ -62,8 +63,8 @@ mod tbs;
 
 pub use ca::{Ca, IssueError, LoadError, PrepareError};
 pub use ceremony::{
-    AuthorityPlan, CeremonyError, KeyedCertificate, Parent, create_issuing, create_root, create_server_ca,
-    create_server_certificate, new_serial,
+    AuthorityPlan, CeremonyError, KeyedCertificate, Parent, create_issuing, create_ocsp_responder, create_root,
+    create_server_ca, create_server_certificate, new_serial,
 };
 pub use crl::{Crl, CrlEdition, CrlError, RevokedCertificate};
 pub use der::DerFault;
@@ -72,6 +73,7 @@ pub use lint::LintFailure;
 pub use name::{
     AuthorityName, MAX_COMMON_NAME, MAX_ORGANIZATION, MAX_SERIAL_NUMBER, MailError, NameError, SubjectName,
 };
+pub use ocsp::{CertificateId, OcspEdition, OcspError, OcspFailure, OcspFault, OcspRequest, OcspResponder, OcspStatus};
 pub use pem::pem;
 pub use profile::{Profile, ProfileConfig, ProfileError};
 pub use read::ReadError;

@@ -1,7 +1,6 @@
 //! Reading the certificates of CAs.
 
-use crate::der::{Reader, check_strict, oid, tag};
-use crate::signer::SignatureAlgorithm;
+use crate::der::check_strict;
 use crate::tbs::{Fields, Sealed};
 use koshin_types::{Validity, ValidityError};
 use time::UtcDateTime;
@@ -49,24 +48,19 @@ impl<'a> CaCertificate<'a> {
         })
     }
 
-    /// The uncompressed point, if the key is one for this algorithm.
-    pub(crate) fn public_key_for(&self, algorithm: SignatureAlgorithm) -> Option<&'a [u8]> {
-        let mut parts = Reader::in_sequence(self.spki).ok()?;
-        let mut identifier = parts.expect(tag::SEQUENCE).ok()?.reader();
-        let kind = identifier.expect(tag::OID).ok()?.content;
-        let curve = identifier.expect(tag::OID).ok()?.content;
-        let wanted = match algorithm {
-            SignatureAlgorithm::EcdsaP256Sha256 => oid::P256,
-            SignatureAlgorithm::EcdsaP384Sha384 => oid::P384,
-        };
-        let point = parts.expect(tag::BIT_STRING).ok()?.bit_string_octets().ok()?;
-        (kind == oid::EC_PUBLIC_KEY && curve == wanted).then_some(point)
+    /// The octets of the public key: the content of the SPKI's BIT STRING.
+    pub(crate) fn public_key(&self) -> &[u8] {
+        &self.parsed.public_key().subject_public_key.data
     }
 
     /// Whether `parent` has the issuer's name and made the signature.
     pub(crate) fn is_issued_by(&self, parent: &Self) -> bool {
-        self.parsed.issuer().as_raw() == parent.subject
-            && self.parsed.verify_signature(Some(parent.parsed.public_key())).is_ok()
+        parent.has_issued(&self.parsed)
+    }
+
+    /// Whether this CA is named as the issuer of a certificate and made its signature.
+    pub(crate) fn has_issued(&self, child: &X509Certificate<'_>) -> bool {
+        child.issuer().as_raw() == self.subject && child.verify_signature(Some(self.parsed.public_key())).is_ok()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The CA's key: a port, and its implementation over a file.
 
-use crate::der::{Writer, oid};
+use crate::der::{Reader, Writer, oid, tag};
 use crate::pem;
 use ring::rand::SecureRandom;
 use ring::signature::{
@@ -49,6 +49,20 @@ impl SignatureAlgorithm {
             });
             w.bit_string(point);
         });
+    }
+
+    /// The uncompressed point in a DER `SubjectPublicKeyInfo`, if the key is one for this algorithm.
+    pub(crate) fn public_key_in(self, spki: &[u8]) -> Option<&[u8]> {
+        let mut parts = Reader::in_sequence(spki).ok()?;
+        let mut identifier = parts.expect(tag::SEQUENCE).ok()?.reader();
+        let kind = identifier.expect(tag::OID).ok()?.content;
+        let curve = identifier.expect(tag::OID).ok()?.content;
+        let wanted = match self {
+            Self::EcdsaP256Sha256 => oid::P256,
+            Self::EcdsaP384Sha384 => oid::P384,
+        };
+        let point = parts.expect(tag::BIT_STRING).ok()?.bit_string_octets().ok()?;
+        (kind == oid::EC_PUBLIC_KEY && curve == wanted).then_some(point)
     }
 
     /// Whether `signature` over `message` was made with the key whose uncompressed point is `point`.

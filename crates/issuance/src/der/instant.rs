@@ -7,9 +7,20 @@ use time::{Date, Month, PrimitiveDateTime, UtcDateTime};
 ///
 /// Only the years 1950 to 9999 have an encoding; callers refuse others before.
 pub(crate) fn write_time(writer: &mut Writer, at: UtcDateTime) {
+    if (1950..2050).contains(&at.year()) {
+        write_digits(writer, tag::UTC_TIME, None, at);
+    } else {
+        write_generalized_time(writer, at);
+    }
+}
+
+/// Writes an instant as `GeneralizedTime` whatever its year, as OCSP wants it (RFC 6960, 4.2.2.1).
+pub(crate) fn write_generalized_time(writer: &mut Writer, at: UtcDateTime) {
+    write_digits(writer, tag::GENERALIZED_TIME, Some(at.year().unsigned_abs() / 100), at);
+}
+
+fn write_digits(writer: &mut Writer, tag: u8, century: Option<u32>, at: UtcDateTime) {
     let year = at.year().unsigned_abs();
-    let (tag, century) =
-        if (1950..2050).contains(&year) { (tag::UTC_TIME, None) } else { (tag::GENERALIZED_TIME, Some(year / 100)) };
     let fields = [
         year % 100,
         u32::from(u8::from(at.month())),

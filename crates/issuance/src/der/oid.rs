@@ -84,6 +84,18 @@ pub(crate) const AUTHORITY_INFORMATION_ACCESS: &[u8] = &[0x2b, 0x06, 0x01, 0x05,
 pub(crate) const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
 /// id-kp-clientAuth.
 pub(crate) const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
+/// id-kp-OCSPSigning, RFC 6960, 4.2.2.2.
+pub(crate) const OCSP_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x09];
+/// id-pkix-ocsp-basic, RFC 6960, 4.2.1.
+pub(crate) const OCSP_BASIC: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01];
+/// id-pkix-ocsp-nonce, RFC 9654, 2.1.
+pub(crate) const OCSP_NONCE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x02];
+/// id-pkix-ocsp-nocheck, RFC 6960, 4.2.2.2.1.
+pub(crate) const OCSP_NO_CHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
+/// id-sha1, RFC 3279, 2.1.
+pub(crate) const SHA1: &[u8] = &[0x2b, 0x0e, 0x03, 0x02, 0x1a];
+/// id-sha256, RFC 5754, 2.2.
+pub(crate) const SHA256: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
 /// id-ad-ocsp.
 pub(crate) const AD_OCSP: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01];
 /// id-ad-caIssuers.
@@ -101,6 +113,9 @@ mod tests {
             ("1.2.840.113549.1.1.11", RSA_SHA256),
             ("2.5.29.35", AUTHORITY_KEY_IDENTIFIER),
             ("1.3.6.1.5.5.7.48.2", AD_CA_ISSUERS),
+            ("1.3.6.1.5.5.7.48.1.2", OCSP_NONCE),
+            ("1.3.14.3.2.26", SHA1),
+            ("2.16.840.1.101.3.4.2.1", SHA256),
             ("2.999", &[0x88, 0x37]),
             ("0.0", &[0]),
         ] {

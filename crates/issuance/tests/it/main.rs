@@ -12,5 +12,6 @@ mod crl;
 mod foreign;
 mod gate;
 mod issue;
+mod ocsp;
 mod reference;
 mod support;
