@@ -1,13 +1,15 @@
 //! What `cargo xtask ci` and `cargo xtask nightly` consist of, in order: quick verdicts first.
 //!
 //! Dependencies are built as few times as possible: checked once for clippy and the docs, built once for tests and benches,
-//! which is also what the browser drives; the fuzz targets have their own small closure. Only `nightly` builds for release.
+//! which is also what the browser drives; the fuzz targets have their own small closure. Of the optimised builds only that of
+//! the instruction counts, which is small too, is made before a commit; the others are `nightly`'s.
 
 use std::{fs, path::Path, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
+    counts,
     e2e::{self, Build},
     fuzz,
     setup::{self, Extent, Missing},
@@ -25,6 +27,7 @@ const BEFORE_A_COMMIT: &[Step] = &[
     Step { name: "no_std", needs: &[], run: no_std },
     Step { name: "test", needs: &[], run: test },
     Step { name: "benches", needs: &[], run: benches },
+    Step { name: "counts", needs: &["valgrind", "gungraun-runner"], run: |_| counts::run() },
     Step { name: "page", needs: PAGE, run: page },
     Step { name: "doc", needs: &[], run: doc },
     Step { name: "deny", needs: &["cargo-deny"], run: deny },
@@ -146,9 +149,9 @@ fn test(missing: &Missing) -> Result<Outcome> {
     Ok(if without.is_empty() { Outcome::Passed } else { Outcome::Partly(without.join(", ")) })
 }
 
-/// Each bench once, as a test, from the libraries the tests were built with.
+/// Each bench once, as a test, from the libraries the tests were built with. Those that count are the step `counts`.
 fn benches(_: &Missing) -> Result<Outcome> {
-    Cmd::cargo("test --workspace --bench *").run().map(passed)
+    Cmd::cargo("test --workspace --exclude koshin-counts --bench *").run().map(passed)
 }
 
 /// The tests of the page's key module. Files are named one by one: node's releases differ in what a folder means.

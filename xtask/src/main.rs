@@ -1,6 +1,7 @@
 //! The repository's own commands: `cargo xtask ci` is what CI runs, and what a developer runs before a commit.
 
 mod ci;
+mod counts;
 mod e2e;
 mod fuzz;
 mod setup;
@@ -15,10 +16,12 @@ use anyhow::{Context as _, bail};
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  ci                what has to pass before a commit: setup, fmt, tidy, clippy, tests, docs, benches, fuzz, browser
+  ci                what has to pass before a commit: setup, fmt, tidy, clippy, tests, docs, benches, instruction counts,
+                    fuzz, browser
   ci STEP           one step of it, by its name
   nightly           ci, then the long runs: every browser path, 100,000 property cases, fuzzing, mutants
   setup [--check]   install what the tests need (as root: Debian packages); --check only says what is missing
+  counts [--bless]  instructions of the pure crates' operations against the committed table; --bless writes it anew
   tidy              the rules of ARCHITECTURE.md: arrows, closures, purity, sizes, unfinished work
   fuzz [SECONDS]    every fuzz target for so long (default 20)
   e2e [ARGS]        build `koshin` for release and drive it with a browser (default --ci)";
@@ -42,6 +45,8 @@ fn run(arguments: &[&str]) -> anyhow::Result<()> {
         ["nightly"] => ci::run(ci::NIGHTLY, setup::Extent::Nightly),
         ["setup"] => setup::run(setup::Extent::Ci).map(drop),
         ["setup", "--check"] => setup::check(setup::Extent::Ci),
+        ["counts"] => ci::one("counts"),
+        ["counts", "--bless"] => counts::bless(),
         ["tidy"] => tidy::run(),
         ["fuzz"] => fuzz::run(fuzz::SMOKE_SECONDS),
         ["fuzz", seconds] => fuzz::run(seconds.parse().context("SECONDS is a whole number")?),

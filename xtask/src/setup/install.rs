@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::tools::{Origin, PKILINT, Tool};
+use super::tools::{Origin, PKILINT, Tool, locked};
 use crate::shell::{Cmd, have, pkilint_dir};
 
 /// Installs what of the missing comes from one origin.
@@ -10,7 +10,7 @@ type Install = fn(&[&Tool]) -> Result<()>;
 
 /// Installs what is missing. As root every failure is final; otherwise it is said, and what is left out is reported later.
 pub(super) fn everything(missing: &[&Tool], root: bool) -> Result<()> {
-    let origins: [Install; 4] = [debian, venv, npm, cargo];
+    let origins: [Install; 5] = [debian, venv, npm, cargo, cargo_locked];
     for install in origins.into_iter().skip(usize::from(!root)) {
         match install(missing) {
             Err(error) if !root => println!("setup: {error:#}"),
@@ -56,11 +56,24 @@ fn npm(missing: &[&Tool]) -> Result<()> {
 /// These tools run for seconds and take minutes to build: a light optimisation halves the wait.
 fn cargo(missing: &[&Tool]) -> Result<()> {
     for tool in missing.iter().filter(|tool| tool.origin == Origin::Cargo) {
-        Cmd::new("cargo", &["install", "--locked", "--quiet", tool.name])
-            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
-            .env("CARGO_PROFILE_RELEASE_LTO", "off")
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-            .run()?;
+        cargo_install(&[tool.name], "1")?;
     }
     Ok(())
+}
+
+/// These only start another program and read what it wrote, so that they need no optimisation at all.
+fn cargo_locked(missing: &[&Tool]) -> Result<()> {
+    for tool in missing.iter().filter(|tool| tool.origin == Origin::Locked) {
+        cargo_install(&[tool.name, "--version", &locked(tool.name)?], "0")?;
+    }
+    Ok(())
+}
+
+fn cargo_install(what: &[&str], optimisation: &str) -> Result<()> {
+    let arguments = [&["install", "--locked", "--quiet"], what].concat();
+    Cmd::new("cargo", &arguments)
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", optimisation)
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .run()
 }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use anyhow::{Context as _, Result};
+
 use crate::shell::{Cmd, have, pkilint_dir, root};
 
 /// The version of the foreign linter for certificates that the tests were written against.
@@ -14,6 +16,8 @@ pub(super) enum Origin {
     Debian(&'static str),
     /// A crate of the tool's name.
     Cargo,
+    /// A crate of the tool's name, of the very version that `Cargo.lock` has of its library.
+    Locked,
     /// A Python package in an environment of its own, below `target`.
     Venv,
     /// What `e2e/package-lock.json` lists.
@@ -37,6 +41,7 @@ const fn debian(name: &'static str, package: &'static str, serves: &'static str)
 }
 
 const BROWSER: &str = "the browser tests";
+const COUNTS: &str = "the instruction counts";
 const JUDGES: &str = "the tests in which foreign tools judge what was issued";
 
 /// In the order in which they can be installed.
@@ -52,6 +57,7 @@ pub(super) const TOOLS: &[Tool] = &[
     debian("chromium", "chromium", BROWSER),
     debian("fc-list", "fontconfig", BROWSER),
     debian("a Japanese font", "fonts-noto-cjk", BROWSER),
+    debian("valgrind", "valgrind", COUNTS),
     debian("python3 with venv", "python3-venv", "pkilint's judgement of certificates and CRLs"),
     Tool {
         name: "pkilint",
@@ -62,8 +68,8 @@ pub(super) const TOOLS: &[Tool] = &[
     Tool { name: "the browser tests' modules", origin: Origin::Npm, serves: BROWSER, nightly: false },
     Tool { name: "cargo-deny", origin: Origin::Cargo, serves: "the check of licences and sources", nightly: false },
     Tool { name: "cargo-fuzz", origin: Origin::Cargo, serves: "the fuzz targets", nightly: false },
+    Tool { name: "gungraun-runner", origin: Origin::Locked, serves: COUNTS, nightly: false },
     Tool { name: "cargo-mutants", origin: Origin::Cargo, serves: "the mutants", nightly: true },
-    Tool { name: "valgrind", origin: Origin::Debian("valgrind"), serves: "instruction counts", nightly: true },
 ];
 
 impl Tool {
@@ -72,6 +78,10 @@ impl Tool {
         match (self.origin, self.name) {
             (Origin::Venv, _) => pkilint_dir().join("bin/lint_pkix_cert").is_file(),
             (Origin::Npm, _) => modules_current(),
+            (Origin::Locked, name) => {
+                let said = Cmd::new(name, &["--version"]).output().unwrap_or_default();
+                locked(name).is_ok_and(|version| said.split_whitespace().any(|word| word == version))
+            }
             (_, "a Japanese font") => {
                 Cmd::new("fc-list", &[":lang=ja"]).output().is_ok_and(|fonts| !fonts.trim().is_empty())
             }
@@ -85,6 +95,7 @@ impl Tool {
         match self.origin {
             Origin::Debian(package) => format!("Debian package {package}"),
             Origin::Cargo => format!("cargo install --locked {}", self.name),
+            Origin::Locked => format!("cargo install --locked {}, the version in Cargo.lock", self.name),
             Origin::Venv => format!("pip install {PKILINT} in a virtual environment"),
             Origin::Npm => "npm ci in e2e".to_owned(),
         }
@@ -98,6 +109,17 @@ fn modules_current() -> bool {
         (Some(wanted), Some(installed)) => wanted <= installed,
         _ => false,
     }
+}
+
+/// The version of a crate that `Cargo.lock` has.
+pub(super) fn locked(name: &str) -> Result<String> {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).context("Cargo.lock")?;
+    version(&lock, name).with_context(|| format!("Cargo.lock has no {name}"))
+}
+
+fn version(lock: &str, name: &str) -> Option<String> {
+    let (_, package) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
+    package.split_once('"').map(|(version, _)| version.to_owned())
 }
 
 /// What is missing, by name.
@@ -123,6 +145,15 @@ mod tests {
         let missing = Missing(vec!["chromium", "openssl"]);
         assert_eq!(missing.among(&["node", "chromium"]), Some("chromium"));
         assert_eq!(missing.among(&["node"]), None);
+    }
+
+    #[test]
+    fn the_locked_version_is_that_of_the_package() {
+        let lock =
+            "[[package]]\nname = \"ab\"\nversion = \"1.0.0\"\n\n[[package]]\nname = \"b\"\nversion = \"2.0.0\"\n";
+        assert_eq!(version(lock, "b").as_deref(), Some("2.0.0"));
+        assert_eq!(version(lock, "c"), None);
+        assert!(locked("gungraun-runner").is_ok());
     }
 
     #[test]
