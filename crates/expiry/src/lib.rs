@@ -44,11 +44,13 @@
 
 extern crate alloc;
 
+mod clock;
 mod decision;
 mod policy;
 mod rule;
 mod zone;
 
+pub use clock::{ClockDoubt, ClockGuard, Since, go_on_with};
 pub use decision::{Decision, Phase, RenewalProgress, Standing};
 pub use policy::{Mode, Policy, PolicyConfig, PolicyError};
 pub use rule::{ValidityRefused, ValidityRule, validity_for};

@@ -7,8 +7,8 @@ use koshin_types::{RevocationReason, SubjectId};
 use time::UtcDateTime;
 
 use crate::{
-    Actor, ChangeError, Directory, DirectoryError, Entropy, NoEntropy, Organization, Owed, PasswordError, Passwords,
-    Registry, Settings, StorageError, Subject, SubjectFile,
+    Actor, ChangeError, ClockWatch, Directory, DirectoryError, Entropy, NoEntropy, Organization, Owed, PasswordError,
+    Passwords, Registry, Settings, StorageError, Subject, SubjectFile,
     change::{Decided, mail_to},
     sign_in::note,
 };
@@ -40,6 +40,7 @@ pub struct Administration {
     pub(crate) passwords: Passwords,
     pub(crate) entropy: Entropy,
     pub(crate) settings: Settings,
+    pub(crate) clock: Option<Arc<ClockWatch>>,
 }
 
 impl fmt::Debug for Administration {
@@ -57,7 +58,7 @@ impl Administration {
         entropy: Entropy,
         settings: Settings,
     ) -> Self {
-        Self { registry, directory, passwords, entropy, settings }
+        Self { registry, directory, passwords, entropy, settings, clock: None }
     }
 
     /// Permits enrolment for the period of the settings, whatever the status of the subject's certificate: the first

@@ -2,13 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
-use koshin_expiry::Policy;
+use koshin_expiry::{ClockDoubt, Policy};
 use koshin_issuance::{Ca, Gate};
 use koshin_renewal::{Deadlines, Refused};
 use koshin_types::{Fingerprint, RenewalId, SubjectId};
 use time::{Duration, UtcDateTime};
 
-use crate::{Administration, Directory, Passwords, Registry, Sessions, StorageError, SubjectFile};
+use crate::{Administration, ClockWatch, Directory, Passwords, Registry, Sessions, StorageError, SubjectFile};
 
 /// Fills a buffer from the operating system's random source. Only binaries name that source.
 pub type Entropy = fn(&mut [u8]) -> Result<(), NoEntropy>;
@@ -116,6 +116,9 @@ pub enum ChangeError {
         /// SHA-256 of the `SubjectPublicKeyInfo`.
         spki: Fingerprint,
     },
+    /// The clock is not believed, so nothing is done that cannot be undone.
+    #[error(transparent)]
+    Clock(#[from] ClockDoubt),
     /// The random source failed.
     #[error(transparent)]
     Entropy(#[from] NoEntropy),
@@ -138,8 +141,15 @@ impl Ra {
         entropy: Entropy,
         settings: Settings,
     ) -> Self {
-        let desk = Administration { registry, directory, passwords, entropy, settings };
+        let desk = Administration::new(registry, directory, passwords, entropy, settings);
         Self { desk, sessions, ca, gate, policy }
+    }
+
+    /// Does nothing that cannot be undone while this watch doubts the clock (I-41, I-44). Without a watch the instants of
+    /// the callers are believed, as in rehearsals.
+    #[must_use]
+    pub fn watched_by(self, clock: Arc<ClockWatch>) -> Self {
+        Self { desk: Administration { clock: Some(clock), ..self.desk }, ..self }
     }
 
     /// The operator's work on the same storage.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use koshin_expiry::ClockDoubt;
 use koshin_notify::{Audience, Mail, Notice, Way};
 use koshin_renewal::{Basis, Change, Effect, Fact, State, Why};
 use koshin_types::{RenewalId, Role, SerialNumber, SubjectId};
@@ -9,7 +10,7 @@ use time::UtcDateTime;
 
 use crate::{
     Actor, Administration, Certified, ChangeError, Commit, CommitError, Intent, NoEntropy, Owed, StorageError, Subject,
-    SubjectFile,
+    SubjectFile, clock::is_irreversible,
 };
 
 /// A decision on a file: the change, and what has to be stored with it.
@@ -120,6 +121,9 @@ impl Administration {
         if !decided.acts() {
             return Ok(Some(Changed { file: Arc::clone(file), owed: Owed::default(), intent: None }));
         }
+        if is_irreversible(&decided.change.facts, actor) {
+            self.clock_is_trusted()?;
+        }
         let Decided { change, intent, certified, mut mails } = decided;
         mails.extend(self.mails(file, &change).await?);
         let close = change.effects.iter().filter_map(|effect| match effect {
@@ -215,6 +219,11 @@ impl Administration {
             }
         }
         Ok(())
+    }
+
+    /// For what cannot be undone, nor stopped by the refusal of a commit.
+    pub(crate) fn clock_is_trusted(&self) -> Result<(), ClockDoubt> {
+        self.clock.as_ref().map_or(Ok(()), |clock| clock.trusted())
     }
 
     pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], NoEntropy> {

@@ -1,8 +1,8 @@
-//! What every [`Registry`], [`Sessions`] and [`Directory`] has to do, as tests that any implementation runs on itself:
+//! What every [`Registry`], [`Sessions`], [`Directory`] and [`Chronicle`] has to do, as tests that any implementation runs on itself:
 //!
 //! ```
 //! use async_trait::async_trait;
-//! use koshin_ra::{Directory, MemoryStore, Registry, Sessions, conformance::{Recorded, Rig}};
+//! use koshin_ra::{Chronicle, Directory, MemoryStore, Registry, Sessions, conformance::{Recorded, Rig}};
 //! use koshin_notify::MailId;
 //!
 //! struct Memory(MemoryStore);
@@ -12,6 +12,7 @@
 //!     fn registry(&self) -> &dyn Registry { &self.0 }
 //!     fn sessions(&self) -> &dyn Sessions { &self.0 }
 //!     fn directory(&self) -> &dyn Directory { &self.0 }
+//!     fn chronicle(&self) -> &dyn Chronicle { &self.0 }
 //!     async fn audit(&self) -> Vec<Recorded> { self.0.audit() }
 //!     async fn mails(&self) -> Vec<MailId> { self.0.mails().iter().map(|mail| mail.id).collect() }
 //! }
@@ -33,6 +34,7 @@
     reason = "these are tests; they panic when they fail"
 )]
 
+mod clock;
 mod commits;
 mod people;
 mod world;
@@ -42,8 +44,9 @@ use koshin_notify::MailId;
 use koshin_types::SubjectId;
 use time::UtcDateTime;
 
-use crate::{Actor, Directory, Registry, Sessions};
+use crate::{Actor, Chronicle, Directory, Registry, Sessions};
 
+pub use clock::{a_confirmation_may_go_back, a_jump_waits_for_its_confirmation, the_largest_instant_is_kept};
 pub use commits::{
     a_commit_that_does_not_add_up_is_refused, a_key_is_seen_once, a_life_is_read_as_it_was_committed,
     a_serial_number_is_used_once, a_stale_decision_changes_nothing, changes_are_seen_in_order,
@@ -65,6 +68,8 @@ pub trait Rig: Send + Sync {
     fn sessions(&self) -> &dyn Sessions;
     /// The directory of the same store.
     fn directory(&self) -> &dyn Directory;
+    /// The chronicle of the same store.
+    fn chronicle(&self) -> &dyn Chronicle;
     /// The whole audit log, oldest record first.
     async fn audit(&self) -> Vec<Recorded>;
     /// Every mail that was ever owed, in order.
@@ -99,6 +104,7 @@ macro_rules! store_conformance {
             random_walks_are_read_as_they_were_committed, sessions_are_read_as_they_were_opened,
             a_session_is_replaced_once, a_session_is_closed_once, tries_are_counted, identifiers_are_taken_once,
             a_changed_subject_is_a_new_version, subjects_are_listed, expiring_is_inclusive, the_revoked_are_listed,
+            the_largest_instant_is_kept, a_jump_waits_for_its_confirmation, a_confirmation_may_go_back,
         );
     };
     (@ $make:path: $($case:ident,)+) => {

@@ -78,13 +78,15 @@ impl Ra {
     /// # Errors
     ///
     /// [`EnrolError::TooMany`] after too many wrong passwords for this ID on this host, which never slows the ID's
-    /// sign-in with its certificate; [`EnrolError::Password`] when too many are waiting.
+    /// sign-in with its certificate; [`EnrolError::Password`] when too many are waiting; [`ChangeError::Clock`] while no
+    /// mail goes out.
     pub async fn begin_enrolment(
         &self,
         id: &str,
         password: &str,
         now: UtcDateTime,
     ) -> Result<SessionToken, EnrolError> {
+        self.desk.clock_is_trusted().map_err(ChangeError::from)?;
         let parsed: Option<SubjectId> = id.parse().ok();
         let tries_key = format!("enrolment {}", sha256(&[id.as_bytes()]));
         self.not_too_many(&tries_key, now).await?;

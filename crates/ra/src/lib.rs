@@ -4,8 +4,8 @@
 //! [`Ra::begin_enrolment`] and so on. Each loads one [`SubjectFile`], asks the pure rules of `koshin-expiry` and
 //! `koshin-renewal`, and commits what became true under the file's version, together with the audit record and the
 //! mails that are owed. This crate refuses to know HTTP, SQL, a clock and a source of randomness: `now` comes in with
-//! every call, randomness as an [`Entropy`] function, storage as the ports [`Registry`], [`Sessions`] and
-//! [`Directory`].
+//! every call, randomness as an [`Entropy`] function, storage as the ports [`Registry`], [`Sessions`],
+//! [`Directory`] and [`Chronicle`].
 #![doc = ""]
 //! A file is read, a command on its holding gives facts, and one commit stores them. A lost race is a
 //! [`CommitError::Conflict`]; the use case then reads the file again and decides anew, so two tabs end with the same
@@ -15,6 +15,7 @@ mod activate;
 mod administer;
 mod authority;
 mod change;
+mod clock;
 pub mod conformance;
 mod enrol;
 mod memory;
@@ -27,6 +28,7 @@ mod sweep;
 
 pub use administer::{AdministerError, Administration};
 pub use authority::{ChangeError, Entropy, NoEntropy, Owed, Ra, Settings};
+pub use clock::{Chronicle, ClockRecord, ClockWatch, Jump, Reading};
 pub use enrol::EnrolError;
 pub use memory::MemoryStore;
 pub use password::{PasswordError, Passwords};

@@ -1,4 +1,4 @@
-//! The registry, the sessions and the directory in memory.
+//! The registry, the sessions, the directory and the chronicle in memory.
 
 use std::{
     collections::BTreeMap,
@@ -13,12 +13,13 @@ use time::UtcDateTime;
 
 use crate::conformance::Recorded;
 use crate::{
-    Actor, AuditNote, ChangeSeen, Commit, CommitError, Directory, DirectoryError, Document, Organization, Registry,
-    Revocation, Session, SessionKey, SessionKind, Sessions, Settled, StorageError, Subject, SubjectFile, Tries,
+    Actor, AuditNote, ChangeSeen, Chronicle, ClockRecord, Commit, CommitError, Directory, DirectoryError, Document,
+    Jump, Organization, Registry, Revocation, Session, SessionKey, SessionKind, Sessions, Settled, StorageError,
+    Subject, SubjectFile, Tries,
 };
 
-/// A [`Registry`], [`Sessions`] and [`Directory`] that forgets everything when it is dropped: for tests, rehearsals and
-/// the reading of the ports.
+/// A [`Registry`], [`Sessions`], [`Directory`] and [`Chronicle`] that forgets everything when it is dropped: for tests,
+/// rehearsals and the reading of the ports.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -39,6 +40,9 @@ struct State {
     mails: Vec<Mail>,
     sessions: BTreeMap<SessionKey, Session>,
     tries: BTreeMap<String, Tries>,
+    clock: ClockRecord,
+    /// The audit record up to which the clock's record speaks.
+    clocked: usize,
 }
 
 impl MemoryStore {
@@ -123,6 +127,10 @@ impl State {
             }
             _ => {}
         }
+    }
+
+    fn clocked(&mut self, clock: ClockRecord) {
+        (self.clock, self.clocked) = (clock, self.audit.len());
     }
 
     fn update(&mut self, id: &SubjectId, change: impl FnOnce(&mut SubjectFile)) {
@@ -364,6 +372,43 @@ impl Directory for MemoryStore {
     }
 }
 
+#[async_trait]
+impl Chronicle for MemoryStore {
+    async fn recorded(&self) -> Result<ClockRecord, StorageError> {
+        let state = self.state();
+        let newer = state.audit.iter().skip(state.clocked).map(|record| record.at).max();
+        let newer = newer.filter(|_| state.clock.jump.is_none());
+        Ok(ClockRecord { largest: state.clock.largest.max(newer), ..state.clock })
+    }
+
+    async fn advance(&self, to: UtcDateTime) -> Result<(), StorageError> {
+        let mut state = self.state();
+        if state.clock.jump.is_none() {
+            let clock = ClockRecord { largest: state.clock.largest.max(Some(whole(to))), ..state.clock };
+            state.clocked(clock);
+        }
+        Ok(())
+    }
+
+    async fn doubt(&self, Jump { expected, found }: Jump) -> Result<(), StorageError> {
+        let mut state = self.state();
+        if state.clock.jump.is_none() {
+            let jump = Jump { expected: whole(expected), found: whole(found) };
+            let clock = ClockRecord { largest: Some(jump.expected), jump: Some(jump), ..state.clock };
+            state.clocked(clock);
+        }
+        Ok(())
+    }
+
+    async fn confirm(&self, at: UtcDateTime, note: AuditNote) -> Result<(), StorageError> {
+        let mut state = self.state();
+        state.note(&note, at);
+        let confirmed = state.audit.len() as u64;
+        state.clocked(ClockRecord { largest: Some(whole(at)), jump: None, confirmed });
+        Ok(())
+    }
+}
+
 fn missing(what: &'static str, id: &str) -> DirectoryError {
     DirectoryError::Missing { what, id: id.to_owned() }
 }
@@ -415,6 +460,10 @@ mod tests {
         }
 
         fn directory(&self) -> &dyn Directory {
+            self
+        }
+
+        fn chronicle(&self) -> &dyn Chronicle {
             self
         }
 

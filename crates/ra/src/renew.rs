@@ -216,6 +216,7 @@ impl Ra {
             let issued = state.issued().ok_or(ChangeError::Refused(Refused::NoRenewal { id }))?;
             return Ok((self.bundle(&file.holding, issued.serial).await?, Owed::default()));
         };
+        self.desk.clock_is_trusted().map_err(ChangeError::from)?;
         let intent = match intent {
             Some(intent) => intent,
             None => self.document(&serial).await?.intent,

@@ -22,8 +22,10 @@ impl Ra {
     ///
     /// # Errors
     ///
-    /// [`ChangeError::Storage`] when the list of overdue subjects cannot be read.
+    /// [`ChangeError::Clock`] while the clock is not believed, [`ChangeError::Storage`] when the list of overdue subjects
+    /// cannot be read.
     pub async fn sweep(&self, now: UtcDateTime) -> Result<Owed, ChangeError> {
+        self.desk.clock_is_trusted()?;
         let mut owed = Owed::default();
         for id in self.desk.registry.overdue(now.saturating_sub(GRACE), BATCH).await? {
             match self.sweep_one(&id, now).await {

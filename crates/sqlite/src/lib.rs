@@ -1,8 +1,9 @@
 //! Koshin's registry of subjects, ledger of certificates, sessions, audit log and outbox in one `SQLite` file.
 //!
-//! A [`Store`] implements the ports [`Registry`](koshin_ra::Registry), [`Sessions`](koshin_ra::Sessions) and
-//! [`Directory`](koshin_ra::Directory) of `koshin-ra` and [`Outbox`](koshin_notify::Outbox) of `koshin-notify`. It is
-//! the only crate that knows the tables, and it refuses to know a clock, randomness, HTTP and what a certificate says.
+//! A [`Store`] implements the ports [`Registry`](koshin_ra::Registry), [`Sessions`](koshin_ra::Sessions),
+//! [`Directory`](koshin_ra::Directory) and [`Chronicle`](koshin_ra::Chronicle) of `koshin-ra` and
+//! [`Outbox`](koshin_notify::Outbox) of `koshin-notify`. It is the only crate that knows the tables, and it refuses to
+//! know a clock, randomness, HTTP and what a certificate says.
 //!
 //! - One task owns the connection that writes. What waited while the last commit reached the disk becomes the next
 //!   commit (*group commit*); each job of it has its own `SAVEPOINT`, so that a version conflict fails one job only, and
@@ -32,6 +33,7 @@
 
 mod audit;
 mod check;
+mod clock;
 mod codec;
 mod commit;
 mod directory;

@@ -8,6 +8,7 @@
 )]
 
 mod boundaries;
+mod clock;
 mod config;
 mod invariants;
 mod mails;

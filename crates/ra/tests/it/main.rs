@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod clock;
 mod people;
 mod renewal;
 mod town;

@@ -4,7 +4,7 @@ mod registry {
     use async_trait::async_trait;
     use koshin_notify::MailId;
     use koshin_ra::{
-        Directory, Registry, Sessions,
+        Chronicle, Directory, Registry, Sessions,
         conformance::{Recorded, Rig},
     };
     use sqlx::Row as _;
@@ -24,6 +24,10 @@ mod registry {
         }
 
         fn directory(&self) -> &dyn Directory {
+            &self.0.store
+        }
+
+        fn chronicle(&self) -> &dyn Chronicle {
             &self.0.store
         }
 

@@ -2,6 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
+use koshin_ra::Chronicle as _;
 use koshin_sqlite::{OpenError, Store};
 use sqlx::Row as _;
 
@@ -91,6 +92,20 @@ async fn files_of_others_are_left_alone() {
             assert_eq!(fs::read(&path).unwrap(), before);
         }
     }
+}
+
+/// A file that knows no clock yet has one after the update: the largest instant of its audit log.
+#[tokio::test]
+async fn an_older_file_learns_of_the_time() {
+    let bench = Bench::with(1).await;
+    permit(&bench.store, 1, at(7)).await.unwrap();
+    bench.store.advance(at(1_000)).await.unwrap();
+    bench.store.shut_down().await;
+    let mut raw = bench.raw().await;
+    run(&mut raw, "DROP TABLE clock").await.unwrap();
+    run(&mut raw, "DELETE FROM _sqlx_migrations WHERE version = 2").await.unwrap();
+    let again = Store::open(&bench.path(), &options()).await.unwrap();
+    assert_eq!(again.recorded().await.unwrap().largest, Some(at(7)));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What the tables refuse by themselves, whatever program writes.
 
 use crate::bench::{Bench, at, commit, run};
-use koshin_ra::Registry as _;
+use koshin_ra::{Chronicle as _, Registry as _};
 use koshin_types::RevocationReason;
 
 #[tokio::test]
@@ -12,6 +12,7 @@ async fn the_tables_refuse_what_must_never_be() {
     let file = bench.file(2).await;
     let revoked = file.holding.revoke(RevocationReason::KeyCompromise, at(1)).unwrap();
     bench.store.commit(commit(&file, revoked, at(1))).await.unwrap();
+    bench.store.advance(at(1)).await.unwrap();
     let mut raw = bench.raw().await;
     run(&mut raw, "PRAGMA foreign_keys = ON").await.unwrap();
     let open = "INSERT INTO renewals (id, subject, basis, started_at, again, chain_started_at, state) \
@@ -43,6 +44,8 @@ async fn the_tables_refuse_what_must_never_be() {
         ("a version that goes back", "UPDATE subjects SET version = 0"),
         ("a changed audit record", "UPDATE audit SET body = '{}'"),
         ("an audit record that disappears", "DELETE FROM audit"),
+        ("a time that goes back unconfirmed", "UPDATE clock SET largest = largest - 1"),
+        ("a time that is forgotten", "DELETE FROM clock"),
         ("a word that is no status", "UPDATE certificates SET status = 'suspended'"),
     ] {
         let done = run(&mut raw, statement).await;
