@@ -1,4 +1,5 @@
-//! What every [`Outbox`] has to do, as tests that any implementation runs on itself:
+//! What every [`Outbox`] has to do, as tests that any implementation runs on itself; what every
+//! [`Schedule`](crate::Schedule) has to do stands in [`schedule`].
 //!
 //! ```
 //! use async_trait::async_trait;
@@ -32,6 +33,8 @@
 //! ```
 
 #![expect(clippy::missing_panics_doc, reason = "a test of the suite fails by panicking")]
+
+pub mod schedule;
 
 use std::{collections::BTreeSet, future::Future};
 

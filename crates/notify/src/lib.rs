@@ -5,8 +5,12 @@
 //! for now is tried again with growing delay, and an answer that was lost leads to at most one repeat, with the same
 //! Message-ID.
 //!
-//! The crate refuses to know a clock, a database and when a mail is due: `now`, the outbox and the mails are the
-//! caller's. No address and no code of it reaches a log.
+//! The notices of expiry are made due by time alone. A [`Planner`] looks at each certificate of a [`Schedule`] when one
+//! of its thresholds opens, asks the expiry policy, and puts the one notice that is due into the outbox together with
+//! the record of what it closes, so that no threshold is ever told twice and none that opened is forgotten.
+//!
+//! The crate refuses to know a clock and a database: `now` and the ports are the caller's. No address and no code of it
+//! reaches a log.
 //!
 //! ```
 //! use koshin_notify::{Bilingual, Mail, Mailbox, Mailer, MemoryOutbox, Notice, Sender, Wake, Zone};
@@ -48,7 +52,9 @@ mod mailer;
 mod mime;
 mod outbox;
 mod payload;
+mod planner;
 mod render;
+mod schedule;
 mod sender;
 mod texts;
 mod transport;
@@ -59,7 +65,12 @@ pub use mailer::{Mailer, Settings, Tally, Wake};
 pub use mime::{ComposeError, Composed, compose};
 pub use outbox::{Claimed, Disposition, Fence, MemoryOutbox, Outbox, OutboxError, Suppression};
 pub use payload::DecodeError;
+pub use planner::Planner;
 pub use render::{Rendered, masked_id, render};
+pub use schedule::{
+    Ahead, InUse, Look, MemorySchedule, Next, Owed, Page, Place, Plan, PolicyMark, Schedule, ScheduleError, Scheduled,
+    Stage, horizon,
+};
 pub use sender::{Bilingual, Sender, SenderError, Zone};
 pub use texts::{TextError, Texts};
 #[cfg(feature = "smtp")]

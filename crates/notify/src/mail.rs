@@ -135,6 +135,14 @@ impl Notice {
             Self::AddressChanged { .. } => "address_changed",
         }
     }
+
+    /// The threshold of an expiry notice, in days before notAfter.
+    pub const fn threshold(&self) -> Option<u16> {
+        match self {
+            Self::Expiry { threshold_days, .. } => Some(*threshold_days),
+            _ => None,
+        }
+    }
 }
 
 /// Whom a notice speaks to.

@@ -24,8 +24,12 @@ use crate::{Mail, MailId, Reply};
 #[async_trait]
 pub trait Outbox: Send + Sync {
     /// Takes up to `limit` rows, the longest due first, until `now + lease`: those that wait and are due, and those
-    /// whose lease is over (`lease end <= now`). What became pointless since it was planned (renewed, revoked) is left
-    /// out and suppressed; so is a row that [`Mail::decode`] refuses.
+    /// whose lease is over (`lease end <= now`).
+    ///
+    /// A notice about a certificate that is not in use any more (renewed, revoked) is left out and suppressed, or ends
+    /// as unknown where it may have arrived; so is a row that [`Mail::decode`] refuses. A notice that a
+    /// [`Schedule`](crate::Schedule) planned is addressed to the holder as registered now, and is undeliverable where no
+    /// address is.
     ///
     /// # Errors
     ///
@@ -164,6 +168,8 @@ impl Disposition {
             Self::Quarantined { .. } => "quarantined",
             Self::Unknown => "unknown",
             Self::Suppressed { why: Suppression::TooLate } => "suppressed_too_late",
+            Self::Suppressed { why: Suppression::Renewed } => "suppressed_renewed",
+            Self::Suppressed { why: Suppression::Revoked } => "suppressed_revoked",
             Self::Suppressed { why: Suppression::Withdrawn } => "suppressed_withdrawn",
             Self::Suppressed { why: Suppression::Unreadable } => "suppressed_unreadable",
         }
@@ -175,7 +181,11 @@ impl Disposition {
 pub enum Suppression {
     /// What it tells is over, or it could not be delivered before that.
     TooLate,
-    /// What it tells is no longer so: the certificate was renewed or revoked.
+    /// The certificate it speaks of was replaced by its successor.
+    Renewed,
+    /// The certificate it speaks of was revoked.
+    Revoked,
+    /// It is out of date: a more urgent notice took its place, or by another policy it is not due.
     Withdrawn,
     /// The row does not decode.
     Unreadable,

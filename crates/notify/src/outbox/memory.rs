@@ -8,8 +8,8 @@ use std::{
 use async_trait::async_trait;
 use time::{Duration, UtcDateTime};
 
-use super::{Claimed, Disposition, Fence, Outbox, OutboxError};
-use crate::{Mail, MailId};
+use super::{Claimed, Disposition, Fence, Outbox, OutboxError, Suppression};
+use crate::{Mail, MailId, Stage};
 
 /// An [`Outbox`] that forgets everything when it is dropped: for tests, rehearsals and the reading of the port.
 #[derive(Debug, Default)]
@@ -46,6 +46,28 @@ impl State {
     }
 }
 
+impl Row {
+    /// Ends the row without sending it. What may have arrived is not known to have been suppressed.
+    fn suppress(&mut self, why: Suppression) {
+        let doubtful = self.unanswered > 0 || matches!(self.state, State::Transmitting { .. });
+        let disposition = if doubtful { Disposition::Unknown } else { Disposition::Suppressed { why } };
+        self.mail = self.mail.clone().without_secret();
+        self.state = State::Done { disposition };
+    }
+
+    fn stage(&self) -> Stage {
+        match &self.state {
+            State::Transmitting { over } => Stage::OnItsWay { until: *over },
+            State::Waiting { .. } | State::Claimed { .. } if self.unanswered > 0 => Stage::Doubtful,
+            State::Waiting { .. } | State::Claimed { .. } => Stage::Waiting,
+            State::Done { disposition: Disposition::Suppressed { why } } if *why != Suppression::Unreadable => {
+                Stage::Withdrawn
+            }
+            State::Done { .. } => Stage::Counts,
+        }
+    }
+}
+
 impl MemoryOutbox {
     /// Puts a mail in, to be sent from `due` on. `false`, and no change, when a mail of this id was ever put in.
     pub fn put(&self, mail: Mail, due: UtcDateTime) -> bool {
@@ -71,20 +93,40 @@ impl MemoryOutbox {
         }
     }
 
-    fn rows(&self) -> MutexGuard<'_, BTreeMap<MailId, Row>> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    /// As [`MemoryOutbox::put`], and puts a mail in again that was withdrawn without having been on its way.
+    pub(crate) fn put_again(&self, mail: Mail, due: UtcDateTime) {
+        if let Some(row) = self.rows().get_mut(&mail.id) {
+            if row.stage() == Stage::Withdrawn {
+                (row.state, row.mail) = (State::Waiting { due }, mail);
+            }
+            return;
+        }
+        self.put(mail, due);
     }
-}
 
-#[async_trait]
-impl Outbox for MemoryOutbox {
-    async fn claim(
+    /// Ends a mail that must not go out any more, unless it is on its way.
+    pub(crate) fn withdraw(&self, id: MailId, now: UtcDateTime) {
+        if let Some(row) = self.rows().get_mut(&id) {
+            match row.state {
+                State::Done { .. } => {}
+                State::Transmitting { over } if now < over => {}
+                _ => row.suppress(Suppression::Withdrawn),
+            }
+        }
+    }
+
+    pub(crate) fn stage(&self, id: MailId) -> Option<Stage> {
+        self.rows().get(&id).map(Row::stage)
+    }
+
+    /// Claims as [`Outbox::claim`] does. `judge` may address a mail anew, or say how it ends instead.
+    pub(crate) fn claim_judged(
         &self,
         now: UtcDateTime,
-        _worker: &str,
         lease: Duration,
         limit: usize,
-    ) -> Result<Vec<Claimed>, OutboxError> {
+        mut judge: impl FnMut(&mut Mail) -> Option<Disposition>,
+    ) -> Vec<Claimed> {
         let mut rows = self.rows();
         let mut due: Vec<_> = rows
             .values()
@@ -93,18 +135,28 @@ impl Outbox for MemoryOutbox {
             .collect();
         due.sort_unstable();
         let mut claimed = Vec::new();
-        for (_, id) in due.into_iter().take(limit) {
+        for (_, id) in due {
+            if claimed.len() >= limit {
+                break;
+            }
             let Some(row) = rows.get_mut(&id) else { continue };
+            if let Some(end) = judge(&mut row.mail) {
+                match end {
+                    Disposition::Suppressed { why } => row.suppress(why),
+                    disposition => row.state = State::Done { disposition },
+                }
+                continue;
+            }
             row.unanswered += u32::from(matches!(row.state, State::Transmitting { .. }));
             row.fence.0 += 1;
             row.state = State::Claimed { lease, over: now.saturating_add(lease) };
             let Row { mail, fence, attempts, unanswered, .. } = row;
             claimed.push(Claimed { mail: mail.clone(), fence: *fence, attempts: *attempts, unanswered: *unanswered });
         }
-        Ok(claimed)
+        claimed
     }
 
-    async fn transmitting(&self, id: MailId, fence: Fence, now: UtcDateTime) -> Result<(), OutboxError> {
+    pub(crate) fn note_transmitting(&self, id: MailId, fence: Fence, now: UtcDateTime) -> Result<(), OutboxError> {
         match self.rows().get_mut(&id) {
             Some(Row { state, fence: newest, attempts, .. }) if *newest == fence => match *state {
                 State::Claimed { lease, over } if now < over => {
@@ -118,13 +170,7 @@ impl Outbox for MemoryOutbox {
         }
     }
 
-    async fn record(
-        &self,
-        id: MailId,
-        fence: Fence,
-        disposition: &Disposition,
-        _now: UtcDateTime,
-    ) -> Result<(), OutboxError> {
+    pub(crate) fn note_end(&self, id: MailId, fence: Fence, disposition: &Disposition) -> Result<(), OutboxError> {
         let mut rows = self.rows();
         let row = rows.get_mut(&id).filter(|row| {
             row.fence == fence && matches!(row.state, State::Claimed { .. } | State::Transmitting { .. })
@@ -142,6 +188,37 @@ impl Outbox for MemoryOutbox {
             }
         };
         Ok(())
+    }
+
+    fn rows(&self) -> MutexGuard<'_, BTreeMap<MailId, Row>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Outbox for MemoryOutbox {
+    async fn claim(
+        &self,
+        now: UtcDateTime,
+        _worker: &str,
+        lease: Duration,
+        limit: usize,
+    ) -> Result<Vec<Claimed>, OutboxError> {
+        Ok(self.claim_judged(now, lease, limit, |_| None))
+    }
+
+    async fn transmitting(&self, id: MailId, fence: Fence, now: UtcDateTime) -> Result<(), OutboxError> {
+        self.note_transmitting(id, fence, now)
+    }
+
+    async fn record(
+        &self,
+        id: MailId,
+        fence: Fence,
+        disposition: &Disposition,
+        _now: UtcDateTime,
+    ) -> Result<(), OutboxError> {
+        self.note_end(id, fence, disposition)
     }
 
     async fn next_wake(&self, _now: UtcDateTime) -> Result<Option<UtcDateTime>, OutboxError> {

@@ -13,6 +13,8 @@ mod mailer;
 mod message;
 mod outbox;
 mod payload;
+mod planner;
+mod schedule;
 #[cfg(feature = "smtp")]
 mod smtp;
 mod transports;

@@ -1,0 +1,281 @@
+//! The schedule in memory, together with its outbox.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use koshin_types::{CertificateStatus, SerialNumber};
+use time::{Duration, UtcDateTime};
+
+use super::{Ahead, InUse, Look, Next, Page, Place, Plan, PolicyMark, Schedule, ScheduleError, Scheduled, Stage};
+use crate::{Claimed, Disposition, Fence, Mail, MailId, MemoryOutbox, Outbox, OutboxError, Reply, Suppression};
+
+/// A [`Schedule`] with the [`Outbox`] that it plans into: for tests, rehearsals and the reading of the ports. It forgets
+/// everything when it is dropped.
+#[derive(Debug, Default)]
+pub struct MemorySchedule {
+    state: Mutex<State>,
+    // Locked after `state`, never before it.
+    outbox: MemoryOutbox,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    policy: Option<PolicyMark>,
+    rows: BTreeMap<u64, Row>,
+    /// Whom a planned mail is about.
+    about: BTreeMap<MailId, u64>,
+}
+
+#[derive(Debug)]
+struct Row {
+    certificate: InUse,
+    status: CertificateStatus,
+    planned: bool,
+    next_look: Option<UtcDateTime>,
+    revision: u64,
+    notices: BTreeMap<u16, Record>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Record {
+    Mail(MailId),
+    NoAddress,
+    Closed { with: u16 },
+}
+
+impl MemorySchedule {
+    /// Puts a certificate on the schedule that is in use from now on.
+    pub fn activate(&self, certificate: InUse) {
+        let mut state = self.state();
+        let number = state.rows.len() as u64 + 1;
+        let row = Row {
+            certificate,
+            status: CertificateStatus::Active,
+            planned: false,
+            next_look: None,
+            revision: 0,
+            notices: BTreeMap::new(),
+        };
+        state.rows.insert(number, row);
+    }
+
+    /// Takes a certificate off the schedule: it was superseded or revoked.
+    pub fn retire(&self, serial: &SerialNumber, status: CertificateStatus) {
+        if let Some(row) = self.state().rows.values_mut().find(|row| row.certificate.serial == *serial) {
+            row.status = status;
+        }
+    }
+
+    /// Registers another address of the holder of a certificate, or none.
+    pub fn readdress(&self, serial: &SerialNumber, address: Option<crate::Address>) {
+        if let Some(row) = self.state().rows.values_mut().find(|row| row.certificate.serial == *serial) {
+            row.certificate.address = address;
+        }
+    }
+
+    /// What became of the thresholds of a certificate, in ascending order of days, with the mails where there are some.
+    pub fn notices(&self, serial: &SerialNumber) -> Vec<(u16, Stage, Option<MailId>)> {
+        let state = self.state();
+        let row = state.rows.values().find(|row| row.certificate.serial == *serial);
+        let notices = row.into_iter().flat_map(|row| &row.notices);
+        notices
+            .map(|(days, record)| {
+                let mail = if let Record::Mail(id) = record { Some(*id) } else { None };
+                (*days, self.stage(record), mail)
+            })
+            .collect()
+    }
+
+    /// The outbox that plans put mails into. A mailer works on the schedule itself, which knows whom not to tell.
+    pub fn outbox(&self) -> &MemoryOutbox {
+        &self.outbox
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stage(&self, record: &Record) -> Stage {
+        match record {
+            Record::Mail(id) => self.outbox.stage(*id).unwrap_or(Stage::Withdrawn),
+            Record::NoAddress => Stage::Counts,
+            Record::Closed { with } => Stage::Closed { with: *with },
+        }
+    }
+
+    fn scheduled(&self, place: Place, row: &Row) -> Scheduled {
+        let notices = row.notices.iter().map(|(days, record)| (*days, self.stage(record))).collect();
+        Scheduled { place, revision: row.revision, certificate: row.certificate.clone(), notices }
+    }
+
+    fn store(&self, row: &mut Row, about: &mut BTreeMap<MailId, u64>, plan: Plan, now: UtcDateTime) {
+        for days in plan.withdraw {
+            if let Some(Record::Mail(id)) = row.notices.get(&days) {
+                self.outbox.withdraw(*id, now);
+            }
+            row.notices.retain(|_, record| !matches!(record, Record::Closed { with } if *with == days));
+        }
+        if let Some(owed) = plan.due {
+            let record = match owed.mail {
+                Some(mail) => {
+                    let id = mail.id;
+                    about.insert(id, plan.number);
+                    self.outbox.put_again(mail, now);
+                    Record::Mail(id)
+                }
+                None => Record::NoAddress,
+            };
+            row.notices.insert(owed.threshold_days, record);
+            for days in owed.closes {
+                row.notices.insert(days, Record::Closed { with: owed.threshold_days });
+            }
+        }
+        row.revision += 1;
+        (row.planned, row.next_look) = match plan.next {
+            Next::At(at) => (true, Some(at)),
+            Next::Never => (true, None),
+            Next::Ended => (false, None),
+        };
+    }
+}
+
+impl State {
+    fn in_use(&self) -> impl Iterator<Item = (u64, &Row)> {
+        let rows = self.rows.iter().map(|(number, row)| (*number, row));
+        rows.filter(|(_, row)| row.status == CertificateStatus::Active)
+    }
+
+    fn unplanned(&self, now: UtcDateTime) -> impl Iterator<Item = (u64, &Row)> {
+        self.in_use().filter(move |(_, row)| !row.planned && now < row.certificate.validity.end())
+    }
+
+    fn touch(&mut self, id: MailId) {
+        if let Some(row) = self.about.get(&id).and_then(|number| self.rows.get_mut(number)) {
+            row.revision += 1;
+        }
+    }
+}
+
+#[async_trait]
+impl Schedule for MemorySchedule {
+    async fn ahead(&self, now: UtcDateTime) -> Result<Ahead, ScheduleError> {
+        let state = self.state();
+        Ok(Ahead {
+            policy: state.policy,
+            next_look: state.in_use().filter_map(|(_, row)| row.next_look).min(),
+            unplanned: state.unplanned(now).map(|(_, row)| row.certificate.validity.not_after()).min(),
+        })
+    }
+
+    async fn adopt(&self, policy: PolicyMark) -> Result<bool, ScheduleError> {
+        let mut state = self.state();
+        if state.policy != Some(policy) {
+            for row in state.rows.values_mut() {
+                (row.planned, row.next_look) = (false, None);
+                row.revision += 1;
+            }
+            state.policy = Some(policy);
+        }
+        Ok(true)
+    }
+
+    async fn look(
+        &self,
+        look: Look,
+        now: UtcDateTime,
+        after: Option<Place>,
+        limit: usize,
+    ) -> Result<Page, ScheduleError> {
+        let state = self.state();
+        let mut places: Vec<Place> = match look {
+            Look::Due => {
+                let looks = state.in_use().filter_map(|(number, row)| Some(Place { at: row.next_look?, number }));
+                looks.filter(|place| place.at <= now).collect()
+            }
+            Look::Unplanned { until } => {
+                let ends = state
+                    .unplanned(now)
+                    .map(|(number, row)| Place { at: row.certificate.validity.not_after(), number });
+                ends.filter(|place| place.at <= until).collect()
+            }
+        };
+        places.retain(|place| after.is_none_or(|after| *place > after));
+        places.sort_unstable();
+        places.truncate(limit);
+        let more = places.last().copied().filter(|_| places.len() == limit);
+        let row = |place: &Place| Some(self.scheduled(*place, state.rows.get(&place.number)?));
+        Ok(Page { rows: places.iter().filter_map(row).collect(), more })
+    }
+
+    async fn plan(&self, policy: PolicyMark, plans: Vec<Plan>, now: UtcDateTime) -> Result<usize, ScheduleError> {
+        let State { policy: adopted, rows, about } = &mut *self.state();
+        if *adopted != Some(policy) {
+            return Err(ScheduleError::OtherPolicy);
+        }
+        let mut stored = 0;
+        for plan in plans {
+            let row = rows.get_mut(&plan.number);
+            let unchanged = |row: &&mut Row| row.status == CertificateStatus::Active && row.revision == plan.revision;
+            if let Some(row) = row.filter(unchanged) {
+                self.store(row, about, plan, now);
+                stored += 1;
+            }
+        }
+        Ok(stored)
+    }
+}
+
+#[async_trait]
+impl Outbox for MemorySchedule {
+    async fn claim(
+        &self,
+        now: UtcDateTime,
+        _worker: &str,
+        lease: Duration,
+        limit: usize,
+    ) -> Result<Vec<Claimed>, OutboxError> {
+        let state = self.state();
+        let judge = |mail: &mut Mail| {
+            let row = state.about.get(&mail.id).and_then(|number| state.rows.get(number))?;
+            match (row.status, &row.certificate.address) {
+                (CertificateStatus::Active, Some(address)) => {
+                    (mail.to, mail.language) = (address.clone(), row.certificate.language);
+                    None
+                }
+                (CertificateStatus::Active, None) => {
+                    Some(Disposition::Undeliverable { reply: Reply::new(None, "no address is registered") })
+                }
+                (CertificateStatus::Revoked, _) => Some(Disposition::Suppressed { why: Suppression::Revoked }),
+                _ => Some(Disposition::Suppressed { why: Suppression::Renewed }),
+            }
+        };
+        Ok(self.outbox.claim_judged(now, lease, limit, judge))
+    }
+
+    async fn transmitting(&self, id: MailId, fence: Fence, now: UtcDateTime) -> Result<(), OutboxError> {
+        let mut state = self.state();
+        self.outbox.note_transmitting(id, fence, now)?;
+        state.touch(id);
+        Ok(())
+    }
+
+    async fn record(
+        &self,
+        id: MailId,
+        fence: Fence,
+        disposition: &Disposition,
+        _now: UtcDateTime,
+    ) -> Result<(), OutboxError> {
+        let mut state = self.state();
+        self.outbox.note_end(id, fence, disposition)?;
+        state.touch(id);
+        Ok(())
+    }
+
+    async fn next_wake(&self, now: UtcDateTime) -> Result<Option<UtcDateTime>, OutboxError> {
+        self.outbox.next_wake(now).await
+    }
+}

@@ -1,0 +1,207 @@
+//! Planner and mailer together, on days that were worked out by hand.
+
+use std::sync::Arc;
+
+use koshin_expiry::{FixedOffset, Mode, Policy, PolicyConfig};
+use koshin_notify::{InUse, MailId, Mailbox, Mailer, MemorySchedule, Notice, Planner, Stage, Wake};
+use koshin_types::{CertificateStatus, Language, Validity};
+use time::{Duration, UtcDateTime, macros::utc_datetime};
+
+use crate::fixture::{address, sender, serial};
+
+/// Ends on 22 December in Tokyo: 30 days before begins on 21 November, 15:00 UTC, 10 days before on 11 December.
+pub(crate) fn holder(number: u8) -> InUse {
+    InUse {
+        serial: serial(&format!("1A{number:02X}")),
+        validity: Validity::new(utc_datetime!(2025-12-22 15:00), utc_datetime!(2026-12-22 14:59:59)).unwrap(),
+        subject_id: format!("U-10{number:02}").parse().unwrap(),
+        language: Language::Ja,
+        address: Some(address("taro@example.co.jp")),
+    }
+}
+
+const OPENS_30: UtcDateTime = utc_datetime!(2026-11-21 15:00);
+const OPENS_10: UtcDateTime = utc_datetime!(2026-12-11 15:00);
+
+pub(crate) fn policy(mail_days: &[u16]) -> Policy {
+    let config = PolicyConfig { mail_days: mail_days.to_vec(), ..PolicyConfig::default() };
+    Policy::new(config, Arc::new(FixedOffset::JST)).unwrap()
+}
+
+struct House {
+    schedule: Arc<MemorySchedule>,
+    mailbox: Mailbox,
+}
+
+impl House {
+    fn with(holders: impl IntoIterator<Item = InUse>) -> Self {
+        let schedule = Arc::new(MemorySchedule::default());
+        holders.into_iter().for_each(|holder| schedule.activate(holder));
+        Self { schedule, mailbox: Mailbox::default() }
+    }
+
+    /// Plans and sends, and returns when the planner wants to run again.
+    async fn run(&self, policy: &Policy, now: UtcDateTime) -> Wake {
+        let wake = Planner::new(Arc::clone(&self.schedule), policy.clone()).run(now).await.unwrap();
+        Mailer::new(Arc::clone(&self.schedule), self.mailbox.clone(), sender()).run(now).await.unwrap();
+        wake
+    }
+
+    /// The thresholds of the mails that arrived, oldest first.
+    fn arrived(&self) -> Vec<u16> {
+        let mut mails = self.mailbox.newest(1000);
+        mails.reverse();
+        let id = |mail: &koshin_notify::Received| {
+            mail.envelope.message_id.trim_matches(['<', '>']).split('@').next().unwrap().parse::<MailId>().unwrap()
+        };
+        let threshold = |id| self.schedule.outbox().mail(id).unwrap().kind.threshold().unwrap();
+        mails.iter().map(|mail| threshold(id(mail))).collect()
+    }
+
+    fn stages(&self) -> Vec<(u16, Stage)> {
+        self.schedule.notices(&holder(1).serial).into_iter().map(|(days, stage, _)| (days, stage)).collect()
+    }
+}
+
+const MS: Duration = Duration::MILLISECOND;
+
+#[tokio::test]
+async fn a_mail_at_thirty_and_one_at_ten_days_each_to_the_millisecond() {
+    let (house, policy) = (House::with([holder(1)]), policy(&[30, 10]));
+    // Thirty-two days before notAfter it has to be looked at for the first time.
+    let enters = utc_datetime!(2026-11-20 14:59:59);
+    assert_eq!(house.run(&policy, utc_datetime!(2026-06-01 0:00)).await, Wake::At(enters));
+    assert_eq!(house.run(&policy, enters).await, Wake::At(OPENS_30));
+    assert_eq!(house.run(&policy, OPENS_30 - MS).await, Wake::At(OPENS_30));
+    assert!(house.arrived().is_empty());
+    assert_eq!(house.run(&policy, OPENS_30).await, Wake::At(OPENS_10));
+    assert_eq!(house.arrived(), [30]);
+    assert_eq!(house.run(&policy, OPENS_10 - MS).await, Wake::At(OPENS_10));
+    assert_eq!(house.run(&policy, OPENS_10).await, Wake::Idle);
+    assert_eq!(house.run(&policy, utc_datetime!(2026-12-22 14:59:59)).await, Wake::Idle);
+    assert_eq!(house.run(&policy, utc_datetime!(2027-12-22 15:00)).await, Wake::Idle);
+    assert_eq!(house.arrived(), [30, 10]);
+    assert_eq!(house.stages(), [(10, Stage::Counts), (30, Stage::Counts)]);
+}
+
+#[tokio::test]
+async fn invariant_52_seen_at_eight_days_it_gets_the_mail_of_ten_and_nothing_else() {
+    let (house, policy) = (House::with([holder(1)]), policy(&[30, 10]));
+    assert_eq!(house.run(&policy, utc_datetime!(2026-12-14 3:00)).await, Wake::Idle);
+    assert_eq!(house.run(&policy, utc_datetime!(2026-12-15 3:00)).await, Wake::Idle);
+    assert_eq!(house.arrived(), [10]);
+    assert_eq!(house.stages(), [(10, Stage::Counts), (30, Stage::Closed { with: 10 })]);
+}
+
+#[tokio::test]
+async fn a_mailer_that_stood_still_for_25_days_sends_one_mail_each_and_none_for_who_is_gone() {
+    let (house, policy) = (House::with((1..=5).map(holder)), policy(&[30, 10]));
+    house.run(&policy, utc_datetime!(2026-11-20 15:00)).await;
+    house.schedule.retire(&holder(2).serial, CertificateStatus::Superseded);
+    house.schedule.retire(&holder(3).serial, CertificateStatus::Revoked);
+    assert_eq!(house.run(&policy, utc_datetime!(2026-12-16 15:00)).await, Wake::Idle);
+    assert_eq!(house.arrived(), [10, 10, 10]);
+
+    let expired = House::with([holder(1)]);
+    expired.run(&policy, utc_datetime!(2026-11-20 15:00)).await;
+    assert_eq!(expired.run(&policy, holder(1).validity.end()).await, Wake::Idle);
+    assert!(expired.arrived().is_empty());
+}
+
+#[tokio::test]
+async fn invariant_56_between_plan_and_claim_the_certificate_may_go() {
+    let policy = policy(&[30, 10]);
+    for (status, word) in
+        [(CertificateStatus::Superseded, "suppressed_renewed"), (CertificateStatus::Revoked, "suppressed_revoked")]
+    {
+        let house = House::with([holder(1)]);
+        Planner::new(Arc::clone(&house.schedule), policy.clone()).run(OPENS_30).await.unwrap();
+        house.schedule.retire(&holder(1).serial, status);
+        Mailer::new(Arc::clone(&house.schedule), house.mailbox.clone(), sender()).run(OPENS_30).await.unwrap();
+        assert!(house.arrived().is_empty());
+        let id = house.schedule.notices(&holder(1).serial)[0].2.unwrap();
+        assert_eq!(house.schedule.outbox().end(id).unwrap().word(), word);
+    }
+    let house = House::with([holder(1)]);
+    Planner::new(Arc::clone(&house.schedule), policy).run(OPENS_30).await.unwrap();
+    let end = holder(1).validity.end();
+    Mailer::new(Arc::clone(&house.schedule), house.mailbox.clone(), sender()).run(end).await.unwrap();
+    assert!(house.arrived().is_empty(), "expired a moment ago");
+}
+
+#[tokio::test]
+async fn invariant_60_the_record_belongs_to_the_serial() {
+    let (house, policy) = (House::with([holder(1)]), policy(&[30, 10]));
+    house.run(&policy, OPENS_10).await;
+    let validity = Validity::new(utc_datetime!(2026-12-11 15:00), utc_datetime!(2027-12-11 14:59:59)).unwrap();
+    house.schedule.retire(&holder(1).serial, CertificateStatus::Superseded);
+    house.schedule.activate(InUse { serial: serial("2B"), validity, ..holder(1) });
+    assert_eq!(house.run(&policy, utc_datetime!(2027-11-10 15:00)).await, Wake::At(utc_datetime!(2027-11-30 15:00)));
+    assert_eq!(house.arrived(), [10, 30]);
+}
+
+#[tokio::test]
+async fn a_threshold_before_the_window_says_from_when_renewal_is_possible() {
+    let (house, policy) = (House::with([holder(1)]), policy(&[60, 10]));
+    let opens_60 = utc_datetime!(2026-10-22 15:00);
+    assert_eq!(house.run(&policy, opens_60).await, Wake::At(OPENS_10));
+    let mail = house.mailbox.newest(1).remove(0);
+    assert!(mail.envelope.words.text.contains("更新の開始：2026年11月22日(日) 00:00 JST"));
+    let id = house.schedule.notices(&holder(1).serial)[0].2.unwrap();
+    let notice = Notice::Expiry {
+        threshold_days: 60,
+        validity: holder(1).validity,
+        days_left: 60,
+        renewal_opens: Some(OPENS_30),
+    };
+    assert_eq!(house.schedule.outbox().mail(id).unwrap().kind, notice);
+}
+
+#[tokio::test]
+async fn a_holder_without_an_address_keeps_nobody_back() {
+    let (house, policy) = (House::with([InUse { address: None, ..holder(1) }, holder(2)]), policy(&[30, 10]));
+    assert_eq!(house.run(&policy, OPENS_30).await, Wake::At(OPENS_10));
+    assert_eq!(house.arrived(), [30]);
+    assert_eq!(house.stages(), [(30, Stage::Counts)]);
+}
+
+#[tokio::test]
+async fn more_than_a_run_plans_is_gone_on_with_at_once() {
+    let (house, policy) = (House::with([]), policy(&[30, 10]));
+    for number in 0..10_001_u32 {
+        let serial = koshin_types::SerialNumber::from_be_bytes(&(number + 0x0100_0000).to_be_bytes()).unwrap();
+        house.schedule.activate(InUse { serial, ..holder(1) });
+    }
+    let planner = Planner::new(Arc::clone(&house.schedule), policy);
+    assert_eq!(planner.run(OPENS_30).await.unwrap(), Wake::Now);
+    assert_eq!(planner.run(OPENS_30).await.unwrap(), Wake::At(OPENS_10));
+    let claimed = koshin_notify::Outbox::claim(&*house.schedule, OPENS_30, "w", Duration::HOUR, 20_000).await.unwrap();
+    assert_eq!(claimed.len(), 10_001);
+}
+
+#[tokio::test]
+async fn a_policy_without_thresholds_sends_nothing() {
+    let (house, policy) = (House::with([holder(1)]), policy(&[]));
+    assert_eq!(house.run(&policy, OPENS_10).await, Wake::Idle);
+    assert!(house.arrived().is_empty());
+}
+
+#[tokio::test]
+async fn another_policy_plans_anew_what_is_near_and_the_rest_when_it_comes_near() {
+    let far = Validity::new(utc_datetime!(2026-04-01 15:00), utc_datetime!(2027-04-01 14:59:59)).unwrap();
+    let house = House::with([holder(1), InUse { validity: far, ..holder(2) }]);
+    let (usual, early) = (policy(&[30, 10]), policy(&[60, 10]));
+    let config = PolicyConfig { mode: Mode::Instant, ..PolicyConfig::default() };
+    let instant = Policy::new(config, Arc::new(FixedOffset::JST)).unwrap();
+    let now = utc_datetime!(2026-11-21 12:00);
+    assert_eq!(house.run(&usual, now).await, Wake::At(OPENS_30));
+    // By the second policy the 60-day mail has been due for a month; the far one comes near on 29 January.
+    assert_eq!(house.run(&early, now).await, Wake::At(OPENS_10));
+    assert_eq!(house.arrived(), [60]);
+    // By the third the 30-day mail opens exactly 30 days before the end.
+    assert_eq!(house.run(&instant, now).await, Wake::At(utc_datetime!(2026-11-22 15:00)));
+    assert_eq!(house.run(&instant, utc_datetime!(2026-11-22 15:00)).await, Wake::At(utc_datetime!(2026-12-12 15:00)));
+    assert_eq!(house.arrived(), [60, 30]);
+    assert_eq!(house.run(&usual, utc_datetime!(2026-12-12 15:00)).await, Wake::At(utc_datetime!(2027-02-28 14:59:59)));
+    assert_eq!(house.arrived(), [60, 30, 10]);
+}
