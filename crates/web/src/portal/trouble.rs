@@ -69,6 +69,9 @@ pub(crate) fn of_status(status: StatusCode) -> Problem {
 /// After how many seconds a busy server may be asked again.
 pub(crate) const BUSY_SECONDS: u32 = 5;
 
+/// After how many seconds to ask again while an operator looks at the clock.
+const CLOCK_SECONDS: u32 = 300;
+
 /// Whole seconds until an instant, rounded up, at least one.
 pub(crate) fn seconds_until(at: UtcDateTime, now: UtcDateTime) -> u32 {
     let left = at - now + Duration::milliseconds(999);
@@ -123,6 +126,7 @@ fn change(error: &ChangeError, now: UtcDateTime) -> Problem {
         },
         ChangeError::KeySeen { .. } => Problem::KeyRefused,
         ChangeError::NoSubject(_) => Problem::NotFound,
+        ChangeError::Clock(_) => Problem::ClockDoubted { retry_after: CLOCK_SECONDS },
         ChangeError::Storage(error) => storage(error, now),
         _ => Problem::Unavailable { retry_after: BUSY_SECONDS },
     }

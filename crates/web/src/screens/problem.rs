@@ -66,6 +66,11 @@ pub enum Problem {
         /// Seconds to wait, as in `Retry-After`.
         retry_after: u32,
     },
+    /// 503: the clock is not believed, so nothing is done that cannot be undone.
+    ClockDoubted {
+        /// Seconds to wait, as in `Retry-After`.
+        retry_after: u32,
+    },
 }
 
 impl Problem {
@@ -85,7 +90,7 @@ impl Problem {
             Self::Invalid | Self::KeyRefused | Self::PrivateKey => 422,
             Self::TooMany { .. } => 429,
             Self::Internal { .. } => 500,
-            Self::Unavailable { .. } | Self::AuthorityUnavailable { .. } => 503,
+            Self::Unavailable { .. } | Self::AuthorityUnavailable { .. } | Self::ClockDoubted { .. } => 503,
         }
     }
 
@@ -111,6 +116,7 @@ impl Problem {
             Self::Internal { .. } => "server.internal",
             Self::Unavailable { .. } => "server.unavailable",
             Self::AuthorityUnavailable { .. } => "authority.unavailable",
+            Self::ClockDoubted { .. } => "server.clock",
         }
     }
 
@@ -119,7 +125,8 @@ impl Problem {
         match self {
             Self::TooMany { retry_after }
             | Self::Unavailable { retry_after }
-            | Self::AuthorityUnavailable { retry_after } => Some(*retry_after),
+            | Self::AuthorityUnavailable { retry_after }
+            | Self::ClockDoubted { retry_after } => Some(*retry_after),
             _ => None,
         }
     }
@@ -152,6 +159,7 @@ impl Problem {
             Self::AuthorityUnavailable { .. } => {
                 ["problem-authority-title", "problem-authority-detail", "problem-authority-next"]
             }
+            Self::ClockDoubted { .. } => ["problem-clock-title", "problem-clock-detail", "problem-clock-next"],
         }
     }
 }

@@ -418,3 +418,43 @@ async fn while_the_signer_is_down_the_page_says_so_and_nothing_is_lost() {
     assert_eq!(request().send().await.status, StatusCode::OK);
     assert_eq!(world.town.holding("U-1").await.certificates.len(), 2);
 }
+
+#[tokio::test]
+async fn invariant_41_while_the_clock_is_doubted_the_page_says_so_and_nothing_is_lost() {
+    use koshin_expiry::ClockGuard;
+    use koshin_ra::{ClockWatch, Reading};
+
+    let mut world = World::new().await;
+    let mine = world.town.enrolled("U-1", enrolled_for(8)).await;
+    let before = world.signed_in("U-1", &mine).await;
+    let path = world.portal(Method::POST, "/renewals").session(&before).with(&mine).send().await.location().to_owned();
+    let reading = |system| Reading { system, monotonic: std::time::Duration::ZERO };
+    let wrong = reading(NOW - time::Duration::DAY);
+    let watch = ClockWatch::begin(world.town.store.clone(), ClockGuard::default(), wrong).await.unwrap();
+    let watch = Arc::new(watch);
+    // Requests are stamped by the watch.
+    assert_eq!(watch.instant(wrong), NOW);
+    let portal = Arc::get_mut(&mut world.portal).unwrap();
+    portal.ra = portal.ra.clone().watched_by(Arc::clone(&watch));
+
+    let cookie = world.signed_in("U-1", &mine).await;
+    let csr = key();
+    let request = || {
+        let ask = world.portal(Method::POST, &format!("{path}/request")).session(&cookie).with(&mine);
+        ask.bytes("application/pkcs10", &csr)
+    };
+    let answer = request().script().send().await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "server.clock"));
+    assert_eq!(answer.headers[header::RETRY_AFTER], "300");
+    let body = format!("id=U-1&password={}", PASSWORD.replace(' ', "+"));
+    let enrolment = world.public(Method::POST, "/enrol").form(&body).send().await;
+    assert_eq!((enrolment.status.as_u16(), &enrolment.headers[header::RETRY_AFTER]), (503, &"300".parse().unwrap()));
+    assert!(enrolment.body.contains("システムの時刻を確認しています"));
+    for page in ["/main", path.as_str()] {
+        let page = world.portal(Method::GET, page).session(&cookie).with(&mine).send().await;
+        assert_eq!(page.status, StatusCode::OK, "everything else goes on");
+    }
+    watch.instant(reading(NOW));
+    assert_eq!(request().script().send().await.status, StatusCode::OK);
+    assert_eq!(world.town.holding("U-1").await.certificates.len(), 2);
+}

@@ -356,6 +356,7 @@ impl World {
             Problem::Internal { reference: "7f3a-<x>".to_owned() },
             Problem::Unavailable { retry_after: 30 },
             Problem::AuthorityUnavailable { retry_after: 300 },
+            Problem::ClockDoubted { retry_after: 300 },
         ];
         let sample = |problem: &Problem| {
             let code = problem.code().replace('.', "_");

@@ -60,3 +60,6 @@ problem-unavailable-next = Please wait { $wait } and try again.
 problem-authority-title = The certification authority is paused
 problem-authority-detail = No certificate can be issued at the moment. Your procedure is not lost and goes on when the authority is back.
 problem-authority-next = Please wait { $wait } and try again. Logging in is not affected.
+problem-clock-title = We are checking the time of our system
+problem-clock-detail = Until that is done no certificate is issued and no mail is sent. No procedure that you began is lost.
+problem-clock-next = Please wait { $wait } and try again. The certificate that you use now is not withdrawn.

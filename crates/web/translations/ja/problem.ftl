@@ -60,3 +60,6 @@ problem-unavailable-next = { $wait }ほど待ってから、もう一度お試�
 problem-authority-title = 認証局が一時的に停止しています
 problem-authority-detail = いまは電子証明書を発行できません。手続きは失われておらず、認証局が再開すると続きから進められます。
 problem-authority-next = { $wait }ほど待ってから、もう一度お試しください。ログインには影響しません。
+problem-clock-title = システムの時刻を確認しています
+problem-clock-detail = 確認が済むまで、電子証明書の発行とメールの送信を止めています。途中の手続きは失われていません。
+problem-clock-next = { $wait }ほど待ってから、もう一度お試しください。いまお使いの電子証明書は無効になりません。
