@@ -3,6 +3,7 @@
 //! A target under `fuzz_targets/` only hands its bytes to the function of the same name; its tests replay the
 //! committed seeds through the same functions without a fuzzer. A function returns, or it panics and has found a bug.
 
+mod facts;
 mod mail;
 mod policy;
 mod renewal;
@@ -12,6 +13,7 @@ mod script;
 mod tests;
 mod words;
 
+pub use facts::{audit_facts, holding_facts};
 pub use mail::{mail_address, outbox_row};
 pub use policy::policy;
 pub use renewal::renewal_events;
@@ -23,7 +25,9 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("audit_facts", audit_facts),
     ("certification_request", certification_request),
+    ("holding_facts", holding_facts),
     ("mail_address", mail_address),
     ("outbox_row", outbox_row),
     ("policy", policy),

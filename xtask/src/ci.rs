@@ -31,7 +31,6 @@ const BEFORE_A_COMMIT: &[Step] = &[
     Step { name: "page", needs: PAGE, run: page },
     Step { name: "doc", needs: &[], run: doc },
     Step { name: "deny", needs: &["cargo-deny"], run: deny },
-    Step { name: "fuzz seeds", needs: &["c++"], run: |_| fuzz::replay().map(passed) },
     Step { name: "fuzz", needs: &["cargo-fuzz", "c++"], run: |_| fuzz::run(fuzz::SMOKE_SECONDS).map(passed) },
 ];
 
@@ -138,6 +137,7 @@ fn bare_target() -> bool {
     installed || Cmd::new("timeout", &["120", "rustup", "target", "add", BARE]).succeeds()
 }
 
+/// Everything that `cargo test` finds, in the workspace and in that of the fuzz targets, whose seeds are ordinary tests.
 fn test(missing: &Missing) -> Result<Outcome> {
     let left_out: Vec<_> = JUDGED.iter().filter_map(|(package, by)| Some((package, missing.among(by)?))).collect();
     let mut arguments = "test --workspace".to_owned();
@@ -145,7 +145,11 @@ fn test(missing: &Missing) -> Result<Outcome> {
         arguments = format!("{arguments} --exclude {package}");
     }
     Cmd::cargo(&arguments).run()?;
-    let without: Vec<_> = left_out.iter().map(|(package, tool)| format!("{package}: {tool} is missing")).collect();
+    let mut without: Vec<_> = left_out.iter().map(|(package, tool)| format!("{package}: {tool} is missing")).collect();
+    match missing.among(fuzz::NEEDS) {
+        Some(tool) => without.push(format!("the seeds of the fuzz targets: {tool} is missing")),
+        None => fuzz::replay()?,
+    }
     Ok(if without.is_empty() { Outcome::Passed } else { Outcome::Partly(without.join(", ")) })
 }
 

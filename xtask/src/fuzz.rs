@@ -7,10 +7,13 @@ use anyhow::{Context as _, Result, bail};
 use crate::shell::{Cmd, have, root, target_dir};
 
 /// How long `cargo xtask ci` gives each target.
-pub(crate) const SMOKE_SECONDS: u32 = 20;
+pub(crate) const SMOKE_SECONDS: u32 = 15;
 
 /// How long `cargo xtask nightly` gives each target.
 pub(crate) const LONG_SECONDS: u32 = 600;
+
+/// What libFuzzer is built with, even where nothing is fuzzed.
+pub(crate) const NEEDS: &[&str] = &["c++"];
 
 /// Replays the committed seeds through every target's function, as ordinary tests.
 pub(crate) fn replay() -> Result<()> {
