@@ -66,7 +66,7 @@ pub use ceremony::{
     AuthorityPlan, CeremonyError, KeyedCertificate, Parent, create_issuing, create_ocsp_responder, create_root,
     create_server_ca, create_server_certificate, new_serial,
 };
-pub use crl::{Crl, CrlEdition, CrlError, RevokedCertificate};
+pub use crl::{Crl, CrlEdition, CrlError, CrlReadError, RevocationList, RevokedCertificate};
 pub use der::DerFault;
 pub use issue::{Certificate, Prepared, Recorded, RestoreError};
 pub use lint::LintFailure;

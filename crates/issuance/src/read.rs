@@ -4,8 +4,10 @@ use crate::der::check_strict;
 use crate::tbs::{Fields, Sealed};
 use koshin_types::{Validity, ValidityError};
 use time::UtcDateTime;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::der_parser::asn1_rs::BitString;
+use x509_parser::prelude::{AlgorithmIdentifier, FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
+use x509_parser::verify::verify_signature;
 
 /// What issuing needs to know of a CA's certificate.
 #[derive(Debug, Clone)]
@@ -51,6 +53,12 @@ impl<'a> CaCertificate<'a> {
     /// The octets of the public key: the content of the SPKI's BIT STRING.
     pub(crate) fn public_key(&self) -> &[u8] {
         &self.parsed.public_key().subject_public_key.data
+    }
+
+    /// Whether a signature over some octets was made with this CA's key.
+    pub(crate) fn verifies(&self, algorithm: &AlgorithmIdentifier<'_>, signature: &[u8], signed: &[u8]) -> bool {
+        let signature = BitString::new(0, signature);
+        verify_signature(self.parsed.public_key(), algorithm, &signature, signed).is_ok()
     }
 
     /// Whether `parent` has the issuer's name and made the signature.

@@ -3,7 +3,7 @@
 use crate::support::csr::EcKey;
 use crate::support::tool::{Desk, openssl, openssl_ok};
 use crate::support::{Authority, NOW, accept, days, now, serial, subject};
-use koshin_issuance::{CrlEdition, CrlError, RevokedCertificate, pem};
+use koshin_issuance::{CrlEdition, CrlError, CrlReadError, ReadError, RevocationList, RevokedCertificate, pem};
 use koshin_types::RevocationReason;
 use time::Duration;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
@@ -69,6 +69,42 @@ fn openssl_verifies_crls_and_obeys_them() {
         let listed = judge(leaf(10));
         assert_eq!(listed.good, entries.is_empty(), "{}", listed.text());
     }
+}
+
+#[test]
+fn what_was_published_is_read_again() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    for entries in [vec![], entries()] {
+        let crl = authority.ca.sign_crl(edition(), &entries).unwrap();
+        let read = RevocationList::read(crl.der(), &authority.issuing).unwrap();
+        assert_eq!(read.edition(), edition());
+        let whole = |entry: &RevokedCertificate| RevokedCertificate {
+            revoked_at: entry.revoked_at.replace_nanosecond(0).unwrap(),
+            ..*entry
+        };
+        assert_eq!(read.entries(), entries.iter().map(whole).collect::<Vec<_>>());
+        for entry in &entries {
+            assert_eq!(read.find(&entry.serial), Some(&whole(entry)));
+        }
+        assert_eq!(read.find(&serial(99)), None);
+        let foreign = RevocationList::read(crl.der(), &other.issuing);
+        assert_eq!(foreign, Err(CrlReadError::Signature), "another key under the same name");
+        let of_root = RevocationList::read(crl.der(), authority.root.certificate_der());
+        assert_eq!(of_root, Err(CrlReadError::Issuer));
+        let mut changed = crl.der().to_vec();
+        let place = changed.len() / 2;
+        changed[place] ^= 1;
+        assert!(RevocationList::read(&changed, &authority.issuing).is_err());
+        assert!(matches!(
+            RevocationList::read(&[crl.der(), &[0]].concat(), &authority.issuing),
+            Err(CrlReadError::Der(_))
+        ));
+    }
+    let leaf = authority.ca.prepare(accept(&EcKey::p256().csr()), &subject(), None, serial(9), days(9)).unwrap();
+    let leaf = authority.ca.issue(leaf.recorded()).unwrap();
+    let crl = authority.ca.sign_crl(edition(), &[]).unwrap();
+    assert_eq!(RevocationList::read(crl.der(), leaf.der()), Err(CrlReadError::Issuer));
+    assert_eq!(RevocationList::read(crl.der(), b"none"), Err(CrlReadError::Ca(ReadError::Der)));
 }
 
 #[test]

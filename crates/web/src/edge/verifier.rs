@@ -19,7 +19,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use time::UtcDateTime;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate, X509Extension};
 
 use super::{ClientCertificate, Peer, Trust};
 
@@ -111,6 +111,9 @@ impl GreetingVerifier {
         }
         if !read.for_clients {
             return broken("it is not meant for client authentication");
+        }
+        if read.serial.is_none() {
+            return broken("its serial number is not one that a CA may use");
         }
         // A leaf right below an authority needs nothing else, so what is found is true whatever is sent along.
         let alone = self.path(leaf, &[], read.validity, None);
@@ -224,6 +227,14 @@ pub enum VerifierError {
         /// Its place in the list, from 0.
         index: usize,
     },
+    /// The certificate of an authority is not one that may issue (RFC 5280, 4.2.1.2, 4.2.1.3 and 4.2.1.9).
+    #[error("authority {index} is not the certificate of a CA: {lacks}")]
+    NotACa {
+        /// Its place in the list, from 0.
+        index: usize,
+        /// What is missing.
+        lacks: &'static str,
+    },
     /// The certificate of an authority cannot be a trust anchor.
     #[error("authority {index} cannot be a trust anchor")]
     Anchor {
@@ -251,6 +262,9 @@ struct Authority {
 impl Authority {
     fn new(index: usize, der: &CertificateDer<'_>, provider: &Arc<CryptoProvider>) -> Result<Self, VerifierError> {
         let validity = Read::new(der).ok_or(VerifierError::Unreadable { index })?.validity;
+        if let Some(lacks) = lacks(der) {
+            return Err(VerifierError::NotACa { index, lacks });
+        }
         let mut anchor = RootCertStore::empty();
         anchor.add(der.clone().into_owned()).map_err(|source| VerifierError::Anchor { index, source })?;
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(anchor), Arc::clone(provider))
@@ -258,6 +272,33 @@ impl Authority {
             .map_err(|source| VerifierError::Validator { index, source })?;
         Ok(Self { verifier, validity })
     }
+}
+
+/// What a certificate lacks to be that of a CA. The path validator takes an anchor for granted.
+fn lacks(der: &CertificateDer<'_>) -> Option<&'static str> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let constraints = certificate.basic_constraints().ok().flatten();
+    let usage = certificate.key_usage().ok().flatten();
+    let unknown = |extension: &X509Extension<'_>| match extension.parsed_extension() {
+        ParsedExtension::BasicConstraints(_)
+        | ParsedExtension::KeyUsage(_)
+        | ParsedExtension::NameConstraints(_)
+        | ParsedExtension::CertificatePolicies(_)
+        | ParsedExtension::ExtendedKeyUsage(_) => false,
+        _ => extension.critical,
+    };
+    let mut extensions = certificate.iter_extensions();
+    let checks = [
+        (certificate.subject().iter().next().is_none(), "its subject has no name"),
+        (!constraints.is_some_and(|it| it.critical && it.value.ca), "basicConstraints does not say so, critically"),
+        (!usage.is_some_and(|it| it.value.key_cert_sign()), "keyUsage does not let it sign certificates"),
+        (certificate.iter_extensions().any(unknown), "a critical extension is not known"),
+        (
+            !extensions.any(|it| matches!(it.parsed_extension(), ParsedExtension::SubjectKeyIdentifier(_))),
+            "subjectKeyIdentifier is missing",
+        ),
+    ];
+    checks.into_iter().find(|(lacking, _)| *lacking).map(|(_, what)| what)
 }
 
 /// A certificate that was examined, to be judged at any instant.
@@ -385,11 +426,13 @@ impl Read {
         let instant = |asn1: x509_parser::time::ASN1Time| UtcDateTime::from_unix_timestamp(asn1.timestamp()).ok();
         let dates = certificate.validity();
         let validity = Validity::new(instant(dates.not_before)?, instant(dates.not_after)?).ok()?;
-        let usage = certificate.extended_key_usage().ok()?;
+        let purpose = certificate.extended_key_usage().ok()?;
+        let usage = certificate.key_usage().ok()?;
+        let signs_handshakes = usage.is_none_or(|it| it.value.digital_signature() && !it.value.key_cert_sign());
         Some(Self {
             serial: positive(certificate.raw_serial()),
             validity,
-            for_clients: usage.is_some_and(|extension| extension.value.client_auth),
+            for_clients: signs_handshakes && purpose.is_some_and(|extension| extension.value.client_auth),
         })
     }
 }

@@ -1,5 +1,9 @@
 //! Full certificate revocation lists (RFC 5280, 5).
 
+mod read;
+
+pub use read::{CrlReadError, RevocationList};
+
 use crate::ca::Ca;
 use crate::der::{Writer, tag, write_time};
 use crate::extension as ext;
