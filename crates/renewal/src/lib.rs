@@ -30,12 +30,16 @@
 
 extern crate alloc;
 
+mod command;
 mod fact;
+mod fold;
 mod holding;
 mod machine;
 mod refused;
+mod replay;
 
 pub use fact::{Effect, Fact};
 pub use holding::{Admission, Change, Grant, HeldCertificate, Holding, Outlook, Status};
 pub use machine::{Basis, Deadlines, Dialog, Event, Issued, Key, Renewal, State, Why};
 pub use refused::Refused;
+pub use replay::NotAllowed;

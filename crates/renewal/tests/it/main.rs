@@ -10,5 +10,7 @@
 
 mod boundaries;
 mod fixtures;
+mod history;
 mod properties;
+mod replay;
 mod table;
