@@ -7,7 +7,7 @@ use std::{
 
 use koshin_issuance::{
     AuthorityName, AuthorityPlan, Ca, CertificationRequest, FileSigner, Gate, Profile, ProfileConfig, Random,
-    SignatureAlgorithm, Signer, SubjectName, create_issuing, create_root, pem,
+    Curve, Signer, SubjectName, create_issuing, create_root, pem,
 };
 use koshin_types::{SerialNumber, Validity};
 use time::{Duration, UtcDateTime};
@@ -90,7 +90,7 @@ static HOUSE: LazyLock<House> = LazyLock::new(|| {
     let certificate = issuing.certificate_der().to_vec();
     let profile = Profile::new(ProfileConfig::default()).unwrap();
     let ca = Ca::load(&certificate, &[], Box::new(issuing.into_signer()), profile).unwrap();
-    let (holder, _) = FileSigner::generate(SignatureAlgorithm::EcdsaP256Sha256, random).unwrap();
+    let (holder, _) = FileSigner::generate(Curve::P256, random).unwrap();
     let info = der(0x30, &[&der(0x02, &[&[0]]), &der(0x30, &[]), holder.public_key_spki(), &der(0xa0, &[])]);
     let signature = holder.sign(&info).unwrap();
     let plain_request = der(0x30, &[&info, ECDSA_WITH_SHA256, &der(0x03, &[&[0], &signature])]);

@@ -10,13 +10,13 @@ use crate::pem::pem;
 use crate::profile::{ProfileError, check_urls, parse_policies};
 use crate::read::{CaCertificate, ReadError};
 use crate::request::fingerprint;
-use crate::signer::{FileSigner, NoRandomness, Random, SignatureAlgorithm, Signer, SignerError};
+use crate::signer::{Curve, FileSigner, NoRandomness, Random, Signer, SignerError};
 use crate::tbs::{Tbs, seal};
 use koshin_types::{SerialNumber, Validity};
 use ring::rand::SecureRandom;
 use std::fmt;
 use time::UtcDateTime;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
 use zeroize::Zeroizing;
 
 /// A new serial number: 48 bits of the time in milliseconds, then 104 random bits.
@@ -36,8 +36,8 @@ pub fn new_serial(now: UtcDateTime, random: &dyn SecureRandom) -> Result<SerialN
 pub struct AuthorityPlan {
     /// Its subject name.
     pub name: AuthorityName,
-    /// The kind of its key.
-    pub algorithm: SignatureAlgorithm,
+    /// The curve of the key that is made for it. One that lives elsewhere is what it is.
+    pub curve: Curve,
     /// Where the CRL of the CA above it is published. Not for a root.
     pub crl_urls: Vec<String>,
     /// Where the certificate of the CA above it is published. Not for a root.
@@ -49,16 +49,16 @@ pub struct AuthorityPlan {
 impl AuthorityPlan {
     /// A root with a P-384 key.
     pub const fn root(name: AuthorityName) -> Self {
-        Self::with_algorithm(name, SignatureAlgorithm::EcdsaP384Sha384)
+        Self::with_curve(name, Curve::P384)
     }
 
     /// An issuing CA with a P-256 key.
     pub const fn issuing(name: AuthorityName) -> Self {
-        Self::with_algorithm(name, SignatureAlgorithm::EcdsaP256Sha256)
+        Self::with_curve(name, Curve::P256)
     }
 
-    const fn with_algorithm(name: AuthorityName, algorithm: SignatureAlgorithm) -> Self {
-        Self { name, algorithm, crl_urls: Vec::new(), ca_issuers_url: None, policy_oids: Vec::new() }
+    const fn with_curve(name: AuthorityName, curve: Curve) -> Self {
+        Self { name, curve, crl_urls: Vec::new(), ca_issuers_url: None, policy_oids: Vec::new() }
     }
 }
 
@@ -138,12 +138,9 @@ pub fn create_root(
     validity: Validity,
     random: &Random,
 ) -> Result<KeyedCertificate, CeremonyError> {
-    let subject = Writer::collect(|w| plan.name.write(w));
-    Draft::new(plan.algorithm, serial, validity, random)?.self_sign(&subject, |w, key| {
-        ext::key_usage(w, ext::CERT_AND_CRL_SIGN);
-        ext::subject_key_identifier(w, key);
-        ext::basic_constraints_ca(w, None);
-    })
+    let key = NewKey::generate(plan.curve, random)?;
+    let certificate = certify_root(plan, &key.signer, serial, validity)?;
+    Ok(key.with(certificate))
 }
 
 /// Makes an issuing CA: keyCertSign and cRLSign, path length 0.
@@ -158,17 +155,9 @@ pub fn create_issuing<'a>(
     validity: Validity,
     random: &Random,
 ) -> Result<KeyedCertificate, CeremonyError> {
-    check_urls(plan.crl_urls.iter().chain(&plan.ca_issuers_url))?;
-    let policies = parse_policies(&plan.policy_oids)?;
-    let subject = Writer::collect(|w| plan.name.write(w));
-    Draft::new(plan.algorithm, serial, validity, random)?.sign_by(parent.into(), &subject, |w, key| {
-        ext::key_usage(w, ext::CERT_AND_CRL_SIGN);
-        ext::crl_distribution_points(w, &plan.crl_urls);
-        ext::subject_key_identifier(w, key);
-        ext::basic_constraints_ca(w, Some(0));
-        ext::certificate_policies(w, &policies);
-        ext::authority_information_access(w, None, plan.ca_issuers_url.as_deref());
-    })
+    let key = NewKey::generate(plan.curve, random)?;
+    let certificate = certify_issuing(plan, key.spki(), parent, serial, validity)?;
+    Ok(key.with(certificate))
 }
 
 /// Makes a self-signed CA for the TLS servers of a demonstration.
@@ -188,13 +177,16 @@ pub fn create_server_ca(
 ) -> Result<KeyedCertificate, CeremonyError> {
     check_dns_names(dns_names)?;
     let subject = Writer::collect(|w| name.write(w));
-    Draft::new(SignatureAlgorithm::EcdsaP256Sha256, serial, validity, random)?.self_sign(&subject, |w, key| {
+    let key = NewKey::generate(Curve::P256, random)?;
+    let draft = Draft { serial, validity, spki: key.spki() };
+    let certificate = draft.self_sign(&key.signer, &subject, |w, identifier| {
         ext::key_usage(w, ext::CERT_AND_CRL_SIGN);
         ext::extended_key_usage(w, oid::SERVER_AUTH);
         ext::only_dns_names(w, dns_names);
-        ext::subject_key_identifier(w, key);
+        ext::subject_key_identifier(w, identifier);
         ext::basic_constraints_ca(w, Some(0));
-    })
+    })?;
+    Ok(key.with(certificate))
 }
 
 /// Makes a TLS server's certificate and P-256 key for these DNS names, the first of which is also the common name.
@@ -213,14 +205,16 @@ pub fn create_server_certificate<'a>(
     check_dns_names(dns_names)?;
     let name = SubjectName::new(organization, dns_names.first().copied().unwrap_or_default())?;
     let subject = Writer::collect(|w| name.write(w, None));
-    let draft = Draft::new(SignatureAlgorithm::EcdsaP256Sha256, serial, validity, random)?;
-    draft.sign_by(parent.into(), &subject, |w, key| {
+    let key = NewKey::generate(Curve::P256, random)?;
+    let draft = Draft { serial, validity, spki: key.spki() };
+    let certificate = draft.sign_by(parent.into(), &subject, |w, identifier| {
         ext::subject_alternative_names(w, 2, dns_names.iter().copied());
         ext::key_usage(w, ext::DIGITAL_SIGNATURE);
         ext::extended_key_usage(w, oid::SERVER_AUTH);
-        ext::subject_key_identifier(w, key);
+        ext::subject_key_identifier(w, identifier);
         ext::basic_constraints_end_entity(w);
-    })
+    })?;
+    Ok(key.with(certificate))
 }
 
 /// Makes the certificate and the P-256 key of a delegated OCSP responder (RFC 6960, 4.2.2.2): digitalSignature, OCSP signing,
@@ -240,14 +234,16 @@ pub fn create_ocsp_responder<'a>(
 ) -> Result<KeyedCertificate, CeremonyError> {
     let name = SubjectName::new(organization, common_name)?;
     let subject = Writer::collect(|w| name.write(w, None));
-    let draft = Draft::new(SignatureAlgorithm::EcdsaP256Sha256, serial, validity, random)?;
-    draft.sign_by(parent.into(), &subject, |w, key| {
+    let key = NewKey::generate(Curve::P256, random)?;
+    let draft = Draft { serial, validity, spki: key.spki() };
+    let certificate = draft.sign_by(parent.into(), &subject, |w, identifier| {
         ext::key_usage(w, ext::DIGITAL_SIGNATURE);
         ext::extended_key_usage(w, oid::OCSP_SIGNING);
-        ext::subject_key_identifier(w, key);
+        ext::subject_key_identifier(w, identifier);
         ext::basic_constraints_end_entity(w);
         ext::ocsp_no_check(w);
-    })
+    })?;
+    Ok(key.with(certificate))
 }
 
 fn check_dns_names(names: &[&str]) -> Result<(), CeremonyError> {
@@ -260,42 +256,97 @@ fn check_dns_names(names: &[&str]) -> Result<(), CeremonyError> {
     }
 }
 
-/// A certificate that has a key, and no content yet.
-struct Draft {
+/// Makes the certificate of a root whose key lives elsewhere, in a token for example.
+///
+/// # Errors
+///
+/// [`CeremonyError`] when the plan cannot be used or the key gives no valid signature.
+pub fn certify_root(
+    plan: &AuthorityPlan,
+    key: &dyn Signer,
     serial: SerialNumber,
     validity: Validity,
-    signer: FileSigner,
-    pkcs8: Zeroizing<Vec<u8>>,
-    key_identifier: [u8; 20],
+) -> Result<Vec<u8>, CeremonyError> {
+    let subject = Writer::collect(|w| plan.name.write(w));
+    Draft { serial, validity, spki: key.public_key_spki() }.self_sign(key, &subject, |w, identifier| {
+        ext::key_usage(w, ext::CERT_AND_CRL_SIGN);
+        ext::subject_key_identifier(w, identifier);
+        ext::basic_constraints_ca(w, None);
+    })
 }
 
-impl Draft {
-    fn new(
-        algorithm: SignatureAlgorithm,
-        serial: SerialNumber,
-        validity: Validity,
-        random: &Random,
-    ) -> Result<Self, CeremonyError> {
-        let (signer, pkcs8) = FileSigner::generate(algorithm, random.clone())?;
-        let key_identifier = ext::key_identifier(signer.public_key());
-        Ok(Self { serial, validity, signer, pkcs8, key_identifier })
+/// Makes the certificate of an issuing CA whose key lives elsewhere. Who asks for it has proven to hold that key: by a
+/// [`CertificationRequest`](crate::CertificationRequest) that passed the gate, or by being the same process.
+///
+/// # Errors
+///
+/// [`CeremonyError`] when plan or parent cannot be used, the validity leaves the parent's, or a step fails.
+pub fn certify_issuing<'a>(
+    plan: &AuthorityPlan,
+    spki_der: &[u8],
+    parent: impl Into<Parent<'a>>,
+    serial: SerialNumber,
+    validity: Validity,
+) -> Result<Vec<u8>, CeremonyError> {
+    check_urls(plan.crl_urls.iter().chain(&plan.ca_issuers_url))?;
+    let policies = parse_policies(&plan.policy_oids)?;
+    let subject = Writer::collect(|w| plan.name.write(w));
+    Draft { serial, validity, spki: spki_der }.sign_by(parent.into(), &subject, |w, identifier| {
+        ext::key_usage(w, ext::CERT_AND_CRL_SIGN);
+        ext::crl_distribution_points(w, &plan.crl_urls);
+        ext::subject_key_identifier(w, identifier);
+        ext::basic_constraints_ca(w, Some(0));
+        ext::certificate_policies(w, &policies);
+        ext::authority_information_access(w, None, plan.ca_issuers_url.as_deref());
+    })
+}
+
+/// A new key, to be joined with the certificate that is made for it.
+struct NewKey {
+    signer: FileSigner,
+    pkcs8: Zeroizing<Vec<u8>>,
+}
+
+impl NewKey {
+    fn generate(curve: Curve, random: &Random) -> Result<Self, CeremonyError> {
+        let (signer, pkcs8) = FileSigner::generate(curve, random.clone())?;
+        Ok(Self { signer, pkcs8 })
     }
 
+    fn spki(&self) -> &[u8] {
+        self.signer.public_key_spki()
+    }
+
+    fn with(self, certificate: Vec<u8>) -> KeyedCertificate {
+        KeyedCertificate { certificate, pkcs8: self.pkcs8, signer: self.signer }
+    }
+}
+
+/// A certificate that has a key, and no content yet.
+struct Draft<'k> {
+    serial: SerialNumber,
+    validity: Validity,
+    spki: &'k [u8],
+}
+
+impl Draft<'_> {
     fn self_sign(
-        self,
+        &self,
+        signer: &dyn Signer,
         name: &[u8],
         extensions: impl FnOnce(&mut Writer, &[u8]),
-    ) -> Result<KeyedCertificate, CeremonyError> {
-        let certificate = self.certificate(name, name, &self.key_identifier, &self.signer, extensions)?;
-        self.finish(certificate, None)
+    ) -> Result<Vec<u8>, CeremonyError> {
+        let identifier = self.key_identifier()?;
+        let certificate = self.certificate(name, name, &identifier, signer, extensions)?;
+        self.check(certificate, None)
     }
 
     fn sign_by(
-        self,
+        &self,
         parent: Parent<'_>,
         subject: &[u8],
         extensions: impl FnOnce(&mut Writer, &[u8]),
-    ) -> Result<KeyedCertificate, CeremonyError> {
+    ) -> Result<Vec<u8>, CeremonyError> {
         let ca = CaCertificate::read(parent.certificate_der).map_err(CeremonyError::Parent)?;
         if ca.spki != parent.signer.public_key_spki() {
             return Err(CeremonyError::ParentKey);
@@ -305,7 +356,12 @@ impl Draft {
             return Err(CeremonyError::BeyondParent { validity: self.validity, parent: ca.validity });
         }
         let certificate = self.certificate(ca.subject, subject, &ca.key_identifier, parent.signer, extensions)?;
-        self.finish(certificate, Some(parent.certificate_der))
+        self.check(certificate, Some(parent.certificate_der))
+    }
+
+    fn key_identifier(&self) -> Result<[u8; 20], CeremonyError> {
+        let (_, key) = SubjectPublicKeyInfo::from_der(self.spki).map_err(|_| CeremonyError::Result)?;
+        Ok(ext::key_identifier(&key.subject_public_key.data))
     }
 
     fn certificate(
@@ -316,14 +372,13 @@ impl Draft {
         signer: &dyn Signer,
         extensions: impl FnOnce(&mut Writer, &[u8]),
     ) -> Result<Vec<u8>, CeremonyError> {
-        let algorithm = signer.algorithm();
-        let spki = self.signer.public_key_spki();
-        let fields = Tbs { serial: &self.serial, algorithm, issuer, validity: &self.validity, spki };
+        let (algorithm, identifier) = (signer.algorithm(), self.key_identifier()?);
+        let fields = Tbs { serial: &self.serial, algorithm, issuer, validity: &self.validity, spki: self.spki };
         let tbs = fields.write(
             |w| w.raw(subject),
             |w| {
                 ext::authority_key_identifier(w, authority);
-                extensions(w, &self.key_identifier);
+                extensions(w, &identifier);
             },
         );
         let signature = signer.sign(&tbs)?;
@@ -331,21 +386,16 @@ impl Draft {
     }
 
     /// Reads the certificate with another decoder and verifies it with the key that should have signed it.
-    fn finish(self, certificate: Vec<u8>, parent: Option<&[u8]>) -> Result<KeyedCertificate, CeremonyError> {
-        {
-            let (_, parsed) = X509Certificate::from_der(&certificate).map_err(|_| CeremonyError::Result)?;
-            let issuer = match parent {
-                Some(der) => X509Certificate::from_der(der).map_err(|_| CeremonyError::Result)?.1,
-                None => parsed.clone(),
-            };
-            let verified = parsed.verify_signature(Some(issuer.public_key())).is_ok();
-            let named = parsed.issuer().as_raw() == issuer.subject().as_raw();
-            let keyed = parsed.public_key().raw == self.signer.public_key_spki();
-            if !(verified && named && keyed) {
-                return Err(CeremonyError::Result);
-            }
-        }
-        Ok(KeyedCertificate { certificate, pkcs8: self.pkcs8, signer: self.signer })
+    fn check(&self, certificate: Vec<u8>, parent: Option<&[u8]>) -> Result<Vec<u8>, CeremonyError> {
+        let (_, parsed) = X509Certificate::from_der(&certificate).map_err(|_| CeremonyError::Result)?;
+        let issuer = match parent {
+            Some(der) => X509Certificate::from_der(der).map_err(|_| CeremonyError::Result)?.1,
+            None => parsed.clone(),
+        };
+        let verified = parsed.verify_signature(Some(issuer.public_key())).is_ok();
+        let named = parsed.issuer().as_raw() == issuer.subject().as_raw();
+        let keyed = parsed.public_key().raw == self.spki;
+        if verified && named && keyed { Ok(certificate) } else { Err(CeremonyError::Result) }
     }
 }
 

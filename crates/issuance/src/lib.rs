@@ -63,8 +63,8 @@ mod tbs;
 
 pub use ca::{Ca, IssueError, LoadError, PrepareError};
 pub use ceremony::{
-    AuthorityPlan, CeremonyError, KeyedCertificate, Parent, create_issuing, create_ocsp_responder, create_root,
-    create_server_ca, create_server_certificate, new_serial,
+    AuthorityPlan, CeremonyError, KeyedCertificate, Parent, certify_issuing, certify_root, create_issuing,
+    create_ocsp_responder, create_root, create_server_ca, create_server_certificate, new_serial,
 };
 pub use crl::{Crl, CrlEdition, CrlError, CrlReadError, RevocationList, RevokedCertificate};
 pub use der::DerFault;
@@ -78,4 +78,4 @@ pub use pem::pem;
 pub use profile::{Profile, ProfileConfig, ProfileError};
 pub use read::ReadError;
 pub use request::{CertificationRequest, Gate, KeyKind, Rejected, RsaWeakness};
-pub use signer::{FileSigner, KeyFileError, NoRandomness, Random, SignatureAlgorithm, Signer, SignerError};
+pub use signer::{Curve, FileSigner, KeyFileError, NoRandomness, Random, SignatureAlgorithm, Signer, SignerError};

@@ -5,7 +5,7 @@ use crate::pem;
 use ring::rand::SecureRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_ASN1_SIGNING,
-    EcdsaKeyPair, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm, KeyPair, UnparsedPublicKey,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
 };
 use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
@@ -24,63 +24,90 @@ pub enum SignatureAlgorithm {
     EcdsaP256Sha256,
     /// ECDSA on P-384 with SHA-384 (RFC 5758, 3.2).
     EcdsaP384Sha384,
+    /// RSA of 2048 to 8192 bits with SHA-256 and the padding of PKCS#1 v1.5 (RFC 4055, 5). For keys in a token.
+    RsaPkcs1Sha256,
 }
 
 impl SignatureAlgorithm {
-    /// Writes the `AlgorithmIdentifier` of a signature; ECDSA has no parameters.
+    /// Writes the `AlgorithmIdentifier` of a signature; ECDSA has no parameters, RSA has NULL.
     pub(crate) fn write_identifier(self, writer: &mut Writer) {
-        writer.sequence(|w| {
-            w.oid(match self {
-                Self::EcdsaP256Sha256 => oid::ECDSA_SHA256,
-                Self::EcdsaP384Sha384 => oid::ECDSA_SHA384,
-            });
+        writer.sequence(|w| match self {
+            Self::EcdsaP256Sha256 => w.oid(oid::ECDSA_SHA256),
+            Self::EcdsaP384Sha384 => w.oid(oid::ECDSA_SHA384),
+            Self::RsaPkcs1Sha256 => {
+                w.oid(oid::RSA_SHA256);
+                w.primitive(tag::NULL, &[]);
+            }
         });
     }
 
-    /// Writes the `SubjectPublicKeyInfo` of an uncompressed point (RFC 5480, 2).
-    fn write_spki(self, writer: &mut Writer, point: &[u8]) {
-        writer.sequence(|w| {
-            w.sequence(|w| {
-                w.oid(oid::EC_PUBLIC_KEY);
-                w.oid(match self {
-                    Self::EcdsaP256Sha256 => oid::P256,
-                    Self::EcdsaP384Sha384 => oid::P384,
-                });
-            });
-            w.bit_string(point);
-        });
-    }
-
-    /// The uncompressed point in a DER `SubjectPublicKeyInfo`, if the key is one for this algorithm.
+    /// The octets of the public key in a DER `SubjectPublicKeyInfo`, if it is one for this algorithm.
     pub(crate) fn public_key_in(self, spki: &[u8]) -> Option<&[u8]> {
         let mut parts = Reader::in_sequence(spki).ok()?;
         let mut identifier = parts.expect(tag::SEQUENCE).ok()?.reader();
         let kind = identifier.expect(tag::OID).ok()?.content;
-        let curve = identifier.expect(tag::OID).ok()?.content;
-        let wanted = match self {
-            Self::EcdsaP256Sha256 => oid::P256,
-            Self::EcdsaP384Sha384 => oid::P384,
+        let parameters = identifier.any().ok()?;
+        let key = parts.expect(tag::BIT_STRING).ok()?.bit_string_octets().ok()?;
+        let fits = match self {
+            Self::EcdsaP256Sha256 => kind == oid::EC_PUBLIC_KEY && parameters.content == oid::P256,
+            Self::EcdsaP384Sha384 => kind == oid::EC_PUBLIC_KEY && parameters.content == oid::P384,
+            Self::RsaPkcs1Sha256 => kind == oid::RSA && parameters.tag == tag::NULL,
         };
-        let point = parts.expect(tag::BIT_STRING).ok()?.bit_string_octets().ok()?;
-        (kind == oid::EC_PUBLIC_KEY && curve == wanted).then_some(point)
+        fits.then_some(key)
     }
 
-    /// Whether `signature` over `message` was made with the key whose uncompressed point is `point`.
-    pub(crate) fn verifies(self, point: &[u8], message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(self.verification(), point).verify(message, signature).is_ok()
+    /// Whether `signature` over `message` was made with the key of these octets.
+    pub(crate) fn verifies(self, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(self.verification(), public_key).verify(message, signature).is_ok()
     }
 
-    fn verification(self) -> &'static EcdsaVerificationAlgorithm {
+    fn verification(self) -> &'static dyn VerificationAlgorithm {
         match self {
             Self::EcdsaP256Sha256 => &ECDSA_P256_SHA256_ASN1,
             Self::EcdsaP384Sha384 => &ECDSA_P384_SHA384_ASN1,
+            Self::RsaPkcs1Sha256 => &RSA_PKCS1_2048_8192_SHA256,
         }
+    }
+}
+
+/// The curves of keys that are made here and kept in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Curve {
+    /// P-256, to sign with SHA-256.
+    P256,
+    /// P-384, to sign with SHA-384.
+    P384,
+}
+
+impl Curve {
+    /// How a key on this curve signs.
+    pub const fn algorithm(self) -> SignatureAlgorithm {
+        match self {
+            Self::P256 => SignatureAlgorithm::EcdsaP256Sha256,
+            Self::P384 => SignatureAlgorithm::EcdsaP384Sha384,
+        }
+    }
+
+    /// The DER `SubjectPublicKeyInfo` of an uncompressed point on this curve (RFC 5480, 2).
+    pub fn spki(self, point: &[u8]) -> Vec<u8> {
+        Writer::collect(|w| {
+            w.sequence(|w| {
+                w.sequence(|w| {
+                    w.oid(oid::EC_PUBLIC_KEY);
+                    w.oid(match self {
+                        Self::P256 => oid::P256,
+                        Self::P384 => oid::P384,
+                    });
+                });
+                w.bit_string(point);
+            });
+        })
     }
 
     fn signing(self) -> &'static EcdsaSigningAlgorithm {
         match self {
-            Self::EcdsaP256Sha256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
-            Self::EcdsaP384Sha384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
+            Self::P256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
+            Self::P384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
         }
     }
 }
@@ -96,7 +123,7 @@ pub trait Signer: Send + Sync {
     /// The DER `SubjectPublicKeyInfo` of the key.
     fn public_key_spki(&self) -> &[u8];
 
-    /// Signs `message` and returns the DER `ECDSA-Sig-Value`.
+    /// Signs `message`; for ECDSA returns the DER `ECDSA-Sig-Value`.
     ///
     /// # Errors
     ///
@@ -131,7 +158,7 @@ impl SignerError {
 
 /// A key out of a PKCS#8 file: P-256 or P-384, parsed once.
 pub struct FileSigner {
-    algorithm: SignatureAlgorithm,
+    curve: Curve,
     key: EcdsaKeyPair,
     spki: Vec<u8>,
     random: Random,
@@ -158,14 +185,13 @@ impl FileSigner {
     ///
     /// [`KeyFileError::Key`] when the key is not one of the two kinds or its two halves do not fit.
     pub fn from_pkcs8_der(der: &[u8], random: Random) -> Result<Self, KeyFileError> {
-        let parse = |algorithm: SignatureAlgorithm| {
-            EcdsaKeyPair::from_pkcs8(algorithm.signing(), der, random.as_ref()).map(|key| (algorithm, key))
-        };
-        let (algorithm, key) = parse(SignatureAlgorithm::EcdsaP256Sha256)
-            .or_else(|_| parse(SignatureAlgorithm::EcdsaP384Sha384))
+        let parse =
+            |curve: Curve| EcdsaKeyPair::from_pkcs8(curve.signing(), der, random.as_ref()).map(|key| (curve, key));
+        let (curve, key) = parse(Curve::P256)
+            .or_else(|_| parse(Curve::P384))
             .map_err(|rejected| KeyFileError::Key { detail: rejected.to_string() })?;
-        let spki = Writer::collect(|w| algorithm.write_spki(w, key.public_key().as_ref()));
-        Ok(Self { algorithm, key, spki, random })
+        let spki = curve.spki(key.public_key().as_ref());
+        Ok(Self { curve, key, spki, random })
     }
 
     /// Makes a new key and returns it with its PKCS#8 DER, which is wiped when dropped.
@@ -173,21 +199,16 @@ impl FileSigner {
     /// # Errors
     ///
     /// [`NoRandomness`] when `random` fails.
-    pub fn generate(algorithm: SignatureAlgorithm, random: Random) -> Result<(Self, Zeroizing<Vec<u8>>), NoRandomness> {
-        let document = EcdsaKeyPair::generate_pkcs8(algorithm.signing(), random.as_ref()).map_err(|_| NoRandomness)?;
+    pub fn generate(curve: Curve, random: Random) -> Result<(Self, Zeroizing<Vec<u8>>), NoRandomness> {
+        let document = EcdsaKeyPair::generate_pkcs8(curve.signing(), random.as_ref()).map_err(|_| NoRandomness)?;
         let der = Zeroizing::new(document.as_ref().to_vec());
         Self::from_pkcs8_der(&der, random).map(|signer| (signer, der)).map_err(|_| NoRandomness)
-    }
-
-    /// The uncompressed point.
-    pub(crate) fn public_key(&self) -> &[u8] {
-        self.key.public_key().as_ref()
     }
 }
 
 impl Signer for FileSigner {
     fn algorithm(&self) -> SignatureAlgorithm {
-        self.algorithm
+        self.curve.algorithm()
     }
 
     fn public_key_spki(&self) -> &[u8] {
@@ -204,7 +225,7 @@ impl Signer for FileSigner {
 
 impl fmt::Debug for FileSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileSigner").field("algorithm", &self.algorithm).finish_non_exhaustive()
+        f.debug_struct("FileSigner").field("curve", &self.curve).finish_non_exhaustive()
     }
 }
 

@@ -4,9 +4,7 @@ use crate::support::csr::EcKey;
 use crate::support::rsa::{RsaKey, prime};
 use crate::support::tool::{Answer, Desk, openssl, openssl_ok};
 use crate::support::{Authority, NOW, accept, days, profile_config, random, serial, subject};
-use koshin_issuance::{
-    AuthorityName, ProfileConfig, SignatureAlgorithm, create_server_ca, create_server_certificate, pem,
-};
+use koshin_issuance::{AuthorityName, Curve, ProfileConfig, create_server_ca, create_server_certificate, pem};
 
 fn verify(desk: &Desk, purpose: &str, anchor: &[u8], between: &[u8], leaf: &[u8], more: &[&str]) -> Answer {
     let file = |name: &str, der: &[u8]| desk.put(name, pem("CERTIFICATE", der));
@@ -20,9 +18,9 @@ fn verify(desk: &Desk, purpose: &str, anchor: &[u8], between: &[u8], leaf: &[u8]
 fn openssl_accepts_client_certificates() {
     let desk = Desk::new();
     let rsa = RsaKey::new(&[(prime("P"), 1), (prime("Q"), 1)]);
-    for algorithm in [SignatureAlgorithm::EcdsaP256Sha256, SignatureAlgorithm::EcdsaP384Sha384] {
+    for curve in [Curve::P256, Curve::P384] {
         for config in [profile_config(), ProfileConfig::default()] {
-            let authority = Authority::with(algorithm, config);
+            let authority = Authority::with(curve, config);
             for csr in [EcKey::p256().csr(), EcKey::p384().csr(), rsa.csr()] {
                 for mail in [None, Some("taro@example.jp")] {
                     let prepared = authority.ca.prepare(accept(&csr), &subject(), mail, serial(7), days(365)).unwrap();

@@ -5,7 +5,7 @@ use crate::support::der::{attribute, common_name, extension, oid, seq, tlv};
 use crate::support::rsa::{RsaKey, prime};
 use crate::support::{Authority, NOW, accept, days, now, profile_config, random, serial, subject};
 use koshin_issuance::{
-    AuthorityName, AuthorityPlan, Ca, CertificationRequest, FileSigner, Gate, IssueError, LoadError, MailError,
+    AuthorityName, AuthorityPlan, Ca, CertificationRequest, Curve, FileSigner, Gate, IssueError, LoadError, MailError,
     PrepareError, Prepared, Profile, ProfileConfig, ReadError, Recorded, RestoreError, SignatureAlgorithm, Signer,
     SignerError, create_root, new_serial,
 };
@@ -173,7 +173,7 @@ impl Signer for Odd {
         match self.mode {
             "flipped" => Ok(signature.iter().enumerate().map(|(at, b)| if at == 20 { b ^ 1 } else { *b }).collect()),
             "other message" => self.key.sign(b"other"),
-            "other key" => FileSigner::generate(self.algorithm(), random()).unwrap().0.sign(message),
+            "other key" => FileSigner::generate(Curve::P256, random()).unwrap().0.sign(message),
             "empty" => Ok(Vec::new()),
             "longer" => Ok([&signature[..], &[0]].concat()),
             "gone" => Err(SignerError::Unavailable { detail: "the token is out".into() }),

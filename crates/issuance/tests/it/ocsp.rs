@@ -5,8 +5,8 @@ use crate::support::der::tlv;
 use crate::support::tool::{Answer, Desk, openssl, openssl_ok};
 use crate::support::{Authority, NOW, accept, days, now, random, serial, subject};
 use koshin_issuance::{
-    OcspEdition, OcspError, OcspFailure, OcspFault, OcspRequest, OcspResponder, OcspStatus, ProfileConfig,
-    SignatureAlgorithm, create_ocsp_responder, pem,
+    Curve, OcspEdition, OcspError, OcspFailure, OcspFault, OcspRequest, OcspResponder, OcspStatus, ProfileConfig,
+    create_ocsp_responder, pem,
 };
 use koshin_types::{RevocationReason, Validity};
 use proptest::prelude::*;
@@ -152,7 +152,7 @@ fn failures_are_what_openssl_says_they_are() {
 
 #[test]
 fn a_responder_is_what_its_ca_made_it() {
-    let (one, two) = (Authority::new(), Authority::with(SignatureAlgorithm::EcdsaP384Sha384, ProfileConfig::default()));
+    let (one, two) = (Authority::new(), Authority::with(Curve::P384, ProfileConfig::default()));
     let issue = |parent: &Authority| {
         create_ocsp_responder("更新信用金庫", "OCSP", parent.ca.parent(), serial(50), days(14), &random()).unwrap()
     };

@@ -6,8 +6,8 @@ use crate::support::der::{oid, seq, tlv};
 use crate::support::rsa::{RsaKey, prime};
 use crate::support::{Authority, accept, days, now, profile_config, random, serial, subject};
 use koshin_issuance::{
-    CrlEdition, FileSigner, IssueError, LintFailure, ProfileConfig, Recorded, RevokedCertificate, SignatureAlgorithm,
-    Signer as _, SubjectName,
+    CrlEdition, Curve, FileSigner, IssueError, LintFailure, ProfileConfig, Recorded, RevokedCertificate, Signer as _,
+    SubjectName,
 };
 use koshin_types::{Fingerprint, RevocationReason, SerialNumber, Validity};
 use proptest::prelude::*;
@@ -206,10 +206,10 @@ fn shared() -> &'static Shared {
                 ..full()
             },
         ];
-        let algorithms = [SignatureAlgorithm::EcdsaP256Sha256, SignatureAlgorithm::EcdsaP384Sha384];
-        let authorities = algorithms.iter().flat_map(|algorithm| {
-            configs.iter().map(|config| (config.clone(), Authority::with(*algorithm, config.clone())))
-        });
+        let curves = [Curve::P256, Curve::P384];
+        let authorities = curves
+            .iter()
+            .flat_map(|curve| configs.iter().map(|config| (config.clone(), Authority::with(*curve, config.clone()))));
         let rsa = RsaKey::new(&[(prime("P"), 1), (prime("Q"), 1)]);
         (authorities.collect(), vec![EcKey::p256().csr(), EcKey::p384().csr(), rsa.csr()])
     })
@@ -331,8 +331,8 @@ fn fingerprint(spki: &[u8]) -> Fingerprint {
 
 #[test]
 fn spki_of_a_signer_is_rcgens() {
-    for algorithm in [SignatureAlgorithm::EcdsaP256Sha256, SignatureAlgorithm::EcdsaP384Sha384] {
-        let (signer, _) = FileSigner::generate(algorithm, random()).unwrap();
+    for curve in [Curve::P256, Curve::P384] {
+        let (signer, _) = FileSigner::generate(curve, random()).unwrap();
         assert_eq!(Key::of_spki(signer.public_key_spki()).subject_public_key_info(), signer.public_key_spki());
     }
 }

@@ -6,8 +6,8 @@ pub(crate) mod rsa;
 pub(crate) mod tool;
 
 use koshin_issuance::{
-    AuthorityName, AuthorityPlan, Ca, CertificationRequest, Gate, KeyedCertificate, Profile, ProfileConfig, Random,
-    SignatureAlgorithm, SubjectName, create_issuing, create_root,
+    AuthorityName, AuthorityPlan, Ca, CertificationRequest, Curve, Gate, KeyedCertificate, Profile, ProfileConfig,
+    Random, SubjectName, create_issuing, create_root,
 };
 use koshin_types::{SerialNumber, Validity};
 use std::sync::Arc;
@@ -57,15 +57,15 @@ pub(crate) struct Authority {
 
 impl Authority {
     pub(crate) fn new() -> Self {
-        Self::with(SignatureAlgorithm::EcdsaP256Sha256, profile_config())
+        Self::with(Curve::P256, profile_config())
     }
 
-    pub(crate) fn with(algorithm: SignatureAlgorithm, profile: ProfileConfig) -> Self {
+    pub(crate) fn with(curve: Curve, profile: ProfileConfig) -> Self {
         let name = AuthorityName::new(Some("JP"), "更新信用金庫", "更新ルート認証局").unwrap();
         let root = create_root(&AuthorityPlan::root(name), serial(1), days(7300), &random()).unwrap();
         let name = AuthorityName::new(Some("JP"), "更新信用金庫", "更新電子証明書認証局").unwrap();
         let plan = AuthorityPlan {
-            algorithm,
+            curve,
             crl_urls: vec!["http://ca.example.jp/root.crl".into()],
             ca_issuers_url: Some("http://ca.example.jp/root.cer".into()),
             policy_oids: profile.policy_oids.clone(),
