@@ -1,10 +1,11 @@
-//! Looking whether the audit log is whole, and whether it gives what is stored.
+//! Looking whether the audit log is whole, a history of the machine, and what is stored.
 
 use std::collections::BTreeMap;
 
 use koshin_ra::StorageError;
-use koshin_renewal::{Fact, Holding};
+use koshin_renewal::{Fact, Holding, NotAllowed};
 use sqlx::SqliteConnection;
+use time::UtcDateTime;
 
 use crate::{
     audit::{self, AuditHead, Entry},
@@ -44,6 +45,16 @@ pub enum AuditError {
     /// The log was changed.
     #[error(transparent)]
     Break(#[from] AuditBreak),
+    /// A record is no step that the machine allows where it stands.
+    #[error("the machine does not allow record {sequence}, about {subject}")]
+    NotAllowed {
+        /// The record.
+        sequence: u64,
+        /// The subject.
+        subject: String,
+        /// What the machine says.
+        source: NotAllowed,
+    },
     /// The log gives another holding than is stored.
     #[error("what {subject} holds is not what the audit log says")]
     Differs {
@@ -69,17 +80,19 @@ impl Store {
         Ok(AuditReport { head, subjects: 0 })
     }
 
-    /// Verifies the audit log and folds its facts into holdings, which have to be the stored ones (I-35). Keeps all
-    /// holdings in memory.
+    /// Verifies the audit log and takes every recorded step again, as [`Holding::replay`] does; the holdings that come
+    /// of it have to be the stored ones (I-35). Keeps all holdings in memory.
     ///
     /// # Errors
     ///
-    /// As [`Store::audit_verify`], and [`AuditError::Differs`] with the first subject whose holding is another one.
+    /// As [`Store::audit_verify`]; [`AuditError::NotAllowed`] with the first record that is no step of the machine;
+    /// [`AuditError::Differs`] with the first subject whose holding is another one.
     pub async fn audit_replay(&self) -> Result<AuditReport, AuditError> {
         const FILES: &str = file_query!("Store::audit_replay", "ORDER BY s.number, c.generation");
         let mut connection = self.snapshot().await?;
-        let mut holdings: BTreeMap<String, Holding> = BTreeMap::new();
-        let head = walk(&mut connection, |sequence, entry| replay(&mut holdings, sequence, entry)).await?;
+        let mut replay = Replay::default();
+        let head = walk(&mut connection, |sequence, entry| replay.record(sequence, entry)).await?;
+        let mut holdings = replay.finish()?;
         let mut subjects = 0;
         for file in file::files(&readers::all(&mut connection, Script::one(FILES)).await.map_err(storage)?)? {
             let id = file.file.subject.id.to_string();
@@ -129,14 +142,53 @@ async fn walk(
     }
 }
 
-fn replay(holdings: &mut BTreeMap<String, Holding>, sequence: u64, entry: &Entry) -> Result<(), AuditError> {
-    if !entry.fact {
-        return Ok(());
+/// Everybody's holding as far as the log was read.
+#[derive(Default)]
+struct Replay {
+    holdings: BTreeMap<String, Holding>,
+    together: Option<Together>,
+}
+
+/// Facts of one subject and one instant that stand next to each other. The facts of one commit always do.
+struct Together {
+    subject: String,
+    at: UtcDateTime,
+    first: u64,
+    facts: Vec<Fact>,
+}
+
+impl Replay {
+    fn record(&mut self, sequence: u64, entry: &Entry) -> Result<(), AuditError> {
+        if !entry.fact {
+            return self.judge();
+        }
+        let broken = |what: &str| AuditBreak { sequence, what: what.to_owned() };
+        let subject = entry.subject.as_ref().ok_or_else(|| broken("a fact about nobody"))?;
+        let fact: Fact = serde_json::from_str(&entry.body).map_err(|_| broken("the fact cannot be read"))?;
+        let at = instant(entry.at, "audit.at")?;
+        match &mut self.together {
+            Some(together) if together.subject == *subject && together.at == at => together.facts.push(fact),
+            _ => {
+                self.judge()?;
+                self.together = Some(Together { subject: subject.clone(), at, first: sequence, facts: vec![fact] });
+            }
+        }
+        Ok(())
     }
-    let broken = |what: &str| AuditBreak { sequence, what: what.to_owned() };
-    let subject = entry.subject.clone().ok_or_else(|| broken("a fact about nobody"))?;
-    let fact: Fact = serde_json::from_str(&entry.body).map_err(|_| broken("the fact cannot be read"))?;
-    let at = instant(entry.at, "audit.at")?;
-    holdings.entry(subject).or_default().apply(&fact, at);
-    Ok(())
+
+    fn judge(&mut self) -> Result<(), AuditError> {
+        let Some(Together { subject, at, first, facts }) = self.together.take() else { return Ok(()) };
+        let holding = self.holdings.entry(subject.clone()).or_default();
+        *holding = holding.replay(&facts, at).map_err(|source| AuditError::NotAllowed {
+            sequence: first + source.index() as u64,
+            subject,
+            source,
+        })?;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<BTreeMap<String, Holding>, AuditError> {
+        self.judge()?;
+        Ok(self.holdings)
+    }
 }

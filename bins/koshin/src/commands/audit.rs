@@ -1,6 +1,7 @@
 //! `koshin audit`.
 
 use clap::{Args, Subcommand};
+use koshin_sqlite::AuditReport;
 use serde_json::json;
 
 use super::desk::Place;
@@ -10,14 +11,13 @@ use crate::output::Form;
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// Follow the chain of audit records from the first to the last, and find what was changed
-    Verify(VerifyArguments),
+    Verify(AuditArguments),
+    /// Verify the log, take every recorded step again, and compare the end with what everybody holds
+    Replay(AuditArguments),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct VerifyArguments {
-    /// Also fold the records into what everybody holds, and compare it with what is stored
-    #[arg(long)]
-    replay: bool,
+pub(crate) struct AuditArguments {
     /// One line of JSON
     #[arg(long)]
     json: bool,
@@ -26,14 +26,17 @@ pub(crate) struct VerifyArguments {
 }
 
 pub(crate) async fn run(command: AuditCommand) -> anyhow::Result<()> {
-    let AuditCommand::Verify(arguments) = command;
-    let desk = arguments.place.open().await?;
-    let report = desk.store.audit_verify().await?;
-    let replayed = if arguments.replay { Some(desk.store.audit_replay().await?) } else { None };
-    Form::new(arguments.json).one(&json!({
-        "ok": true,
-        "records": report.head.sequence,
-        "head": report.head.hash.to_string(),
-        "subjects_replayed": replayed.map(|report| report.subjects),
-    }))
+    match command {
+        AuditCommand::Verify(AuditArguments { json, place }) => {
+            let AuditReport { head, .. } = place.open().await?.store.audit_verify().await?;
+            Form::new(json).one(&json!({ "ok": true, "records": head.sequence, "head": head.hash.to_string() }))
+        }
+        AuditCommand::Replay(AuditArguments { json, place }) => {
+            let AuditReport { head, subjects } = place.open().await?.store.audit_replay().await?;
+            let head_hash = head.hash.to_string();
+            Form::new(json).one(&json!({
+                "ok": true, "records": head.sequence, "head": head_hash, "subjects": subjects,
+            }))
+        }
+    }
 }

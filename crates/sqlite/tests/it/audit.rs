@@ -1,9 +1,11 @@
 //! The audit log.
 
+use koshin_ra::Registry as _;
+use koshin_renewal::{Change, Fact, Why};
 use koshin_sqlite::AuditError;
 use sqlx::SqliteConnection;
 
-use crate::bench::{Bench, at, permit, run};
+use crate::bench::{Bench, at, commit, hash, permit, renewal_id, run};
 
 async fn tampered(statement: &str) -> (Bench, AuditError) {
     let bench = Bench::with(2).await;
@@ -85,6 +87,39 @@ async fn a_changed_holding_is_not_what_the_log_says() {
         bench.store.audit_verify().await.expect("the log is whole");
         let error = bench.store.audit_replay().await.expect_err(statement);
         assert!(matches!(&error, AuditError::Differs { subject } if subject == "U-2"), "{statement}: {error:?}");
+    }
+}
+
+/// Commits that add up, of steps that no command takes.
+#[tokio::test]
+async fn invariant_35_the_first_step_that_the_machine_does_not_allow_is_named() {
+    let protection = koshin_types::ProtectionLevel::Os;
+    for (fact, says) in [
+        (Fact::PermissionUsed, "permission_used comes only together with what it follows from"),
+        (Fact::Requested { id: renewal_id(9), spki: hash(9), protection }, "requested is refused"),
+        (Fact::Delivered { id: renewal_id(9) }, "delivered is refused"),
+        (Fact::Abandoned { id: renewal_id(9), why: Why::NoRequest }, "abandoned is refused"),
+    ] {
+        let bench = Bench::with(3).await;
+        bench.enrolled(2, 2, at(0)).await;
+        bench.store.audit_replay().await.unwrap();
+        let (file, now) = (bench.file(2).await, at(1));
+        let permitted = Fact::Permitted { until: at(9) };
+        let mut next = file.holding.clone();
+        let facts = vec![permitted, fact];
+        for fact in &facts {
+            next.apply(fact, now);
+        }
+        let before = bench.store.audit_head().await.unwrap().sequence;
+        bench.store.commit(commit(&file, Change { next, facts, effects: vec![] }, now)).await.unwrap();
+        permit(&bench.store, 1, at(1)).await.unwrap();
+        bench.store.audit_verify().await.expect("the log is whole");
+        match bench.store.audit_replay().await.expect_err(says) {
+            AuditError::NotAllowed { sequence, subject, source } => {
+                assert_eq!((sequence, &subject[..], &source.to_string()[..]), (before + 2, "U-2", says));
+            }
+            other => panic!("{says}: {other:?}"),
+        }
     }
 }
 
