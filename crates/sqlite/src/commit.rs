@@ -1,7 +1,7 @@
 //! One commit about one subject.
 
 use async_trait::async_trait;
-use koshin_notify::{Mail, Notice};
+use koshin_notify::Mail;
 use koshin_ra::{Commit, CommitError, Intent, StorageError};
 use koshin_renewal::{Basis, Fact, HeldCertificate, Renewal, State};
 use koshin_types::Fingerprint;
@@ -275,13 +275,9 @@ fn put_certificate(script: &mut Script, subject: i64, generation: i64, change: &
 /// Owes a mail, unless it was owed before.
 pub(crate) fn put_mail(script: &mut Script, mail: &Mail, due: UtcDateTime) {
     script.push(
-        "/* commit::put_mail */ INSERT INTO outbox (id, kind, subject, not_after, mail, planned_at, state, \
-         claimable_from) VALUES (?, ?, ?, ?, ?, ?, 'waiting', ?) ON CONFLICT (id) DO NOTHING",
+        "/* commit::put_mail */ INSERT INTO outbox (id, kind, subject, mail, planned_at, state, claimable_from) \
+         VALUES (?, ?, ?, ?, ?, 'waiting', ?) ON CONFLICT (id) DO NOTHING",
     );
-    let not_after = match &mail.kind {
-        Notice::Expiry { validity, .. } => Some(validity.not_after().unix_timestamp()),
-        _ => None,
-    };
-    script.bind(mail.id.as_bytes().to_vec()).bind(mail.kind.word()).bind(mail.subject_id.as_str()).bind(not_after);
+    script.bind(mail.id.as_bytes().to_vec()).bind(mail.kind.word()).bind(mail.subject_id.as_str());
     script.bind(mail.encode().as_str()).bind(millis(due)).bind(millis(due));
 }

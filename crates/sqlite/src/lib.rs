@@ -2,8 +2,8 @@
 //!
 //! A [`Store`] implements the ports [`Registry`](koshin_ra::Registry), [`Sessions`](koshin_ra::Sessions),
 //! [`Directory`](koshin_ra::Directory) and [`Chronicle`](koshin_ra::Chronicle) of `koshin-ra` and
-//! [`Outbox`](koshin_notify::Outbox) of `koshin-notify`. It is the only crate that knows the tables, and it refuses to
-//! know a clock, randomness, HTTP and what a certificate says.
+//! [`Outbox`](koshin_notify::Outbox) and [`Schedule`](koshin_notify::Schedule) of `koshin-notify`. It is the only crate
+//! that knows the tables, and it refuses to know a clock, randomness, HTTP and what a certificate says.
 //!
 //! - One task owns the connection that writes. What waited while the last commit reached the disk becomes the next
 //!   commit (*group commit*); each job of it has its own `SAVEPOINT`, so that a version conflict fails one job only, and
@@ -11,8 +11,8 @@
 //! - Readers have their own connections and never wait for the writer. A file is read in one statement, so that its
 //!   version and its rows agree, and every commit of every process is seen at once.
 //! - Several processes may open the same file. The operator's command writes beside a running server.
-//! - The audit log is a hash chain ([`Store::audit_verify`]); folding its facts gives the stored holdings again
-//!   ([`Store::audit_replay`]).
+//! - The audit log is a hash chain ([`Store::audit_verify`]); every step in it is one that the machine allows, and taking
+//!   them again gives the stored holdings ([`Store::audit_replay`]).
 //! - The tables themselves refuse a second open renewal, a second active or pending certificate of one subject, a
 //!   revocation that is taken back and a changed audit record, whatever program writes.
 //!
@@ -42,6 +42,7 @@ mod open;
 mod outbox;
 mod readers;
 mod registry;
+mod schedule;
 mod script;
 mod sessions;
 mod store;

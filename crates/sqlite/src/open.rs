@@ -180,6 +180,7 @@ fn migrations() -> Migrator {
     Migrator::with_migrations(vec![
         simple(1, "registry, ledger, outbox", include_str!("../migrations/0001_registry_ledger_outbox.sql")),
         simple(2, "clock", include_str!("../migrations/0002_clock.sql")),
+        simple(3, "schedule", include_str!("../migrations/0003_schedule.sql")),
         simple(4, "revocations", include_str!("../migrations/0004_revocations.sql")),
     ])
 }

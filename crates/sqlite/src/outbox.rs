@@ -1,8 +1,9 @@
 //! The port `Outbox`.
 
 use async_trait::async_trait;
-use koshin_notify::{Claimed, Disposition, Fence, Mail, MailId, Outbox, OutboxError, Suppression};
+use koshin_notify::{Claimed, Disposition, Fence, Mail, MailId, Outbox, OutboxError, Reply, Suppression};
 use koshin_ra::StorageError;
+use koshin_types::CertificateStatus;
 use sqlx::sqlite::SqliteRow;
 use time::{Duration, UtcDateTime};
 
@@ -45,13 +46,12 @@ impl Job for Claim {
         let now = millis(self.now);
         let mut claimed = Vec::new();
         loop {
-            // An expiry notice is pointless once its certificate is not the active one any more (I-39, I-56).
+            // Whom a planned notice is about is asked again now (I-56, I-63).
             let due = Script::one(
-                "/* Claim::run */ SELECT number, mail, fence + 1, attempts, unanswered + (state = 'transmitting'), \
-                 not_after IS NOT NULL AND NOT EXISTS (SELECT c.number FROM subjects AS s \
-                 JOIN certificates AS c ON c.subject = s.number \
-                 WHERE s.id = outbox.subject AND c.status = 'active' AND c.not_after = outbox.not_after) \
-                 FROM outbox WHERE claimable_from <= ? ORDER BY claimable_from, number LIMIT ?",
+                "/* Claim::run */ SELECT o.number, o.mail, o.fence + 1, o.attempts, \
+                 o.unanswered + (o.state = 'transmitting'), c.status, s.language, s.address FROM outbox AS o \
+                 LEFT JOIN certificates AS c ON c.number = o.certificate LEFT JOIN subjects AS s ON s.number = c.subject \
+                 WHERE o.claimable_from <= ? ORDER BY o.claimable_from, o.number LIMIT ?",
             );
             let room = self.limit.saturating_sub(claimed.len());
             let rows = tx.read(due.with(now).with(i64::try_from(room).unwrap_or(i64::MAX))).await?;
@@ -83,18 +83,30 @@ impl Claim {
         tx.write(script).await.map(drop)
     }
 
-    /// Ends a row that will not be sent. A text that cannot be read goes with it: it may hold a secret. An expiry
-    /// notice, the only one that is withdrawn, holds none.
+    /// Ends a row that will not be sent. A text that cannot be read goes with it: it may hold a secret. A notice about a
+    /// certificate, the only one that ends otherwise, holds none.
     async fn suppress(&self, tx: &mut Transaction<'_>, number: i64, why: &Disposition) -> sqlx::Result<()> {
         let script = Script::one(
             "/* Claim::suppress */ UPDATE outbox SET state = 'done', claimable_from = NULL, mail = coalesce(?, mail), \
-             disposition = ?, recorded_at = ? WHERE number = ?",
+             disposition = ?, reply = ?, recorded_at = ? WHERE number = ?",
         );
         let unreadable = matches!(why, Disposition::Suppressed { why: Suppression::Unreadable });
-        tx.write(script.with(unreadable.then_some("")).with(why.word()).with(millis(self.now)).with(number))
-            .await
-            .map(drop)
+        let script = script.with(unreadable.then_some("")).with(why.word()).with(reply(why));
+        tx.write(script.with(millis(self.now)).with(number)).await.map(drop)
     }
+}
+
+fn reply(disposition: &Disposition) -> Option<String> {
+    match disposition {
+        Disposition::Undeliverable { reply } | Disposition::Retry { reply: Some(reply), .. } => Some(reply.to_string()),
+        _ => None,
+    }
+}
+
+/// Whether a disposition, by its word, counts as sent. What was left out on purpose may be owed again, except a text
+/// that cannot be read.
+pub(crate) fn counts(word: &str) -> bool {
+    !word.starts_with("suppressed_") || word == "suppressed_unreadable"
 }
 
 /// A row that is due.
@@ -109,10 +121,24 @@ fn read(row: &SqliteRow) -> Result<(i64, Found), StorageError> {
     let mail = Mail::decode(columns.get("outbox.mail")?);
     let fence = Fence(columns.unsigned("outbox.fence")?);
     let (attempts, unanswered) = (columns.unsigned("outbox.attempts")?, columns.unsigned("outbox.unanswered")?);
-    let found = match (columns.get("outbox.not_after")?, mail) {
-        (true, _) => Found::Pointless(Disposition::Suppressed { why: Suppression::Withdrawn }),
-        (false, Err(_)) => Found::Pointless(Disposition::Suppressed { why: Suppression::Unreadable }),
-        (false, Ok(mail)) => Found::Claimed(Claimed { mail, fence, attempts, unanswered }),
+    let status = columns.maybe_word::<CertificateStatus>("certificates.status")?;
+    // What cannot be read there keeps back no other mail.
+    let language = columns.maybe_word("subjects.language").unwrap_or_default();
+    let address = columns.maybe_word("subjects.address").unwrap_or_default();
+    let pointless = |end| Found::Pointless(if unanswered > 0 { Disposition::Unknown } else { end });
+    let suppressed = |why| pointless(Disposition::Suppressed { why });
+    let found = match (status, mail) {
+        (_, Err(_)) => Found::Pointless(Disposition::Suppressed { why: Suppression::Unreadable }),
+        (Some(CertificateStatus::Revoked), _) => suppressed(Suppression::Revoked),
+        (Some(CertificateStatus::Superseded | CertificateStatus::Pending), _) => suppressed(Suppression::Renewed),
+        (None, Ok(mail)) => Found::Claimed(Claimed { mail, fence, attempts, unanswered }),
+        (Some(CertificateStatus::Active), Ok(mail)) => match address {
+            Some(to) => {
+                let mail = Mail { to, language: language.unwrap_or(mail.language), ..mail };
+                Found::Claimed(Claimed { mail, fence, attempts, unanswered })
+            }
+            None => pointless(Disposition::Undeliverable { reply: Reply::new(None, "no address is registered") }),
+        },
     };
     Ok((number, found))
 }
@@ -174,12 +200,6 @@ impl Job for Record {
             "/* Record::run */ UPDATE outbox SET state = ?, claimable_from = ?, mail = ?, \
              unanswered = unanswered + ?, disposition = ?, reply = ?, recorded_at = ? WHERE number = ?",
         );
-        let reply = match &self.disposition {
-            Disposition::Undeliverable { reply } | Disposition::Retry { reply: Some(reply), .. } => {
-                Some(reply.to_string())
-            }
-            _ => None,
-        };
         match self.disposition {
             Disposition::Retry { at, .. } => script.bind("waiting").bind(millis(at)).bind(mail).bind(0_i64),
             Disposition::Quarantined { until } => script.bind("waiting").bind(millis(until)).bind(mail).bind(1_i64),
@@ -188,7 +208,7 @@ impl Job for Record {
                 script.bind("done").bind(None::<i64>).bind(kept.unwrap_or_default()).bind(0_i64)
             }
         };
-        script.bind(self.disposition.word()).bind(reply).bind(millis(self.now)).bind(number);
+        script.bind(self.disposition.word()).bind(reply(&self.disposition)).bind(millis(self.now)).bind(number);
         tx.write_last(script).await?;
         Ok(())
     }

@@ -87,15 +87,20 @@ impl Bench {
 
     /// From nothing to an active certificate, whose fingerprint, key, serial number and renewal all bear `number`.
     pub(crate) async fn enrolled(&self, subject: u32, number: u32, now: UtcDateTime) {
+        self.enrolled_for(subject, number, validity(now), now).await;
+    }
+
+    /// The same with a validity.
+    pub(crate) async fn enrolled_for(&self, subject: u32, number: u32, validity: Validity, now: UtcDateTime) {
         permit(&self.store, subject, now).await.unwrap();
         let policy = koshin_expiry::Policy::default_jst();
         let file = self.file(subject).await;
         let enrol = file.holding.enrol(renewal_id(number), &policy, now).unwrap();
         self.store.commit(commit(&file, enrol, now)).await.unwrap();
-        for step in [requested, issued] {
-            let file = self.file(subject).await;
-            self.store.commit(step(&file, number, now)).await.unwrap();
-        }
+        let file = self.file(subject).await;
+        self.store.commit(requested(&file, number, now)).await.unwrap();
+        let file = self.file(subject).await;
+        self.store.commit(issued_for(&file, number, validity, now)).await.unwrap();
         let file = self.file(subject).await;
         let activate = Event::Activate { fingerprint: hash(number) };
         let change = file.holding.step(renewal_id(number), &activate, now, &Deadlines::default()).unwrap();
@@ -160,9 +165,13 @@ pub(crate) fn requested(file: &SubjectFile, number: u32, now: UtcDateTime) -> Co
 }
 
 pub(crate) fn issued(file: &SubjectFile, number: u32, now: UtcDateTime) -> Commit {
+    issued_for(file, number, validity(now), now)
+}
+
+pub(crate) fn issued_for(file: &SubjectFile, number: u32, validity: Validity, now: UtcDateTime) -> Commit {
     let (renewal, serial, fingerprint) = (file.holding.open_renewal().unwrap().id, serial(number), hash(number));
     let deadlines = Deadlines::default();
-    let change = file.holding.issue(renewal, serial, fingerprint, validity(now), now, &deadlines).unwrap();
+    let change = file.holding.issue(renewal, serial, fingerprint, validity, now, &deadlines).unwrap();
     let certified = Certified { serial, fingerprint, der: vec![2; 700] };
     Commit { certified: Some(certified), ..commit(file, change, now) }
 }

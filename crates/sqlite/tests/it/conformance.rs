@@ -123,31 +123,3 @@ async fn an_unreadable_row_is_suppressed() {
     let row = sqlx::query("SELECT mail, disposition FROM outbox").fetch_one(&mut raw).await.unwrap();
     assert_eq!((row.get::<&str, _>(0), row.get::<&str, _>(1)), ("", "suppressed_unreadable"));
 }
-
-/// A notice about a certificate that is not the active one any more is withdrawn at the claim (I-39, I-56); one about
-/// the active one goes out, whatever else is issued and pending (I-60).
-#[tokio::test]
-async fn invariant_56_a_notice_of_a_renewed_certificate_is_withdrawn() {
-    use crate::bench::{Bench, at, commit, id};
-    use koshin_notify::{Mail, Notice, Outbox as _};
-    use koshin_ra::{Commit, Registry as _};
-
-    let bench = Bench::with(2).await;
-    for (subject, number) in [(1, 10), (2, 20)] {
-        bench.enrolled(subject, number, at(0)).await;
-        let file = bench.file(subject).await;
-        let validity = file.holding.certificates[0].validity;
-        let notice = Notice::Expiry { threshold_days: 30, validity, days_left: 30, renewal_opens: None };
-        let to = "taro@example.co.jp".parse().unwrap();
-        let mail = Mail::new(notice, "30", to, file.subject.language, id(subject));
-        let nothing = koshin_renewal::Change { next: file.holding.clone(), facts: vec![], effects: vec![] };
-        bench.store.commit(Commit { mails: vec![mail], ..commit(&file, nothing, at(1)) }).await.unwrap();
-    }
-    let file = bench.file(1).await;
-    let revoked = file.holding.revoke(koshin_types::RevocationReason::KeyCompromise, at(2)).unwrap();
-    bench.store.commit(commit(&file, revoked, at(2))).await.unwrap();
-    let claimed = bench.store.claim(at(3), "worker", time::Duration::minutes(1), 10).await.unwrap();
-    assert_eq!(claimed.iter().map(|claimed| claimed.mail.subject_id.clone()).collect::<Vec<_>>(), [id(2)]);
-    let later = bench.store.claim(at(60), "worker", time::Duration::minutes(1), 10).await.unwrap();
-    assert_eq!(later.len(), 1, "a withdrawn mail does not come back");
-}

@@ -14,4 +14,5 @@ mod conformance;
 mod group_commit;
 mod kill;
 mod opening;
+mod schedule;
 mod tables;
