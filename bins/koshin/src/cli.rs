@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    commands::{audit, certificate, config, init, organization, policy, serve, subject},
+    commands::{audit, certificate, clock, config, init, organization, policy, serve, subject},
     demo,
 };
 
@@ -38,6 +38,8 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     #[command(subcommand)]
+    Clock(clock::ClockCommand),
+    #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -64,6 +66,7 @@ impl Arguments {
             Command::Subject(command) => subject::run(command).await,
             Command::Certificate(command) => certificate::run(command).await,
             Command::Audit(command) => audit::run(command).await,
+            Command::Clock(command) => clock::run(command).await,
             Command::Config(command) => config::run(command),
             Command::Policy(command) => policy::run(command),
         }?;

@@ -109,7 +109,7 @@ fn administer(error: &AdministerError) -> Option<Status> {
 fn change(error: &ChangeError) -> Option<Status> {
     match error {
         ChangeError::NoSubject(_) => Some(Status::NotFound),
-        ChangeError::Refused(_) | ChangeError::KeySeen { .. } => Some(Status::State),
+        ChangeError::Refused(_) | ChangeError::KeySeen { .. } | ChangeError::Clock(_) => Some(Status::State),
         ChangeError::Contended => Some(Status::TryAgain),
         ChangeError::Storage(error) => storage(error),
         _ => None,

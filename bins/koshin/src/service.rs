@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use koshin_expiry::Policy;
 use koshin_issuance::{Ca, CrlEdition, Gate, RevokedCertificate};
 use koshin_notify::{Mailer, Sender, Transport, Wake};
-use koshin_ra::{Directory as _, Passwords, Ra, Revocation, Settings, Settled};
+use koshin_ra::{ChangeError, Directory as _, Passwords, Ra, Revocation, Settings, Settled};
 use koshin_sqlite::Store;
 use koshin_web::{
     edge::{Connections, Edge, GreetingVerifier, Limits, serve, tls_config},
@@ -22,13 +22,14 @@ use tokio::{
 };
 
 use crate::{
-    clock::{entropy, now},
+    clock::{Clock, entropy},
     zone::NamedZone,
 };
 
 /// Everything the service is made of. Each field is a choice that the caller names.
 pub(crate) struct Parts {
     pub(crate) store: Arc<Store>,
+    pub(crate) clock: Clock,
     pub(crate) ca: Arc<Ca>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) zone: NamedZone,
@@ -80,7 +81,7 @@ impl Parts {
     pub(crate) fn ra(&self) -> anyhow::Result<Ra> {
         let mut salt = [0; 16];
         entropy(&mut salt)?;
-        Ok(Ra::new(
+        let ra = Ra::new(
             self.store.clone(),
             self.store.clone(),
             self.store.clone(),
@@ -90,13 +91,14 @@ impl Parts {
             Passwords::new(&salt)?,
             entropy,
             self.settings,
-        ))
+        );
+        Ok(ra.watched_by(self.clock.watch()))
     }
 
     /// Serves until `shutdown` is ready; then ends connections in order and returns.
     pub(crate) async fn serve(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let ra = self.ra()?;
-        let Self { store, ca, zone, brand, contact, hosts, sender, transport, identity, listeners, .. } = self;
+        let Self { store, clock, ca, zone, brand, contact, hosts, sender, transport, identity, listeners, .. } = self;
         let connections = Connections::default();
         let mail = Arc::new(Notify::new());
         let mut key = [0; 32];
@@ -119,14 +121,19 @@ impl Parts {
         }
         // Before the first list, so that what changes while it is made is noticed too.
         let (seen, _) = ra.changes(u64::MAX).await?;
-        publish_crl(&store, &ca, &publication, now()).await?;
+        let lists = Lists { store: store.clone(), clock: clock.clone(), ca: Arc::clone(&ca), publication };
+        let next_crl = match clock.trusted() {
+            Ok(()) => lists.publish().await?,
+            Err(_) => UtcDateTime::MIN,
+        };
 
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        serve_hosts(&mut tasks, &portal, &ca, identity, listeners, &publication, &stopping)?;
-        tasks.spawn(watch_changes(ra, seen, connections, store.clone(), ca, publication, stopping.clone()));
-        tasks.spawn(sweep(portal, stopping.clone()));
-        tasks.spawn(send_mails(Mailer::new(store, transport, sender), mail, stopping));
+        serve_hosts(&mut tasks, &portal, &lists, identity, listeners, &stopping)?;
+        tasks.spawn(clock.clone().keep(stopped(stopping.clone())));
+        tasks.spawn(watch_changes(ra, seen, connections, lists, next_crl, stopping.clone()));
+        tasks.spawn(sweep(portal, clock.clone(), stopping.clone()));
+        tasks.spawn(send_mails(Mailer::new(store, transport, sender), clock, mail, stopping));
         shutdown.await;
         stop.send_replace(true);
         while tasks.join_next().await.is_some() {}
@@ -137,15 +144,15 @@ impl Parts {
 fn serve_hosts(
     tasks: &mut JoinSet<()>,
     portal: &Arc<Portal>,
-    ca: &Ca,
+    lists: &Lists,
     identity: ServerIdentity,
     listeners: Listeners,
-    publication: &Publication,
     stopping: &watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let issuing = CertificateDer::from(ca.certificate_der().to_vec());
+    let issuing = CertificateDer::from(lists.ca.certificate_der().to_vec());
     let verifier = Arc::new(GreetingVerifier::new(&[issuing]).context("the issuing CA cannot judge certificates")?);
-    let edge = Edge { connections: portal.connections.clone(), limits: Limits::default(), ..Edge::new(Arc::new(now)) };
+    let edge =
+        Edge { connections: portal.connections.clone(), limits: Limits::default(), ..Edge::new(lists.clock.edge()) };
     let with_certificates = tls_config(identity.chain.clone(), identity.key.clone_key(), Some(Arc::clone(&verifier)))?;
     let without = tls_config(identity.chain, identity.key, None)?;
     let hosts = [
@@ -166,7 +173,7 @@ fn serve_hosts(
             let _ = serving.await;
         });
     }
-    let serving = serve(listeners.publication, None, publication.router(), edge, stopped(stopping.clone()));
+    let serving = serve(listeners.publication, None, lists.publication.router(), edge, stopped(stopping.clone()));
     tasks.spawn(async move {
         let _ = serving.await;
     });
@@ -184,12 +191,10 @@ async fn watch_changes(
     ra: Ra,
     mut seen: u64,
     connections: Connections,
-    store: Arc<Store>,
-    ca: Arc<Ca>,
-    publication: Publication,
+    lists: Lists,
+    mut next_crl: UtcDateTime,
     stopping: watch::Receiver<bool>,
 ) {
-    let mut next_crl = now().saturating_add(CRL_INTERVAL);
     loop {
         tokio::select! {
             () = stopped(stopping.clone()) => return,
@@ -202,42 +207,56 @@ async fn watch_changes(
                 }
                 // A superseded certificate is refused by the ledger and stands on no list.
                 if changes.iter().any(|change| change.settled == Settled::Revoked) {
-                    next_crl = now();
+                    next_crl = UtcDateTime::MIN;
                 }
                 seen = sequence;
             }
             Err(error) => tracing::error!(error = ?error, "changes of other processes cannot be read"),
         }
-        if next_crl <= now() {
-            match publish_crl(&store, &ca, &publication, now()).await {
-                Ok(()) => next_crl = now().saturating_add(CRL_INTERVAL),
-                Err(error) => {
-                    tracing::error!(error = ?error, "no revocation list could be published; it is tried again");
-                    next_crl = now().saturating_add(CRL_RETRY);
-                }
-            }
+        if lists.clock.trusted().is_err() {
+            // None by a wrong clock, but one as soon as it is right: it may go back when that is said.
+            next_crl = UtcDateTime::MIN;
+        } else if next_crl <= lists.clock.now() {
+            next_crl = lists.publish().await.unwrap_or_else(|error| {
+                tracing::error!(error = ?error, "no revocation list could be published; it is tried again");
+                lists.clock.now().saturating_add(CRL_RETRY)
+            });
         }
     }
 }
 
-/// Publishes every revocation there is. Numbers are the seconds since 1970, so they grow over restarts and restores.
-async fn publish_crl(store: &Store, ca: &Ca, publication: &Publication, at: UtcDateTime) -> anyhow::Result<()> {
-    let revoked = store.revoked().await?;
-    let entries: Vec<_> = revoked
-        .into_iter()
-        .map(|Revocation { serial, at, reason }| RevokedCertificate { serial, revoked_at: at, reason })
-        .collect();
-    let number = u64::try_from(at.unix_timestamp()).unwrap_or(1);
-    let edition = CrlEdition { number, this_update: at, next_update: at.saturating_add(CRL_VALIDITY) };
-    publication.revocation_list(CRL_NAME, ca.sign_crl(edition, &entries)?.into_der(), CRL_MAX_AGE);
-    Ok(())
+/// What revocation lists are made of, and where they go.
+struct Lists {
+    store: Arc<Store>,
+    clock: Clock,
+    ca: Arc<Ca>,
+    publication: Publication,
+}
+
+impl Lists {
+    /// Publishes every revocation there is, and answers when to do so again. Numbers are the seconds since 1970, so they
+    /// grow over restarts and restores.
+    async fn publish(&self) -> anyhow::Result<UtcDateTime> {
+        let at = self.clock.now();
+        let revoked = self.store.revoked().await?;
+        let entries: Vec<_> = revoked
+            .into_iter()
+            .map(|Revocation { serial, at, reason }| RevokedCertificate { serial, revoked_at: at, reason })
+            .collect();
+        let number = u64::try_from(at.unix_timestamp()).unwrap_or(1);
+        let edition = CrlEdition { number, this_update: at, next_update: at.saturating_add(CRL_VALIDITY) };
+        self.publication.revocation_list(CRL_NAME, self.ca.sign_crl(edition, &entries)?.into_der(), CRL_MAX_AGE);
+        Ok(at.saturating_add(CRL_INTERVAL))
+    }
 }
 
 /// Ends what is overdue, and signs what a crash left behind.
-async fn sweep(portal: Arc<Portal>, stopping: watch::Receiver<bool>) {
+async fn sweep(portal: Arc<Portal>, clock: Clock, stopping: watch::Receiver<bool>) {
     loop {
-        match portal.ra.sweep(now()).await {
+        match portal.ra.sweep(clock.now()).await {
             Ok(owed) => portal.settle(&owed),
+            // Said where the clock is kept.
+            Err(ChangeError::Clock(_)) => {}
             Err(error) => tracing::error!(error = ?error, "overdue renewals cannot be read"),
         }
         tokio::select! {
@@ -250,22 +269,31 @@ async fn sweep(portal: Arc<Portal>, stopping: watch::Receiver<bool>) {
 /// Sends what is owed, as soon as it is planned here and soon after it is planned elsewhere.
 async fn send_mails<T: Transport>(
     mailer: Mailer<Arc<Store>, T>,
+    clock: Clock,
     planned: Arc<Notify>,
     stopping: watch::Receiver<bool>,
 ) {
     loop {
-        let wake = match mailer.run(now()).await {
-            Ok(Wake::At(at)) => Wait::try_from(at - now()).unwrap_or_default().min(MAIL_EVERY),
-            Ok(_) => MAIL_EVERY,
-            Err(error) => {
-                tracing::error!(error = ?error, "mails cannot be sent");
-                MAIL_EVERY
-            }
+        let wake = match clock.trusted() {
+            Ok(()) => run_mailer(&mailer, &clock).await,
+            Err(_) => MAIL_EVERY,
         };
         tokio::select! {
             () = stopped(stopping.clone()) => return,
             () = planned.notified() => {}
             () = tokio::time::sleep(wake) => {}
+        }
+    }
+}
+
+/// Sends what is due, and answers how long to wait.
+async fn run_mailer<T: Transport>(mailer: &Mailer<Arc<Store>, T>, clock: &Clock) -> Wait {
+    match mailer.run(clock.now()).await {
+        Ok(Wake::At(at)) => Wait::try_from(at - clock.now()).unwrap_or_default().min(MAIL_EVERY),
+        Ok(_) => MAIL_EVERY,
+        Err(error) => {
+            tracing::error!(error = ?error, "mails cannot be sent");
+            MAIL_EVERY
         }
     }
 }

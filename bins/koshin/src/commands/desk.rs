@@ -13,7 +13,7 @@ use koshin_sqlite::{Options, Store};
 use time::UtcDateTime;
 
 use crate::{
-    clock,
+    clock::{self, Clock, Confirms},
     config::{self, Checked},
     exit::Fault,
 };
@@ -61,6 +61,7 @@ pub(crate) struct Desk {
     pub(crate) store: Arc<Store>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) actor: Actor,
+    pub(crate) clock: Clock,
     /// The one instant of this command.
     pub(crate) now: UtcDateTime,
     settings: Settings,
@@ -79,7 +80,9 @@ impl Place {
             (checked.database(), checked.policy, checked.settings)
         };
         let store = open(&database).await?;
-        Ok(Desk { store, policy, actor: Actor::Operator(self.operator), now: clock::now(), settings })
+        let clock = Clock::open(&store, Confirms::Operator).await?;
+        let now = clock.now();
+        Ok(Desk { store, policy, actor: Actor::Operator(self.operator), clock, now, settings })
     }
 }
 
@@ -96,6 +99,9 @@ pub(crate) async fn open(database: &Path) -> anyhow::Result<Arc<Store>> {
 impl Desk {
     /// The operator's work on this storage.
     pub(crate) fn administration(&self) -> anyhow::Result<Administration> {
+        if let Err(doubt) = self.clock.trusted() {
+            clock::doubted(doubt);
+        }
         let mut salt = [0; 16];
         clock::entropy(&mut salt)?;
         let passwords = Passwords::new(&salt)?;

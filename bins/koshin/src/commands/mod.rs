@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod certificate;
+pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod init;
 pub(crate) mod organization;

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::desk::{self, ConfigFile};
 use crate::{
+    clock::{Clock, Confirms},
     config::{Checked, Listen},
     service::{Listeners, Parts, bind, interrupted},
 };
@@ -19,11 +20,13 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let checked = arguments.file.read()?;
     let loaded = checked.load()?;
     let store = desk::open(&checked.database()).await?;
+    let clock = Clock::open(&store, Confirms::Operator).await?;
     let listeners = listen(&checked.config.listen).await?;
     let Checked { policy, zone, settings, hosts, brand, contact, sender, .. } = checked;
     eprintln!("koshin: {} is open; {} issues certificates", hosts.portal, loaded.ca.issuer_name());
     let parts = Parts {
         store: store.clone(),
+        clock,
         ca: loaded.ca,
         policy,
         zone,

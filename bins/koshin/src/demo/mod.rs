@@ -19,7 +19,7 @@ use koshin_web::{
 };
 
 use crate::{
-    clock::now,
+    clock::{self, Clock, Confirms},
     service::{Listeners, Parts, bind, interrupted},
     zone::NamedZone,
 };
@@ -93,22 +93,21 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     let mailbox_listener = addresses.bind("the mailbox", 4).await?;
 
     let zone = NamedZone::find("Asia/Tokyo")?;
-    let site = site::open(&folder, &addresses, now()).await?;
+    let site = site::open(&folder, &addresses, clock::now()).await?;
     let sender = sender(&zone)?;
-    let people = people::settle(&site, &folder, &sender, &zone, language, now()).await?;
+    let people = people::settle(&site, &folder, &sender, &zone, language, clock::now()).await?;
+    let clock = Clock::open(&site.store, Confirms::Itself).await?;
     let mailbox = Mailbox::default();
     let token = people.mailbox_token.clone();
     let mailbox_url = format!("http://127.0.0.1:{}/{token}", addresses.port(4));
     let parts = Parts {
         store: Arc::clone(&site.store),
+        clock: clock.clone(),
         ca: Arc::clone(&site.ca),
         policy: site::policy(&zone, ValidityRule::OneYear)?,
         zone: zone.clone(),
         settings: Settings::default(),
-        brand: screens::Brand {
-            operator: screens::Bilingual { ja: BANK_JA.into(), en: BANK_EN.into() },
-            portal: screens::Bilingual { ja: PORTAL_JA.into(), en: PORTAL_EN.into() },
-        },
+        brand: brand(),
         contact: screens::Contact {
             name: screens::Bilingual { ja: DESK_JA.into(), en: DESK_EN.into() },
             telephone: Some(TELEPHONE.into()),
@@ -133,7 +132,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
         talk::import_nss(&ready)?;
     }
     let (stop, stopping) = tokio::sync::watch::channel(false);
-    let edge = Edge { connections: Connections::default(), ..Edge::new(Arc::new(now)) };
+    let edge = Edge { connections: Connections::default(), ..Edge::new(clock.edge()) };
     let router = mailbox::router(mailbox, token, addresses.port(4));
     let stopped = {
         let mut stopping = stopping.clone();
@@ -141,7 +140,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     };
     let mailbox = tokio::spawn(serve(mailbox_listener, None, router, edge, stopped));
     let interrupted = interrupted()?;
-    ready.say(arguments.json, now())?;
+    ready.say(arguments.json, clock.now())?;
     parts.serve(interrupted).await?;
     stop.send_replace(true);
     mailbox.await?;
@@ -155,6 +154,13 @@ const PORTAL_EN: &str = "Koshin Business Web";
 const DESK_JA: &str = "こうしんビジネスWeb サポートデスク";
 const DESK_EN: &str = "Koshin Business Web support desk";
 const TELEPHONE: &str = "0120-000-000";
+
+fn brand() -> screens::Brand {
+    screens::Brand {
+        operator: screens::Bilingual { ja: BANK_JA.into(), en: BANK_EN.into() },
+        portal: screens::Bilingual { ja: PORTAL_JA.into(), en: PORTAL_EN.into() },
+    }
+}
 
 fn sender(zone: &NamedZone) -> anyhow::Result<Sender> {
     let zone = zone.clone();

@@ -1,6 +1,8 @@
 //! The program from outside: arguments in, standard output, standard error and exit status out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[cfg(unix)]
+mod clock;
 mod config;
 mod operator;
 mod policy;

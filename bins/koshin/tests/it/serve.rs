@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A running service that is not left behind by a test that fails.
-pub(crate) struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -136,7 +136,7 @@ fn systemd_is_told_when_it_is_ready_and_when_it_ends() {
 }
 
 /// Five ports in a row that are free now.
-fn five_ports() -> u16 {
+pub(crate) fn five_ports() -> u16 {
     let bind = |port: u16| TcpListener::bind(("127.0.0.1", port));
     for _ in 0..100 {
         let first = bind(0).unwrap().local_addr().unwrap().port();
