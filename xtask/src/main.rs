@@ -40,9 +40,9 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[&str]) -> anyhow::Result<()> {
     match arguments {
-        ["ci"] => ci::run(ci::CI, setup::Extent::Ci),
+        ["ci"] => ci::run(setup::Extent::Ci),
         ["ci", step] => ci::one(step),
-        ["nightly"] => ci::run(ci::NIGHTLY, setup::Extent::Nightly),
+        ["nightly"] => ci::run(setup::Extent::Nightly),
         ["setup"] => setup::run(setup::Extent::Ci).map(drop),
         ["setup", "--check"] => setup::check(setup::Extent::Ci),
         ["counts"] => ci::one("counts"),

@@ -1,4 +1,4 @@
-//! A list of steps, run in order until one fails, and the table of what happened.
+//! A list of steps, run in order, and the table of what happened.
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,15 @@ pub(crate) enum Outcome {
     LeftOut(String),
 }
 
+/// What a failed step means for those after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// They are not run: somebody waits for the verdict.
+    Stops,
+    /// They are run all the same: nobody will look before the morning.
+    IsReported,
+}
+
 /// How a step ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Ending {
@@ -40,10 +49,10 @@ struct Row {
     ending: Ending,
 }
 
-/// Runs the steps until one fails, and prints the table either way.
-pub(crate) fn run(steps: &[&[Step]], missing: &Missing, began: Instant) -> Result<()> {
+/// Runs the steps, prints the table, and fails when a step did.
+pub(crate) fn run(steps: &[&[Step]], missing: &Missing, began: Instant, failure: Failure) -> Result<()> {
     let mut rows = vec![Row { name: "setup", took: began.elapsed(), ending: Ending::Done(Outcome::Passed) }];
-    let mut failure = None;
+    let mut failed = Vec::new();
     for step in steps.iter().copied().flatten() {
         println!("\n=== {} ===", step.name);
         let start = Instant::now();
@@ -57,16 +66,24 @@ pub(crate) fn run(steps: &[&[Step]], missing: &Missing, began: Instant) -> Resul
             Ok(outcome) => rows.push(Row { name: step.name, took, ending: Ending::Done(outcome) }),
             Err(error) => {
                 rows.push(Row { name: step.name, took, ending: Ending::Failed });
-                failure = Some(error.context(format!("step {}", step.name)));
-                break;
+                println!("=== {} FAILED: {error:#} ===", step.name);
+                failed.push(format!("step {}: {error:#}", step.name));
+                if failure == Failure::Stops {
+                    break;
+                }
             }
         }
     }
     print!("\n{}", table(&rows, began.elapsed()));
-    match failure {
-        Some(error) => Err(error),
-        None if rows.len() < 2 => bail!("there was nothing to run"),
-        None => Ok(()),
+    verdict(&failed, rows.len() - 1)
+}
+
+fn verdict(failed: &[String], run: usize) -> Result<()> {
+    match failed {
+        [] if run == 0 => bail!("there was nothing to run"),
+        [] => Ok(()),
+        [one] => bail!("{one}"),
+        several => bail!("{} steps failed\n  {}", several.len(), several.join("\n  ")),
     }
 }
 
@@ -103,6 +120,24 @@ fn table(rows: &[Row], total: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ending_after(failure: Failure) -> String {
+        const STEPS: &[Step] = &[
+            Step { name: "one", needs: &[], run: |_| bail!("the first") },
+            Step { name: "two", needs: &[], run: |_| Ok(Outcome::Passed) },
+            Step { name: "three", needs: &[], run: |_| bail!("the last") },
+        ];
+        let error = run(&[STEPS], &crate::setup::missing_now(crate::setup::Extent::Ci), Instant::now(), failure);
+        format!("{:#}", error.unwrap_err())
+    }
+
+    #[test]
+    fn a_failure_stops_the_rest_or_is_reported_with_the_others() {
+        assert_eq!(ending_after(Failure::Stops), "step one: the first");
+        assert_eq!(ending_after(Failure::IsReported), "2 steps failed\n  step one: the first\n  step three: the last");
+        assert!(verdict(&[], 0).is_err());
+        assert!(verdict(&[], 1).is_ok());
+    }
 
     #[test]
     fn the_table_counts_what_happened() {

@@ -40,6 +40,7 @@ const fn debian(name: &'static str, package: &'static str, serves: &'static str)
     Tool { name, origin: Origin::Debian(package), serves, nightly: false }
 }
 
+const TOKENS: &str = "the tests with keys in tokens";
 const BROWSER: &str = "the browser tests";
 const COUNTS: &str = "the instruction counts";
 const JUDGES: &str = "the tests in which foreign tools judge what was issued";
@@ -52,6 +53,10 @@ pub(super) const TOOLS: &[Tool] = &[
     debian("certutil", "libnss3-tools", "the browser tests, and the .p12 in NSS"),
     debian("pk12util", "libnss3-tools", "the browser tests, and the .p12 in NSS"),
     debian("keytool", "default-jre-headless", JUDGES),
+    debian("softhsm2-util", "softhsm2", TOKENS),
+    debian("p11-kit", "p11-kit", TOKENS),
+    debian("p11-kit's client module", "p11-kit-modules", TOKENS),
+    debian("pkcs11-tool", "opensc", TOKENS),
     debian("node", "nodejs", "the tests of the page's key module, and the browser tests"),
     debian("npm", "npm", BROWSER),
     debian("chromium", "chromium", BROWSER),
@@ -84,6 +89,10 @@ impl Tool {
             }
             (_, "a Japanese font") => {
                 Cmd::new("fc-list", &[":lang=ja"]).output().is_ok_and(|fonts| !fonts.trim().is_empty())
+            }
+            (_, "p11-kit's client module") => {
+                let folder = format!("/usr/lib/{}-linux-gnu/pkcs11", std::env::consts::ARCH);
+                fs::exists(format!("{folder}/p11-kit-client.so")).unwrap_or_default()
             }
             (_, "python3 with venv") => Cmd::new("python3", &["-c", "import ensurepip, venv"]).succeeds(),
             (_, program) => have(program),
