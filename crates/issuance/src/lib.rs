@@ -78,4 +78,7 @@ pub use pem::pem;
 pub use profile::{Profile, ProfileConfig, ProfileError};
 pub use read::ReadError;
 pub use request::{CertificationRequest, Gate, KeyKind, Rejected, RsaWeakness};
-pub use signer::{Curve, FileSigner, KeyFileError, NoRandomness, Random, SignatureAlgorithm, Signer, SignerError};
+pub use signer::{
+    Curve, FileSigner, KeyFileError, NoRandomness, Random, SignatureAlgorithm, Signer, SignerError, ecdsa_signature,
+    rsa_spki,
+};

@@ -32,6 +32,10 @@ pub struct ProfileConfig {
 /// | certificatePolicies | no | [`ProfileConfig::policy_oids`] |
 /// | authorityInfoAccess | no | OCSP and caIssuers |
 ///
+/// An rfc822Name holds one plain ASCII address (RFC 5280, 4.2.1.6). A mailbox may have another one, such as `"a..b"@x.jp` or
+/// `山田@例え.jp`: [`Ca::prepare`](crate::Ca::prepare) refuses it as [`MailError`](crate::MailError), and Koshin's registration
+/// authority then leaves the subjectAltName out, because the subject's name says already whose certificate it is.
+///
 /// basicConstraints is critical: RFC 5280, 4.2.1.9 leaves the choice for an end entity, and a relying party that cannot
 /// read it must not take the certificate for a CA's.
 #[derive(Debug, Clone)]

@@ -88,16 +88,25 @@ impl Curve {
         }
     }
 
+    /// The DER `ECParameters` that name this curve, as PKCS#11 wants them (RFC 5480, 2.1.1).
+    pub fn parameters(self) -> Vec<u8> {
+        Writer::collect(|w| w.oid(self.oid()))
+    }
+
+    const fn oid(self) -> &'static [u8] {
+        match self {
+            Self::P256 => oid::P256,
+            Self::P384 => oid::P384,
+        }
+    }
+
     /// The DER `SubjectPublicKeyInfo` of an uncompressed point on this curve (RFC 5480, 2).
     pub fn spki(self, point: &[u8]) -> Vec<u8> {
         Writer::collect(|w| {
             w.sequence(|w| {
                 w.sequence(|w| {
                     w.oid(oid::EC_PUBLIC_KEY);
-                    w.oid(match self {
-                        Self::P256 => oid::P256,
-                        Self::P384 => oid::P384,
-                    });
+                    w.oid(self.oid());
                 });
                 w.bit_string(point);
             });
@@ -110,6 +119,36 @@ impl Curve {
             Self::P384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
         }
     }
+}
+
+/// The DER `SubjectPublicKeyInfo` of an RSA key (RFC 3279, 2.3.1), from modulus and exponent as unsigned big-endian numbers.
+pub fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+    let key = Writer::collect(|w| {
+        w.sequence(|w| {
+            w.unsigned(modulus);
+            w.unsigned(exponent);
+        });
+    });
+    Writer::collect(|w| {
+        w.sequence(|w| {
+            w.sequence(|w| {
+                w.oid(oid::RSA);
+                w.primitive(tag::NULL, &[]);
+            });
+            w.bit_string(&key);
+        });
+    })
+}
+
+/// The DER `ECDSA-Sig-Value` (RFC 3279, 2.2.3) of a signature as tokens give it: r and s in one piece, each half of it.
+pub fn ecdsa_signature(raw: &[u8]) -> Vec<u8> {
+    let (r, s) = raw.split_at(raw.len() / 2);
+    Writer::collect(|w| {
+        w.sequence(|w| {
+            w.unsigned(r);
+            w.unsigned(s);
+        });
+    })
 }
 
 /// The private key of a CA, wherever it lives.

@@ -1,0 +1,192 @@
+//! The thread that owns a token, and the handle that a CA signs with.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use koshin_issuance::{SignatureAlgorithm, Signer, SignerError};
+
+use crate::token::{KeyType, Line, TokenConfig, TokenError};
+
+/// How many signatures may wait for the token.
+const QUEUE: usize = 64;
+/// How long a token that failed is left alone before it is opened again.
+const REST: Duration = Duration::from_secs(1);
+
+/// A CA's key in a token.
+///
+/// Calls from several threads queue up, at most 64; each waits for the token, but not longer than the patience given. A
+/// token that does not answer at all costs each caller its patience once: until it has answered, further calls fail
+/// at once.
+pub struct TokenSigner {
+    jobs: SyncSender<Job>,
+    stalled: Arc<AtomicBool>,
+    patience: Duration,
+    algorithm: SignatureAlgorithm,
+    spki: Vec<u8>,
+}
+
+struct Job {
+    message: Vec<u8>,
+    answer: SyncSender<Result<Vec<u8>, SignerError>>,
+}
+
+impl TokenSigner {
+    /// Opens the token, finds the key and starts the thread that owns both. The thread ends with the signer.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`] naming what is wrong. A refused PIN was tried once.
+    pub fn open(config: TokenConfig, patience: Duration) -> Result<Self, TokenError> {
+        let (jobs, queue) = mpsc::sync_channel(QUEUE);
+        let (opened, first) = mpsc::sync_channel(1);
+        let stalled = Arc::new(AtomicBool::new(false));
+        let owner = Arc::clone(&stalled);
+        // The session is opened on the thread that will use it: not every module likes to be handed over.
+        let spawned = thread::Builder::new().name("koshin-token".to_owned()).spawn(move || {
+            let line = Line::open(&config).map(|line| (line.algorithm, line.spki.clone(), line));
+            match line {
+                Ok((algorithm, spki, line)) => {
+                    let known = spki.clone();
+                    if opened.send(Ok((algorithm, spki))).is_ok() {
+                        Owner { config, known, line: Some(line), refused: None, rest_until: None }.run(&queue, &owner);
+                    }
+                }
+                // A caller that is gone needs no answer.
+                Err(error) => drop(opened.send(Err(error))),
+            }
+        });
+        let no_thread = || TokenError::Token(cryptoki::error::Error::NotSupported);
+        spawned.map_err(|_| no_thread())?;
+        let (algorithm, spki) = first.recv().map_err(|_| no_thread())??;
+        Ok(Self { jobs, stalled, patience, algorithm, spki })
+    }
+
+    /// Makes a key pair in the token, under the label of the configuration. It can never leave the token.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Taken`] when the label is in use, else what the token says.
+    pub fn generate(config: &TokenConfig, kind: KeyType) -> Result<(), TokenError> {
+        Line::generate(config, kind)
+    }
+}
+
+impl Signer for TokenSigner {
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.algorithm
+    }
+
+    fn public_key_spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        if self.stalled.load(Ordering::Acquire) {
+            return Err(unavailable("it has not answered the last call yet"));
+        }
+        let (answer, signature) = mpsc::sync_channel(1);
+        self.jobs.try_send(Job { message: message.to_vec(), answer }).map_err(|error| match error {
+            TrySendError::Full(_) => unavailable("too many signatures wait for it"),
+            TrySendError::Disconnected(_) => unavailable("its thread has ended"),
+        })?;
+        match signature.recv_timeout(self.patience) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Disconnected) => Err(unavailable("its thread has ended")),
+            Err(RecvTimeoutError::Timeout) => {
+                self.stalled.store(true, Ordering::Release);
+                Err(unavailable(&format!("it has not answered for {} s", self.patience.as_secs_f32())))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for TokenSigner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenSigner").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// What the thread knows.
+struct Owner {
+    config: TokenConfig,
+    /// The public key the CA was put together with. Another one under the same label is a swapped token.
+    known: Vec<u8>,
+    line: Option<Line>,
+    /// Why no PIN is tried any more.
+    refused: Option<SignerError>,
+    /// A token that failed is not opened again before. By a stopwatch: nothing it says is stored or signed.
+    rest_until: Option<Instant>,
+}
+
+impl Owner {
+    fn run(mut self, queue: &Receiver<Job>, stalled: &AtomicBool) {
+        while let Ok(Job { message, answer }) = queue.recv() {
+            let signed = self.sign(&message);
+            stalled.store(false, Ordering::Release);
+            // Whoever lost patience gets no answer; a signature nobody stores is worth nothing.
+            let _: Result<(), _> = answer.try_send(signed);
+        }
+    }
+
+    /// Signs; a session that was lost meanwhile is opened anew once, so that its loss is nobody's to notice.
+    fn sign(&mut self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        if let Some(refused) = &self.refused {
+            return Err(refused.clone());
+        }
+        if let Some(line) = &self.line {
+            match line.sign(message) {
+                Ok(signature) => return Ok(signature),
+                Err(error) => tracing::warn!(error = %chain(&error), "the token is opened anew"),
+            }
+            // Everything goes: whatever broke, a module without memory of it is the one way that always helps.
+            self.line = None;
+        }
+        if self.rest_until.is_some_and(|until| Instant::now() < until) {
+            return Err(unavailable("it failed a moment ago"));
+        }
+        match self.reopened().and_then(|line| line.sign(message).map(|signature| (line, signature))) {
+            Ok((line, signature)) => {
+                self.line = Some(line);
+                self.rest_until = None;
+                Ok(signature)
+            }
+            Err(error) if error.is_pin() => {
+                let refused = SignerError::Refused { detail: chain(&error) };
+                tracing::error!(%error, "the token is left alone until a restart");
+                self.refused = Some(refused.clone());
+                Err(refused)
+            }
+            Err(error) => {
+                self.rest_until = Some(Instant::now() + REST);
+                Err(unavailable(&chain(&error)))
+            }
+        }
+    }
+
+    fn reopened(&self) -> Result<Line, TokenError> {
+        let line = Line::open(&self.config)?;
+        if line.spki == self.known { Ok(line) } else { Err(TokenError::Swapped { key: self.config.key.clone() }) }
+    }
+}
+
+fn unavailable(detail: &str) -> SignerError {
+    SignerError::Unavailable { detail: detail.to_owned() }
+}
+
+/// An error with its sources.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
