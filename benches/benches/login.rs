@@ -8,27 +8,27 @@ use koshin_benches::{
     authority,
     client::Target,
     handshake, place, rim,
-    service::{self, Tls},
+    service::{self, HOSTS, Tls},
     town::Town,
 };
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::sync::oneshot;
 
 fn main() -> anyhow::Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let folder = place::folder()?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let (target, resident, listener) = runtime.block_on(async {
+    let (target, resident, hosts) = runtime.block_on(async {
         let mut town = Town::found(folder.path(), rim::now()).await?;
         let resident = town.settle(1, rim::now()).await?.pop();
         town.store.shut_down().await;
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let target = Target::new(listener.local_addr()?, authority::load(folder.path())?.server_ca)?;
-        anyhow::Ok((target, resident, listener))
+        let hosts = service::listen().await?;
+        let target = Target::new(HOSTS[0], hosts.1[0], authority::load(folder.path())?.server_ca)?;
+        anyhow::Ok((target, resident, hosts))
     })?;
     let serving = std::thread::spawn({
         let (handle, path) = (runtime.handle().clone(), folder.path().to_owned());
-        move || handle.block_on(service::run(&path, listener, async { drop(stopped.await) }))
+        move || handle.block_on(service::run(&path, hosts, async { drop(stopped.await) }))
     });
     let resident = resident.ok_or_else(|| anyhow::anyhow!("nobody enrolled"))?;
     let browser = target.browser(&resident)?;

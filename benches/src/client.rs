@@ -1,6 +1,9 @@
 //! A browser reduced to what costs the server something: TLS 1.3 with a client certificate, HTTP/1.1, one connection.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, ensure};
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -10,31 +13,41 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore, client::Resumption, version::TLS13};
+use koshin_web::screens::Host;
+use rustls::{
+    ClientConfig, ConfigBuilder, RootCertStore,
+    client::{Resumption, WantsClientCert},
+    version::TLS13,
+};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_rustls::TlsConnector;
 
 use crate::{authority::HOST, town::Resident};
 
-/// A server, and whom to trust for it.
+/// A host of a server, and whom to trust for it.
 #[derive(Clone)]
 pub struct Target {
-    /// Where it listens.
-    pub address: SocketAddr,
+    address: SocketAddr,
     roots: Arc<RootCertStore>,
+    /// The cookie that carries a session there.
+    cookie: &'static str,
 }
 
 impl Target {
-    /// Trusts one CA.
+    /// A host on loopback, trusting one CA.
     ///
     /// # Errors
     ///
     /// When it is no CA.
-    pub fn new(address: SocketAddr, server_ca: CertificateDer<'static>) -> anyhow::Result<Self> {
+    pub fn new(host: Host, port: u16, server_ca: CertificateDer<'static>) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(server_ca)?;
-        Ok(Self { address, roots: Arc::new(roots) })
+        let cookie = match host {
+            Host::Public => "__Host-koshin-enrolment",
+            Host::Portal | Host::Activate => "__Host-koshin-portal",
+        };
+        Ok(Self { address: (Ipv4Addr::LOCALHOST, port).into(), roots: Arc::new(roots), cookie })
     }
 
     /// The TLS configuration of somebody's browser, without resumption.
@@ -43,17 +56,36 @@ impl Target {
     ///
     /// When key and certificate cannot be used.
     pub fn browser(&self, resident: &Resident) -> anyhow::Result<Arc<ClientConfig>> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13])?;
-        let key = PrivatePkcs8KeyDer::from(resident.pkcs8.clone()).into();
-        let chain = vec![resident.certificate.clone().into()];
-        let mut config = builder.with_root_certificates(Arc::clone(&self.roots)).with_client_auth_cert(chain, key)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        config.resumption = Resumption::disabled();
-        Ok(Arc::new(config))
+        self.holding(&resident.pkcs8, &resident.certificate)
     }
 
-    /// Connects with somebody's certificate.
+    /// That of a browser with this key, PKCS#8 DER, and its certificate, DER.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be used.
+    pub fn holding(&self, pkcs8: &[u8], certificate: &[u8]) -> anyhow::Result<Arc<ClientConfig>> {
+        let key = PrivatePkcs8KeyDer::from(pkcs8.to_vec()).into();
+        let chain = vec![certificate.to_vec().into()];
+        Ok(configured(self.builder()?.with_client_auth_cert(chain, key)?))
+    }
+
+    /// That of a browser without a certificate.
+    ///
+    /// # Errors
+    ///
+    /// When there is no TLS 1.3.
+    pub fn stranger(&self) -> anyhow::Result<Arc<ClientConfig>> {
+        Ok(configured(self.builder()?.with_no_client_auth()))
+    }
+
+    fn builder(&self) -> anyhow::Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13])?;
+        Ok(builder.with_root_certificates(Arc::clone(&self.roots)))
+    }
+
+    /// Connects as a browser.
     ///
     /// # Errors
     ///
@@ -65,8 +97,14 @@ impl Target {
         let stream = TlsConnector::from(browser).connect(name, stream).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(async move { drop(connection.await) });
-        Ok(Connection { sender, driver, host: format!("{HOST}:{}", self.address.port()) })
+        Ok(Connection { sender, driver, host: format!("{HOST}:{}", self.address.port()), cookie: self.cookie })
     }
+}
+
+fn configured(mut config: ClientConfig) -> Arc<ClientConfig> {
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
 }
 
 /// An open connection.
@@ -74,6 +112,19 @@ pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
     host: String,
+    cookie: &'static str,
+}
+
+/// What is sent with a request.
+pub enum Sent {
+    /// Nothing: a page is asked for.
+    Nothing,
+    /// A form that somebody submits.
+    Form(&'static str),
+    /// A form that a script of the page submits.
+    ScriptForm(&'static str),
+    /// A certification request, PKCS#10 DER, that a script of the page sends.
+    Request(Vec<u8>),
 }
 
 /// An answer, read to its end.
@@ -86,28 +137,35 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+impl Answer {
+    /// Where it sends the browser on to.
+    pub fn leads_to(&self) -> Option<&str> {
+        self.headers.get(header::LOCATION).and_then(|value| value.to_str().ok())
+    }
+}
+
 impl Connection {
-    /// One request and its answer. `session` is the value of the portal's cookie, `kind` the type of the body.
+    /// One request and its answer. `session` is the value of the host's cookie.
     ///
     /// # Errors
     ///
     /// When the connection ends.
-    pub async fn send(
-        &mut self,
-        method: Method,
-        path: &str,
-        session: Option<&str>,
-        kind: Option<&str>,
-        body: Bytes,
-    ) -> anyhow::Result<Answer> {
+    pub async fn send(&mut self, path: &str, session: Option<&str>, sent: Sent) -> anyhow::Result<Answer> {
+        const FORM: &str = "application/x-www-form-urlencoded";
+        let (method, kind, mode, body) = match sent {
+            Sent::Nothing => (Method::GET, None, "navigate", Bytes::new()),
+            Sent::Form(form) => (Method::POST, Some(FORM), "navigate", form.into()),
+            Sent::ScriptForm(form) => (Method::POST, Some(FORM), "same-origin", form.into()),
+            Sent::Request(request) => (Method::POST, Some("application/pkcs10"), "same-origin", request.into()),
+        };
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.host);
         request = request.header(header::ACCEPT_LANGUAGE, "ja").header("sec-fetch-site", "same-origin");
+        request = request.header("sec-fetch-mode", mode);
         if let Some(session) = session {
-            request = request.header(header::COOKIE, format!("__Host-koshin-portal={session}"));
+            request = request.header(header::COOKIE, format!("{}={session}", self.cookie));
         }
         if let Some(kind) = kind {
-            // A script of the page asks, so that a problem is JSON.
-            request = request.header(header::CONTENT_TYPE, kind).header("sec-fetch-mode", "same-origin");
+            request = request.header(header::CONTENT_TYPE, kind);
         }
         let response = self.sender.send_request(request.body(Full::new(body))?).await?;
         let (parts, body) = response.into_parts();
@@ -120,7 +178,7 @@ impl Connection {
     ///
     /// When it is not answered with 200.
     pub async fn get(&mut self, path: &str, session: Option<&str>) -> anyhow::Result<Answer> {
-        let answer = self.send(Method::GET, path, session, None, Bytes::new()).await?;
+        let answer = self.send(path, session, Sent::Nothing).await?;
         ensure!(answer.status == StatusCode::OK, "GET {path} is answered with {}", answer.status);
         Ok(answer)
     }
@@ -132,17 +190,14 @@ impl Connection {
     /// When a step is refused.
     pub async fn renew(&mut self, resident: &Resident) -> anyhow::Result<Bytes> {
         let session = Some(resident.session.reveal());
-        let form = Some("application/x-www-form-urlencoded");
-        let started = self.send(Method::POST, "/renewals", session, form, Bytes::new()).await?;
+        let started = self.send("/renewals", session, Sent::Form("")).await?;
         ensure!(started.status == StatusCode::SEE_OTHER, "POST /renewals is answered with {}", started.status);
-        let place = started.headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
-        let place = place.context("POST /renewals leads nowhere")?.to_owned();
-        let request = Bytes::from(resident.request.clone());
+        let place = started.leads_to().context("POST /renewals leads nowhere")?;
         let path = format!("{place}/request");
-        let issued = self.send(Method::POST, &path, session, Some("application/pkcs10"), request).await?;
+        let issued = self.send(&path, session, Sent::Request(resident.next.request.clone())).await?;
         ensure!(issued.status == StatusCode::OK, "POST {path} is answered with {}", issued.status);
         let path = format!("{place}/delivered");
-        let delivered = self.send(Method::POST, &path, session, form, Bytes::new()).await?;
+        let delivered = self.send(&path, session, Sent::ScriptForm("")).await?;
         ensure!(delivered.status == StatusCode::NO_CONTENT, "POST {path} is answered with {}", delivered.status);
         Ok(issued.body)
     }

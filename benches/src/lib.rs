@@ -14,4 +14,5 @@ pub mod place;
 pub mod rim;
 pub mod server;
 pub mod service;
+pub mod stage;
 pub mod town;

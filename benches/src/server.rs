@@ -8,14 +8,18 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
 
-use crate::{authority, client::Target, measure, service};
+use crate::{
+    authority,
+    client::Target,
+    measure,
+    service::{self, HOSTS},
+};
 
 /// Threads that serve, as the `koshin` command has them.
 const WORKERS: usize = 2;
 
-/// What a program does when it is called with `serve FOLDER`: says its port, serves until standard input ends.
+/// What a program does when it is called with `serve FOLDER`: says its ports, serves until standard input ends.
 ///
 /// # Errors
 ///
@@ -23,19 +27,23 @@ const WORKERS: usize = 2;
 pub fn serve(folder: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        println!("{}", listener.local_addr()?.port());
+        let hosts = service::listen().await?;
+        println!("{}", hosts.1.map(|port| port.to_string()).join(" "));
         std::io::stdout().flush()?;
         let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
-        service::run(folder, listener, async { drop(ended.await) }).await
+        service::run(folder, hosts, async { drop(ended.await) }).await
     })
 }
 
 /// The server's process. It ends with this value.
 pub struct Server {
     child: Child,
-    /// Where it listens, and whom to trust.
-    pub target: Target,
+    /// The host with client certificates.
+    pub portal: Target,
+    /// The host without.
+    pub public: Target,
+    /// The host that proves a new certificate.
+    pub activate: Target,
 }
 
 impl Server {
@@ -48,11 +56,16 @@ impl Server {
         let mut command = measure::pinned(&std::env::current_exe()?, core);
         command.arg("serve").arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("the server does not start")?;
-        let mut port = String::new();
-        BufReader::new(child.stdout.take().context("the server has no output")?).read_line(&mut port)?;
-        let port: u16 = port.trim().parse().context("the server says no port")?;
-        let target = Target::new(([127, 0, 0, 1], port).into(), authority::load(folder)?.server_ca)?;
-        Ok(Self { child, target })
+        let mut ports = String::new();
+        BufReader::new(child.stdout.take().context("the server has no output")?).read_line(&mut ports)?;
+        let authority = authority::load(folder)?.server_ca;
+        let mut ports = ports.split_whitespace();
+        let mut target = |host| {
+            let port = ports.next().and_then(|port| port.parse().ok()).context("the server says no port")?;
+            Target::new(host, port, authority.clone())
+        };
+        let [portal, public, activate] = HOSTS.map(&mut target);
+        Ok(Self { child, portal: portal?, public: public?, activate: activate? })
     }
 
     /// CPU time it has used so far.

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use futures_util::{FutureExt as _, future};
 use koshin_sqlite::{Options, Store};
 use koshin_web::{
     edge::{Edge, GreetingVerifier, Limits, serve, tls_config},
@@ -12,7 +13,7 @@ use rustls::ServerConfig;
 use tokio::{net::TcpListener, sync::Notify};
 
 use crate::{
-    authority::{self, Authorities},
+    authority::{self, Authorities, HOST},
     rim,
     town::{self, DATABASE},
 };
@@ -43,27 +44,56 @@ impl Tls {
     }
 }
 
-/// Serves the portal until `shutdown` is ready.
+/// The portal's hosts, in the order of their listeners.
+pub const HOSTS: [Host; 3] = [Host::Portal, Host::Public, Host::Activate];
+
+/// A free port on loopback for each host.
+///
+/// # Errors
+///
+/// When there is none.
+pub async fn listen() -> anyhow::Result<([TcpListener; 3], [u16; 3])> {
+    let bind = || TcpListener::bind("127.0.0.1:0");
+    let listeners = [bind().await?, bind().await?, bind().await?];
+    let [portal, public, activate] = &listeners;
+    let ports = [portal.local_addr()?.port(), public.local_addr()?.port(), activate.local_addr()?.port()];
+    Ok((listeners, ports))
+}
+
+/// Serves the portal's hosts until `shutdown` is ready.
 ///
 /// # Errors
 ///
 /// When the folder is none of a town.
-pub async fn run(folder: &Path, listener: TcpListener, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+pub async fn run(
+    folder: &Path,
+    (listeners, ports): ([TcpListener; 3], [u16; 3]),
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let authorities = authority::load(folder)?;
     let store = Arc::new(Store::open(&folder.join(DATABASE), &Options::default()).await?);
     let tls = Tls::new(&authorities)?;
-    let portal = Arc::new(portal(&store, &authorities, listener.local_addr()?.port())?);
-    let edge = Edge {
-        connections: portal.connections.clone(),
-        // All of the load comes from one address.
-        limits: Limits { max_connections: 16_384, max_connections_per_peer: 16_384, ..Limits::default() },
-        verifier: Some(tls.verifier),
-        refuse: Arc::clone(&portal).refusal(Host::Portal),
-        ..Edge::new(Arc::new(rim::now))
-    };
+    let public = tls_config(authorities.chain.clone(), authorities.key.clone_key(), None)?;
+    let portal = Arc::new(portal(&store, &authorities, ports)?);
     let beside = tokio::spawn(beside(Arc::clone(&portal)));
-    let router = Arc::clone(&portal).portal_router();
-    let _stopped = serve(listener, Some(tls.config), router, edge, shutdown).await;
+    let shutdown = shutdown.shared();
+    let serving = listeners.into_iter().zip(HOSTS).map(|(listener, host)| {
+        let (config, verifier, router) = match host {
+            Host::Portal => (&tls.config, Some(&tls.verifier), Arc::clone(&portal).portal_router()),
+            Host::Public => (&public, None, Arc::clone(&portal).public_router()),
+            Host::Activate => (&tls.config, Some(&tls.verifier), Arc::clone(&portal).activation_router()),
+        };
+        let edge = Edge {
+            connections: portal.connections.clone(),
+            // All of the load comes from one address.
+            limits: Limits { max_connections: 16_384, max_connections_per_peer: 16_384, ..Limits::default() },
+            verifier: verifier.cloned(),
+            refuse: Arc::clone(&portal).refusal(host),
+            ..Edge::new(Arc::new(rim::now))
+        };
+        serve(listener, Some(Arc::clone(config)), router, edge, shutdown.clone())
+    });
+    future::join_all(serving).await;
     beside.abort();
     store.shut_down().await;
     Ok(())
@@ -92,9 +122,9 @@ async fn beside(portal: Arc<Portal>) {
     }
 }
 
-fn portal(store: &Arc<Store>, authorities: &Authorities, port: u16) -> anyhow::Result<Portal> {
+fn portal(store: &Arc<Store>, authorities: &Authorities, ports: [u16; 3]) -> anyhow::Result<Portal> {
     let both = |ja: &str, en: &str| Bilingual { ja: ja.into(), en: en.into() };
-    let url = || format!("https://localhost:{port}");
+    let [portal, public, activate] = ports.map(|port| format!("https://{HOST}:{port}"));
     Ok(Portal {
         ra: town::ra(store, Arc::clone(&authorities.ca))?,
         texts: Texts::load()?,
@@ -103,7 +133,7 @@ fn portal(store: &Arc<Store>, authorities: &Authorities, port: u16) -> anyhow::R
             portal: both("こうしんビジネスWeb", "Koshin Business Web"),
         },
         contact: Contact { name: both("サポートデスク", "Support desk"), telephone: None, hours: None },
-        hosts: Hosts { portal: url(), public: url(), activate: url() },
+        hosts: Hosts { portal, public, activate },
         zone: Box::new(Clocked::jst()),
         connections: koshin_web::edge::Connections::default(),
         completion: CompletionKey::new(&rim::octets()?),

@@ -1,7 +1,7 @@
 //! People whose certificates are about to end.
 //!
 //! Each was registered, permitted, enrolled with a code from the mail, activated its certificate, and has a session
-//! now, all through the use cases.
+//! now, all through the use cases. Newcomers have come half the way.
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
@@ -15,7 +15,7 @@ use koshin_issuance::{Ca, Gate};
 use koshin_notify::{Notice, Outbox as _};
 use koshin_ra::{Actor, Organization, Passwords, Ra, SessionToken, Settings, Subject};
 use koshin_sqlite::{Options, Store};
-use koshin_types::{Fingerprint, Language, OrganizationId, ProtectionLevel, Role, SubjectId};
+use koshin_types::{Fingerprint, Language, OrganizationId, ProtectionLevel, RenewalId, Role, SubjectId};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use ring::digest;
 use time::{Duration, UtcDateTime};
@@ -54,7 +54,7 @@ impl ClientKey {
     }
 }
 
-/// Somebody with a certificate, a session and the request for the next certificate.
+/// Somebody with a certificate, a session and the key for the next certificate.
 pub struct Resident {
     /// The ID.
     pub id: SubjectId,
@@ -64,8 +64,20 @@ pub struct Resident {
     pub certificate: Vec<u8>,
     /// The token of an open session.
     pub session: SessionToken,
-    /// A request for a new key.
-    pub request: Vec<u8>,
+    /// A new key, with its request.
+    pub next: ClientKey,
+}
+
+/// Somebody who proved to be the one that may enrol, and has no certificate yet.
+pub struct Newcomer {
+    /// The ID.
+    pub id: SubjectId,
+    /// The token of the enrolment's session.
+    pub session: SessionToken,
+    /// The enrolment.
+    pub renewal: RenewalId,
+    /// A new key, with its request.
+    pub key: ClientKey,
 }
 
 impl Resident {
@@ -99,24 +111,43 @@ impl Town {
         Ok(Self { store, ra, password_hash: cheap_hash()?, people: 0 })
     }
 
-    /// Lets so many people enrol.
+    /// Lets so many people enrol, long enough ago that their certificates are about to end.
     ///
     /// # Errors
     ///
     /// When a use case refuses.
     pub async fn settle(&mut self, count: usize, now: UtcDateTime) -> anyhow::Result<Vec<Resident>> {
+        let then = now - Duration::days(365 - DAYS_LEFT);
         let mut residents = Vec::with_capacity(count);
         while residents.len() < count {
-            let chunk = AT_ONCE.min(count - residents.len());
-            let numbers = self.people..self.people + chunk;
-            self.people += chunk;
-            residents.extend(self.chunk(numbers, now).await?);
+            let proven = self.chunk(count - residents.len(), then).await?;
+            let enrolled = stream::iter(proven).map(|newcomer| self.enrol(newcomer, then, now));
+            residents.extend(enrolled.buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?);
         }
         Ok(residents)
     }
 
-    async fn chunk(&self, numbers: std::ops::Range<usize>, now: UtcDateTime) -> anyhow::Result<Vec<Resident>> {
-        let then = now - Duration::days(365 - DAYS_LEFT);
+    /// Lets so many people come as far as the proof of who they are.
+    ///
+    /// # Errors
+    ///
+    /// When a use case refuses.
+    pub async fn welcome(&mut self, count: usize, now: UtcDateTime) -> anyhow::Result<Vec<Newcomer>> {
+        let mut newcomers = Vec::with_capacity(count);
+        while newcomers.len() < count {
+            newcomers.extend(self.chunk(count - newcomers.len(), now).await?);
+        }
+        Ok(newcomers)
+    }
+
+    /// The next people of one organization, at most as many as may be checked at once.
+    async fn chunk(&mut self, wanted: usize, then: UtcDateTime) -> anyhow::Result<Vec<Newcomer>> {
+        let numbers = self.people..self.people + AT_ONCE.min(wanted);
+        self.people = numbers.end;
+        self.prove(numbers, then).await
+    }
+
+    async fn prove(&self, numbers: std::ops::Range<usize>, then: UtcDateTime) -> anyhow::Result<Vec<Newcomer>> {
         let organization =
             Organization { id: format!("C-{:06}", numbers.start).parse()?, name: "更新商店株式会社".into() };
         self.ra.administration().add_organization(&organization, &operator(), then).await?;
@@ -128,11 +159,15 @@ impl Town {
                 codes.insert(claimed.mail.subject_id.clone(), code.reveal().to_owned());
             }
         }
-        let finished = stream::iter(begun).map(|(id, token)| {
+        let proven = stream::iter(begun).map(|(id, token)| {
             let code = codes.get(&id).cloned();
-            async move { self.finish(id, &token, &code.context("no code was sent")?, then, now).await }
+            async move {
+                let (session, renewal, _) =
+                    self.ra.prove_enrolment(&token, &code.context("no code was sent")?, then).await?;
+                anyhow::Ok(Newcomer { id, session, renewal, key: ClientKey::new()? })
+            }
         });
-        finished.buffer_unordered(AT_ONCE).try_collect().await
+        proven.buffer_unordered(AT_ONCE).try_collect().await
     }
 
     async fn begin(
@@ -159,17 +194,9 @@ impl Town {
         Ok((id, token))
     }
 
-    async fn finish(
-        &self,
-        id: SubjectId,
-        token: &SessionToken,
-        code: &str,
-        then: UtcDateTime,
-        now: UtcDateTime,
-    ) -> anyhow::Result<Resident> {
-        let (token, renewal, _) = self.ra.prove_enrolment(token, code, then).await?;
-        let (access, _) = self.ra.enrolment_session(&token, then).await?;
-        let key = ClientKey::new()?;
+    async fn enrol(&self, newcomer: Newcomer, then: UtcDateTime, now: UtcDateTime) -> anyhow::Result<Resident> {
+        let Newcomer { id, session, renewal, key } = newcomer;
+        let (access, _) = self.ra.enrolment_session(&session, then).await?;
         let requested = self.ra.request_certificate(&access, renewal, &key.request, ProtectionLevel::File, then).await;
         let (bundle, _) = requested?;
         self.ra.deliver(&access, renewal, then).await?;
@@ -184,7 +211,7 @@ impl Town {
             pkcs8: key.pkcs8,
             certificate: bundle.certificate,
             session: signed_in.token,
-            request: ClientKey::new()?.request,
+            next: ClientKey::new()?,
         })
     }
 }

@@ -23,6 +23,14 @@ fn logins() {
 }
 
 #[test]
+fn screens() {
+    let printed = run(env!("CARGO_BIN_EXE_screens"));
+    // 18 on the portal, 3 with the new certificate, 9 of an enrolment.
+    assert_eq!(printed.matches("us each").count(), 2 * (18 + 3 + 9), "{printed}");
+    assert_eq!(printed.matches("the slowest").count(), 2, "{printed}");
+}
+
+#[test]
 fn commits() {
     let printed = run(env!("CARGO_BIN_EXE_commits"));
     assert_eq!(printed.matches("commits/s").count(), 6, "{printed}");

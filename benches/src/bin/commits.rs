@@ -18,7 +18,7 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use koshin_benches::{
     measure::{self, Disk, Latencies},
-    place, rim,
+    place, rim, stage,
     town::Town,
 };
 use koshin_ra::{Access, Actor, AuditNote, Sessions as _};
@@ -30,20 +30,11 @@ const AT_ONCE: [usize; 3] = [1, 16, 64];
 const PEOPLE: usize = 64;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments.as_slice() {
+    stage::main("commits", |arguments| match arguments {
         [] => load(Duration::from_secs(3), Duration::from_secs(15)),
         ["--test"] => load(Duration::from_millis(30), Duration::ZERO),
         other => Err(anyhow::anyhow!("usage: commits [--test], not {other:?}")),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("commits: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
 /// Somebody with an open renewal.

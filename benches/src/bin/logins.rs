@@ -21,10 +21,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use koshin_benches::{
     authority, handshake,
     measure::{self, Latencies},
-    place, rim,
+    rim,
     server::{self, Server},
     service::Tls,
-    town::Town,
+    stage::{self, Stage},
 };
 use koshin_web::edge::ClientCertificate;
 use rustls::{
@@ -33,51 +33,29 @@ use rustls::{
 };
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments.as_slice() {
+    stage::main("logins", |arguments| match arguments {
         [] => load(1000, 2, Duration::from_secs(15)),
         ["--test"] => load(8, 1, Duration::ZERO),
         ["serve", folder] => server::serve(Path::new(folder)),
         other => Err(anyhow::anyhow!("usage: logins [--test], not {other:?}")),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("logins: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
 fn load(people: usize, rounds: usize, patience: Duration) -> anyhow::Result<()> {
-    let folder = place::folder()?;
     eprintln!("{people} people enrol, a year ago ...");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let residents = runtime.block_on(async {
-        let mut town = Town::found(folder.path(), rim::now()).await?;
-        let residents = town.settle(people, rim::now()).await?;
-        town.store.shut_down().await;
-        anyhow::Ok(residents)
-    })?;
-    drop(runtime);
-    let cores = measure::cores();
-    if let Some((_, core)) = cores {
-        measure::pin_self(core)?;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (stage, residents) = Stage::set(async |town| town.settle(people, rim::now()).await)?;
     for _ in 0..rounds {
         // A new process has seen nobody yet.
-        let server = Server::start(folder.path(), cores.map(|(core, _)| core))?;
-        let browsers = residents.iter().map(|one| server.target.browser(one)).collect::<anyhow::Result<Vec<_>>>()?;
+        let server = stage.server()?;
+        let browsers = residents.iter().map(|one| server.portal.browser(one)).collect::<anyhow::Result<Vec<_>>>()?;
         let quiet = measure::quiet(patience)?;
-        let bare = bare(folder.path(), &browsers)?;
+        let bare = bare(stage.folder.path(), &browsers)?;
         println!("in memory, server's side: {:.0} us (rustls's verifier), {quiet}", bare.rustls);
         println!("in memory, server's side: {:.0} us first, {:.0} us again (the portal's)", bare.first, bare.again);
         for name in ["first", "again"] {
             let before = server.used()?;
             let start = Instant::now();
-            let mut latencies = runtime.block_on(logins(&server, &browsers))?;
+            let mut latencies = stage.runtime.block_on(logins(&server, &browsers))?;
             let (wall, cpu) = (start.elapsed(), server.used()?.saturating_sub(before));
             #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
             let count = browsers.len() as f64;
@@ -101,7 +79,7 @@ fn load(people: usize, rounds: usize, patience: Duration) -> anyhow::Result<()> 
 async fn logins(server: &Server, browsers: &[Arc<ClientConfig>]) -> anyhow::Result<Latencies> {
     let logins = stream::iter(browsers).map(|browser| async move {
         let start = Instant::now();
-        let mut connection = server.target.connect(Arc::clone(browser)).await?;
+        let mut connection = server.portal.connect(Arc::clone(browser)).await?;
         let page = connection.get("/", None).await?;
         ensure!(page.body.len() > 1000, "the login page is empty");
         connection.close().await;

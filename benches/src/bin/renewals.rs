@@ -24,9 +24,10 @@ use koshin_benches::{
     client::Connection,
     floor::Floor,
     measure::{self, Disk, Latencies},
-    place, rim,
+    rim,
     server::{self, Server},
-    town::{Resident, Town},
+    stage::{self, Stage},
+    town::Resident,
 };
 
 /// One round: everybody renews once.
@@ -71,54 +72,31 @@ impl Extent {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments.as_slice() {
+    stage::main("renewals", |arguments| match arguments {
         [] => load(&Extent::full()),
         ["--test"] => load(&Extent::test()),
-        ["kept", at_once, people] => Extent::one(true, at_once, people).and_then(|extent| load(&extent)),
-        ["new", at_once, people] => Extent::one(false, at_once, people).and_then(|extent| load(&extent)),
+        ["kept", at_once, people] => load(&Extent::one(true, at_once, people)?),
+        ["new", at_once, people] => load(&Extent::one(false, at_once, people)?),
         ["serve", folder] => server::serve(Path::new(folder)),
         other => {
             Err(anyhow::anyhow!("usage: renewals [--test | kept AT_ONCE PEOPLE | new AT_ONCE PEOPLE], not {other:?}"))
         }
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("renewals: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
 fn load(extent: &Extent) -> anyhow::Result<()> {
-    let folder = place::folder()?;
     let people = extent.rounds.iter().map(|plan| plan.people).sum();
     eprintln!("{people} people enrol, a year ago ...");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut residents = runtime.block_on(async {
-        let mut town = Town::found(folder.path(), rim::now()).await?;
-        let residents = town.settle(people, rim::now()).await?;
-        town.store.shut_down().await;
-        anyhow::Ok(residents)
-    })?;
-    drop(runtime);
-
-    let cores = measure::cores();
-    if let Some((_, core)) = cores {
-        measure::pin_self(core)?;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let server = Server::start(folder.path(), cores.map(|(core, _)| core))?;
+    let (stage, mut residents) = Stage::set(async |town| town.settle(people, rim::now()).await)?;
+    let server = stage.server()?;
     let floor = Floor::new()?;
     for Plan { kept, at_once, people } in &extent.rounds {
         let people = residents.split_off(residents.len().saturating_sub(*people));
         let quiet = measure::quiet(extent.patience)?;
         let floor = floor.micros(extent.floor)?;
-        let disk = Disk::measure(folder.path(), extent.disk)?;
-        let round = runtime.block_on(round(&server, people, *kept, *at_once))?;
-        let after = Disk::measure(folder.path(), extent.disk)?;
+        let disk = Disk::measure(stage.folder.path(), extent.disk)?;
+        let round = stage.runtime.block_on(round(&server, people, *kept, *at_once))?;
+        let after = Disk::measure(stage.folder.path(), extent.disk)?;
         round.print(*kept, *at_once, floor);
         println!("    {disk}; after: {:.0}/s; floor {floor:.0} us; {quiet}", after.per_second);
     }
@@ -151,11 +129,11 @@ impl Round {
 
 /// Everybody renews once.
 async fn round(server: &Server, people: Vec<Resident>, kept: bool, at_once: usize) -> anyhow::Result<Round> {
-    let browsers: Vec<_> = people.iter().map(|one| server.target.browser(one)).collect::<anyhow::Result<_>>()?;
+    let browsers: Vec<_> = people.iter().map(|one| server.portal.browser(one)).collect::<anyhow::Result<_>>()?;
     let mut ready = Vec::with_capacity(people.len());
     for (person, browser) in people.into_iter().zip(browsers) {
         let connection = if kept {
-            let mut connection = server.target.connect(Arc::clone(&browser)).await?;
+            let mut connection = server.portal.connect(Arc::clone(&browser)).await?;
             connection.get("/notice", Some(person.session.reveal())).await?;
             Some(connection)
         } else {
@@ -170,7 +148,7 @@ async fn round(server: &Server, people: Vec<Resident>, kept: bool, at_once: usiz
         let fresh = connection.is_none();
         let mut connection = match connection {
             Some(connection) => connection,
-            None => server.target.connect(browser).await?,
+            None => server.portal.connect(browser).await?,
         };
         let certificate = connection.renew(&person).await?;
         if fresh {

@@ -20,7 +20,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use koshin_benches::{measure, place};
+use koshin_benches::{measure, place, stage};
 
 /// Starts on a folder that exists already.
 const AGAIN: usize = 5;
@@ -32,19 +32,14 @@ const REST: Duration = Duration::from_secs(3);
 const PORTS: u16 = 5;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("start: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    stage::main("start", run)
 }
 
-fn run() -> anyhow::Result<()> {
-    let program = match std::env::args_os().nth(1) {
-        Some(path) => PathBuf::from(path),
-        None => std::env::current_exe()?.with_file_name("koshin"),
+fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    let program = match arguments {
+        [] => std::env::current_exe()?.with_file_name("koshin"),
+        [program] => PathBuf::from(program),
+        other => anyhow::bail!("usage: start [PROGRAM], not {other:?}"),
     };
     ensure!(program.exists(), "{} is missing: cargo build --release -p koshin", program.display());
     let folder = place::folder()?;
