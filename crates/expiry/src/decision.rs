@@ -214,10 +214,10 @@ impl<'a> Outline<'a> {
 
     /// The least instant later than `after` at which any answer can change for any standing.
     fn next_candidate(&self, after: UtcDateTime) -> Option<UtcDateTime> {
-        let mut least = None;
+        let mut least: Option<UtcDateTime> = None;
         let mut consider = |at: UtcDateTime| {
-            if at > after && least.is_none_or(|least| at < least) {
-                least = Some(at);
+            if at > after {
+                least = Some(least.map_or(at, |least| least.min(at)));
             }
         };
         consider(self.standing.validity.not_before());

@@ -122,9 +122,7 @@ pub fn validity_for(
     let issue = issue.truncate_to_second();
     let out_of_range = ValidityRefused::OutOfRange { issue, rule };
     let not_after = rule.not_after(zone, issue).ok_or(out_of_range)?;
-    if not_after < issue {
-        return Err(ValidityRefused::Empty { issue, not_after, rule });
-    }
+    Validity::new(issue, not_after).map_err(|_| ValidityRefused::Empty { issue, not_after, rule })?;
     if not_after > ca_not_after {
         return Err(ValidityRefused::BeyondCa { not_after, ca_not_after });
     }

@@ -4,9 +4,9 @@ use core::time::Duration as Backdate;
 use std::sync::Arc;
 
 use koshin_expiry::{FixedOffset, Policy, TimeZone, ValidityRefused, ValidityRule, validity_for};
-use time::{Duration, UtcDateTime};
+use time::{Duration, UtcDateTime, UtcOffset};
 
-use crate::zones::{Iana, MS, at};
+use crate::zones::{Iana, MS, Table, at};
 
 const FIVE_MINUTES: Backdate = Backdate::from_secs(300);
 
@@ -61,6 +61,26 @@ fn gaps_move_forward_and_the_earlier_of_two_counts() {
     // 2011-12-30 was skipped in Apia: the gap is a whole day.
     let apia = Iana::get("Pacific/Apia");
     assert_eq!(not_after(&*apia, rule, at(2010, 12, 30, 22, 0, 0)), at(2011, 12, 30, 21, 59, 59));
+}
+
+#[test]
+fn zones_that_nobody_would_decree_are_read_to_the_end() {
+    let hours = |hours: i64, minutes: i64| at(2026, 6, 1, 0, 0, 0) + Duration::minutes(60 * hours + minutes);
+    let offset = |minutes: i32| UtcOffset::from_whole_seconds(60 * minutes).unwrap();
+    let wall = |then: &[(UtcDateTime, i32)], reading: UtcDateTime| {
+        let then = then.iter().map(|(from, minutes)| (*from, offset(*minutes))).collect();
+        // One year earlier the zone was UTC, so the issue is the reading.
+        let zone = Table { first: UtcOffset::UTC, then };
+        not_after(&zone, ValidityRule::OneYear, reading - Duration::days(365)) + Duration::SECOND
+    };
+    // At 0:00 the clock jumps to 2:00, and when it shows 3:00 it is put back to 1:30: 1:45 is jumped over and then shown.
+    let back = [(hours(0, 0), 120), (hours(1, 0), 30)];
+    assert_eq!(wall(&back, hours(1, 45)), hours(1, 15));
+    // Put back by an hour, and five hours later forward by two: what that jumps over moves forward by those two.
+    let twice = [(hours(-5, 0), -60), (hours(0, 0), 60)];
+    assert_eq!(wall(&twice, hours(0, 0)), hours(1, 0));
+    // The reading at which a gap ends is the first one behind it.
+    assert_eq!(wall(&[(hours(0, 0), 120)], hours(2, 0)), hours(0, 0));
 }
 
 #[test]
