@@ -109,6 +109,32 @@ async fn invariant_41_a_clock_that_is_behind_stops_what_cannot_be_undone() {
     assert_eq!(guarded.ra.sweep(now).await.unwrap().close, []);
 }
 
+/// What a holder may take back goes on; an enrolment waits, and its code is not used up.
+#[tokio::test]
+async fn invariant_41_what_can_be_undone_goes_on_and_an_enrolment_waits() {
+    let town = Town::new().await;
+    let mine = town.enrolled("U-1", enrolled_for(8)).await;
+    town.ra.administration().permit(&"U-2".parse().unwrap(), &operator(), NOW).await.unwrap();
+    let token = town.ra.begin_enrolment("U-2", PASSWORD, NOW).await.unwrap();
+    let wrong = NOW - Duration::DAY;
+    let guarded = Guarded::start(town, wrong).await;
+    let now = guarded.now(wrong, Duration::ZERO);
+
+    let access = guarded.ra.sign_in(Some(&mine), "U-1", PASSWORD, now).await.unwrap().access;
+    guarded.ra.defer(&access, now).await.unwrap();
+    guarded.ra.start_renewal(&access, now).await.unwrap();
+    guarded.ra.administration().permit(&"U-2".parse().unwrap(), &operator(), now).await.unwrap();
+    guarded.ra.sign_out(&access, now).await.unwrap();
+    let code = guarded.town.code();
+    let waits = guarded.ra.prove_enrolment(&token, &code, now).await;
+    assert!(matches!(waits, Err(EnrolError::Change(ChangeError::Clock(_)))), "{waits:?}");
+    assert_eq!(guarded.town.holding("U-2").await.renewal, None);
+
+    let now = guarded.now(NOW, Duration::MINUTE);
+    let (_, renewal, _) = guarded.ra.prove_enrolment(&token, &code, now).await.unwrap();
+    assert_eq!(guarded.town.holding("U-2").await.renewal.map(|open| open.id), Some(renewal));
+}
+
 #[tokio::test]
 async fn invariant_41_the_guard_is_an_hour_to_the_millisecond() {
     let (town, ..) = busy_town().await;
