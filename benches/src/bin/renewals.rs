@@ -1,4 +1,4 @@
-//! Whole renewals against a portal in a process of its own: started, requested, delivered, over mutual TLS, on `SQLite`
+//! Whole renewals against a portal in a process of its own: started, requested, delivered, over mutual TLS, on SQLite
 //! with synchronous=FULL.
 //!
 //! ```text

@@ -1,4 +1,4 @@
-//! Koshin's registry of subjects, ledger of certificates, sessions, audit log and outbox in one `SQLite` file.
+//! Koshin's registry of subjects, ledger of certificates, sessions, audit log and outbox in one SQLite file.
 //!
 //! A [`Store`] implements the ports [`Registry`](koshin_ra::Registry), [`Sessions`](koshin_ra::Sessions),
 //! [`Directory`](koshin_ra::Directory) and [`Chronicle`](koshin_ra::Chronicle) of `koshin-ra` and

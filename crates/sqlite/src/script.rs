@@ -1,4 +1,4 @@
-//! Several statements that go to `SQLite` in one step.
+//! Several statements that go to SQLite in one step.
 
 use sqlx::{Arguments as _, Encode, Sqlite, Type, sqlite::SqliteArguments};
 
@@ -6,7 +6,7 @@ use sqlx::{Arguments as _, Encode, Sqlite, Type, sqlite::SqliteArguments};
 /// function, uses plain `?` placeholders and is followed by as many [`Script::bind`] as it has. The same sequence of
 /// statements is the same text and so is prepared once.
 ///
-/// One script is one hand-over to `SQLite`'s thread; statement by statement that hand-over would cost more than the work.
+/// One script is one hand-over to SQLite's thread; statement by statement that hand-over would cost more than the work.
 #[derive(Default)]
 pub(crate) struct Script {
     pub(crate) text: String,

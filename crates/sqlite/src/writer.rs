@@ -50,7 +50,7 @@ pub(crate) trait Job: Send + 'static {
 pub(crate) enum Failed<R> {
     /// The job says so.
     Refused(R),
-    /// `SQLite` says so.
+    /// SQLite says so.
     Sqlite(sqlx::Error),
 }
 

@@ -1,4 +1,4 @@
-//! A `SoftHSM` token in a temporary folder, and programs that use it. Both `SoftHSM` and p11-kit are told by environment
+//! A SoftHSM token in a temporary folder, and programs that use it. Both SoftHSM and p11-kit are told by environment
 //! variables where things are, so each signer runs in a process of its own: the example `token_signer`.
 
 use std::{

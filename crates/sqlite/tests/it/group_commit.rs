@@ -77,7 +77,7 @@ async fn a_refused_job_rolls_back_alone() {
     bench.store.audit_replay().await.unwrap();
 }
 
-/// When `SQLite` itself throws the transaction away, nobody in it is told that his commit is stored.
+/// When SQLite itself throws the transaction away, nobody in it is told that his commit is stored.
 #[tokio::test]
 async fn a_lost_batch_is_lost_for_all() {
     let bench = Bench::with(32).await;
