@@ -8,7 +8,9 @@ use koshin_renewal::{Deadlines, Refused};
 use koshin_types::{Fingerprint, RenewalId, SubjectId};
 use time::{Duration, UtcDateTime};
 
-use crate::{Administration, ClockWatch, Directory, Passwords, Registry, Sessions, StorageError, SubjectFile};
+use crate::{
+    Administration, ClockWatch, Directory, Passwords, Registry, Sessions, StorageError, SubjectFile, room::Room,
+};
 
 /// Fills a buffer from the operating system's random source. Only binaries name that source.
 pub type Entropy = fn(&mut [u8]) -> Result<(), NoEntropy>;
@@ -78,6 +80,8 @@ pub struct Ra {
     pub(crate) sessions: Arc<dyn Sessions>,
     pub(crate) ca: Arc<Ca>,
     pub(crate) gate: Arc<Gate>,
+    /// Where large requests wait for the gate.
+    pub(crate) requests: Room,
     pub(crate) policy: Arc<Policy>,
 }
 
@@ -128,6 +132,11 @@ pub enum ChangeError {
 }
 
 impl Ra {
+    /// How many requests with large RSA keys are checked at once: each costs up to some tenths of a second.
+    pub const LARGE_REQUESTS_AT_ONCE: usize = 2;
+    /// How many may be checked or wait for it.
+    pub const LARGE_REQUESTS: usize = 32;
+
     /// Puts the registration authority together.
     #[expect(clippy::too_many_arguments, reason = "a binary names every part once, here")]
     pub fn new(
@@ -142,7 +151,8 @@ impl Ra {
         settings: Settings,
     ) -> Self {
         let desk = Administration::new(registry, directory, passwords, entropy, settings);
-        Self { desk, sessions, ca, gate, policy }
+        let requests = Room::new(Self::LARGE_REQUESTS_AT_ONCE, Self::LARGE_REQUESTS);
+        Self { desk, sessions, ca, gate, requests, policy }
     }
 
     /// Does nothing that cannot be undone while this watch doubts the clock (I-41, I-44). Without a watch the instants of

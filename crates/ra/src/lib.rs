@@ -22,6 +22,7 @@ mod memory;
 mod password;
 mod port;
 mod renew;
+mod room;
 mod session;
 mod sign_in;
 mod sweep;

@@ -1,31 +1,30 @@
-//! Passwords: Argon2id, at most two at once, with a queue that says when it is full.
+//! Passwords: Argon2id, at most two at once, with queues that say when they are full.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
     password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
-use tokio::sync::Semaphore;
+
+use crate::room::{Full, Room};
 
 type Memory = Vec<Block>;
 
 /// Verifies and hashes passwords without letting them starve everything else.
 ///
 /// Argon2id with the parameters of RFC 9106's second choice as the `argon2` crate sets them (19 MiB, 2 passes, 1 lane).
-/// An unknown ID costs the same as a known one.
+/// An unknown ID costs the same as a known one. A clone is the same queue.
 #[derive(Debug, Clone)]
 pub struct Passwords {
     inner: Arc<Inner>,
+    room: Room,
 }
 
 #[derive(Debug)]
 struct Inner {
-    running: Semaphore,
-    waiting: AtomicUsize,
+    /// Where strangers wait, who need no certificate to ask.
+    enrolment: Room,
     /// Argon2's memory, at most [`Passwords::AT_ONCE`] times 19 MiB, used again and again: given back each time, it would
     /// stay with the allocator in pieces that the next password does not fit into.
     memory: Mutex<Vec<Memory>>,
@@ -36,7 +35,7 @@ struct Inner {
 impl Passwords {
     /// How many passwords are checked at once.
     pub const AT_ONCE: usize = 2;
-    /// How many may wait for it.
+    /// How many may be checked or wait for it in one queue.
     pub const QUEUE: usize = 64;
     /// The shortest password that can be set, in characters (NIST SP 800-63B, 5.1.1.2).
     pub const MIN_CHARS: usize = 8;
@@ -51,8 +50,17 @@ impl Passwords {
     pub fn new(salt: &[u8; 16]) -> Result<Self, PasswordError> {
         let mut memory = Memory::new();
         let decoy = hash(salt, salt, &mut memory)?;
-        let (running, waiting) = (Semaphore::new(Self::AT_ONCE), AtomicUsize::new(0));
-        Ok(Self { inner: Arc::new(Inner { running, waiting, memory: Mutex::new(vec![memory]), decoy }) })
+        let room = Room::new(Self::AT_ONCE, Self::QUEUE);
+        // One at once: however many strangers there are, a sign-in has at most one of them before it.
+        let enrolment = room.behind(1, Self::QUEUE);
+        Ok(Self { inner: Arc::new(Inner { enrolment, memory: Mutex::new(vec![memory]), decoy }), room })
+    }
+
+    /// The same with a queue of its own, for whoever needs no certificate to ask. However long that queue is, no sign-in
+    /// waits for more than one of it.
+    #[must_use]
+    pub fn for_enrolment(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), room: self.inner.enrolment.clone() }
     }
 
     /// Hashes a new password with a random salt, to a PHC string.
@@ -90,12 +98,6 @@ impl Passwords {
         &self,
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
-        if self.inner.waiting.fetch_add(1, Ordering::AcqRel) >= Self::QUEUE {
-            self.inner.waiting.fetch_sub(1, Ordering::AcqRel);
-            return Err(PasswordError::Busy);
-        }
-        let _waiting = Waiting(&self.inner.waiting);
-        let _permit = self.inner.running.acquire().await.map_err(|_| PasswordError::Busy)?;
         let inner = Arc::clone(&self.inner);
         let work = move || {
             let mut memory = inner.memory().pop().unwrap_or_default();
@@ -103,22 +105,13 @@ impl Passwords {
             inner.memory().push(memory);
             done
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| PasswordError::Busy)
+        self.room.run(work).await.map_err(|Full| PasswordError::Busy)
     }
 }
 
 impl Inner {
     fn memory(&self) -> std::sync::MutexGuard<'_, Vec<Memory>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Leaves the queue also when the request is given up.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -190,5 +183,29 @@ mod tests {
         assert_eq!(passwords.hash("short", [1; 16]).await, Err(PasswordError::Length { chars: 5 }));
         let long = "長".repeat(200);
         assert_eq!(passwords.verify(&long, Some(&hash)).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn strangers_fill_their_own_queue_and_no_memory() {
+        let passwords = Passwords::new(&[7; 16]).unwrap();
+        let hash = passwords.hash("correct horse", [1; 16]).await.unwrap();
+        let strangers: Vec<_> = (0..Passwords::QUEUE)
+            .map(|_| {
+                let queue = passwords.for_enrolment();
+                tokio::spawn(async move { queue.verify("guess", None).await })
+            })
+            .collect();
+        passwords.inner.enrolment.holds(Passwords::QUEUE).await;
+        assert_eq!(passwords.for_enrolment().verify("guess", None).await, Err(PasswordError::Busy));
+        assert_eq!(passwords.verify("correct horse", Some(&hash)).await, Ok(true), "a sign-in still gets in");
+        for stranger in &strangers {
+            stranger.abort();
+        }
+        for stranger in strangers {
+            let _ = stranger.await;
+        }
+        // Those who were at it are not cut off by it, and their memory is not made twice.
+        assert_eq!(passwords.verify("correct horse", Some(&hash)).await, Ok(true));
+        assert!(passwords.inner.memory().len() <= Passwords::AT_ONCE);
     }
 }

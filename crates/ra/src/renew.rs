@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use koshin_issuance::{
-    CertificationRequest, IssueError, NameError, PrepareError, Recorded, Rejected, RestoreError, SubjectName,
+    Certificate, CertificationRequest, IssueError, NameError, PrepareError, Recorded, Rejected, RestoreError,
+    SubjectName,
 };
 use koshin_renewal::{Dialog, Event, Holding, Key, Refused, State};
-use koshin_types::{ProtectionLevel, RenewalId, SerialNumber, Validity};
+use koshin_types::{Fingerprint, ProtectionLevel, RenewalId, SerialNumber, Validity};
 use time::UtcDateTime;
 
 use crate::{
     Access, Actor, Certified, ChangeError, Document, Intent, Owed, Ra, SessionKind, StorageError, SubjectFile,
-    authority::millis, change::Decided,
+    authority::millis, change::Decided, room::Full,
 };
 
 /// A certificate as it is handed to its holder, with the chain up to but without the root.
@@ -27,26 +28,34 @@ pub struct Bundle {
     pub chain: Vec<Vec<u8>>,
 }
 
+/// Octets below which a request cannot hold an RSA key of 2048 bits together with the signature that it made, in whatever
+/// form: nothing is computed for a smaller key, nor for one without such a signature.
+const LARGE: usize = 2 * 2048 / 8;
+
 /// Why no certificate was issued.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssuanceError {
+    /// Too many large requests are being checked.
+    #[error("too many large requests are being checked; try again in a few seconds")]
+    Busy,
     /// The request is not acceptable; the holder may send another one.
     #[error(transparent)]
     Rejected(#[from] Rejected),
-    /// The key is one of ours, the address does not fit into a certificate, or the CA ends too early.
+    /// The key is one of ours, or the CA ends too early.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
     /// The registry's names do not fit into a certificate.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// The stored intent is not what was stored.
+    /// The stored intent is not what was stored. The renewal is refused for good.
     #[error(transparent)]
     Restore(#[from] RestoreError),
     /// The expiry policy refuses a validity.
     #[error("no validity can be given: {0}")]
     Validity(koshin_expiry::ValidityRefused),
-    /// The signer failed. The renewal keeps its state and is taken up again.
+    /// No certificate came of the stored intent. Unless [`IssuanceError::is_final`] says otherwise the renewal keeps its
+    /// state and is taken up again.
     #[error(transparent)]
     Issue(#[from] IssueError),
     /// The rules or storage refuse it.
@@ -55,6 +64,14 @@ pub enum IssuanceError {
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl IssuanceError {
+    /// Whether what was recorded can never be signed: the renewal has ended as refused, and another one may be started.
+    /// A key that cannot be reached, or that gives no sound signature, says nothing about the record.
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Restore(_) | Self::Issue(IssueError::Lint(_) | IssueError::Differs { .. }))
+    }
 }
 
 impl Ra {
@@ -99,7 +116,8 @@ impl Ra {
         protection: ProtectionLevel,
         now: UtcDateTime,
     ) -> Result<(Bundle, Owed), IssuanceError> {
-        let request = CertificationRequest::from_bytes(request, &self.gate)?;
+        self.takes_requests(&access.file, id, now).await?;
+        let request = self.through_the_gate(request).await?;
         let key = Key { spki: request.spki_fingerprint(), protection };
         let actor = access.actor();
         let serial = SerialNumber::from_time_and_random(millis(now), self.desk.random().map_err(ChangeError::from)?);
@@ -174,6 +192,33 @@ impl Ra {
         self.desk.change_from(access.file.clone(), &access.actor(), now, decide).await.map(|_| ())
     }
 
+    /// Whether a request could be of any use, asked before anything is computed for it. A refusal is only believed of the
+    /// file as it stands now.
+    async fn takes_requests(&self, file: &SubjectFile, id: RenewalId, now: UtcDateTime) -> Result<(), ChangeError> {
+        let takes = |file: &SubjectFile| {
+            let bound = file.holding.renewal.as_ref().and_then(|renewal| renewal.state.key());
+            let key = bound.unwrap_or(Key { spki: Fingerprint::new([0; 32]), protection: ProtectionLevel::File });
+            file.holding.step(id, &Event::Request { key }, now, &self.desk.settings.deadlines)
+        };
+        if takes(file).is_err() {
+            let subject = &file.subject.id;
+            let file = self.desk.registry.subject(subject).await?;
+            takes(&*file.ok_or_else(|| ChangeError::NoSubject(subject.clone()))?)?;
+        }
+        Ok(())
+    }
+
+    /// A request with an elliptic curve is checked here and now: it costs less than two changes of threads. One that is
+    /// long enough for a large RSA key waits for its turn elsewhere.
+    async fn through_the_gate(&self, octets: &[u8]) -> Result<CertificationRequest, IssuanceError> {
+        if octets.len() < LARGE {
+            return Ok(CertificationRequest::from_bytes(octets, &self.gate)?);
+        }
+        let (gate, octets) = (Arc::clone(&self.gate), octets.to_vec());
+        let checked = self.requests.run(move || CertificationRequest::from_bytes(&octets, &gate)).await;
+        Ok(checked.map_err(|Full| IssuanceError::Busy)??)
+    }
+
     /// Requested and Intended in one commit; nothing when the key is already bound to this renewal.
     fn prepare(
         &self,
@@ -193,7 +238,12 @@ impl Ra {
         let validity = self.policy.validity_for(now, self.ca.not_after()).map_err(IssuanceError::Validity)?;
         let name = SubjectName::new(&file.organization.name, file.subject.id.as_str())?;
         let address = file.subject.address.as_ref().map(koshin_notify::Address::as_str);
-        let prepared = self.ca.prepare(request.clone(), &name, address, serial, validity)?;
+        let prepare = |address| self.ca.prepare(request.clone(), &name, address, serial, validity);
+        let prepared = match prepare(address) {
+            // Mail reaches more addresses than an rfc822Name can hold: nobody is kept from a certificate by that.
+            Err(PrepareError::Mail(_)) => prepare(None)?,
+            other => other?,
+        };
         let mut change = requested.next.step(id, &Event::Intend { serial }, now, deadlines).map_err(refused)?;
         change.facts.splice(0..0, requested.facts);
         let intent = Intent { renewal: id, serial, spki: key.spki, validity, tbs: prepared.tbs().to_vec() };
@@ -221,8 +271,14 @@ impl Ra {
             Some(intent) => intent,
             None => self.document(&serial).await?.intent,
         };
-        let Intent { tbs, validity, spki, .. } = intent;
-        let certificate = self.ca.issue(Recorded::restore(tbs, serial, validity, spki)?)?;
+        let validity = intent.validity;
+        let certificate = match self.sign(intent) {
+            Err(error) if error.is_final() => {
+                self.refuse(file, id, actor, now).await?;
+                return Err(error);
+            }
+            signed => signed?,
+        };
         let fingerprint = certificate.fingerprint();
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
             let deadlines = &self.desk.settings.deadlines;
@@ -243,6 +299,27 @@ impl Ra {
             self.bundle(&changed.file.holding, serial).await?
         };
         Ok((bundle, changed.owed))
+    }
+
+    fn sign(&self, intent: Intent) -> Result<Certificate, IssuanceError> {
+        let Intent { serial, spki, validity, tbs, .. } = intent;
+        Ok(self.ca.issue(Recorded::restore(tbs, serial, validity, spki)?)?)
+    }
+
+    /// Ends a renewal whose intent can never be signed, so that its holder can start another one.
+    async fn refuse(
+        &self,
+        file: Arc<SubjectFile>,
+        id: RenewalId,
+        actor: &Actor,
+        now: UtcDateTime,
+    ) -> Result<(), ChangeError> {
+        let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
+            // Meanwhile issued by another process, or ended: then there is nothing to refuse.
+            let refused = file.holding.step(id, &Event::Refuse, now, &self.desk.settings.deadlines);
+            Ok(refused.unwrap_or_else(|_| file.holding.unchanged()).into())
+        };
+        self.desk.change_from(file, actor, now, decide).await.map(|_| ())
     }
 
     async fn bundle(&self, holding: &Holding, serial: SerialNumber) -> Result<Bundle, IssuanceError> {

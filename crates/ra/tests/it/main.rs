@@ -9,6 +9,7 @@
 )]
 
 mod clock;
+mod load;
 mod people;
 mod renewal;
 mod town;

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use koshin_ra::{ChangeError, IssuanceError, SessionError};
+use koshin_ra::{ChangeError, Commit, IssuanceError, Registry, SessionError, Subject};
 use koshin_renewal::{Admission, Refused, State, Status};
-use koshin_types::{ProtectionLevel, RevocationReason};
+use koshin_types::{ProtectionLevel, RevocationReason, SubjectId};
 use time::Duration;
 
 use crate::town::{NOW, Town, enrolled_for, key, operator, sha256};
@@ -188,4 +188,100 @@ async fn what_is_never_activated_is_revoked_in_time() {
     let _ = town.ra.sweep(deadline + Duration::MINUTE).await.unwrap();
     let status = town.holding("U-1").await.certificate(&pending).unwrap().status;
     assert!(matches!(status, Status::Revoked { .. }));
+}
+
+#[tokio::test]
+async fn an_address_that_fits_into_no_certificate_keeps_nobody_from_one() {
+    let town = Town::new().await;
+    let has = |der: &[u8], octets: &[u8]| der.windows(octets.len()).any(|window| window == octets);
+    // 2.5.29.17, subjectAltName.
+    let san = [0x55, 0x1d, 0x11];
+    for (address, fits) in [("\"a..b\"@docomo.example", false), ("山田@例え.jp", false), ("a.b@example.jp", true)] {
+        let id = "U-1".parse().unwrap();
+        town.ra
+            .administration()
+            .set_address(&id, Some(address.parse().unwrap()), true, &operator(), NOW)
+            .await
+            .unwrap();
+        town.ra.administration().permit(&id, &operator(), NOW).await.unwrap();
+        let (_, access, renewal) = town.prove("U-1", NOW).await;
+        let bundle = town.request(&access, renewal, &key(), NOW).await;
+        assert_eq!(has(&bundle.certificate, &san), fits, "{address}");
+        town.ra.activate(&sha256(&bundle.certificate), NOW).await.unwrap().1.close.clear();
+    }
+}
+
+#[tokio::test]
+async fn what_can_never_be_signed_ends_so_that_its_holder_can_begin_again() {
+    let town = Town::new().await;
+    let old = town.enrolled("U-1", enrolled_for(8)).await;
+    town.signer_down.store(true, Ordering::Release);
+    let access = town.sign_in("U-1", &old, NOW).await.access;
+    let id = town.ra.start_renewal(&access, NOW).await.unwrap();
+    let csr = key();
+    town.ra.request_certificate(&access, id, &csr, ProtectionLevel::File, NOW).await.unwrap_err();
+    // A key that does not answer ends nothing, however often it is asked.
+    let _ = town.ra.sweep(NOW + Duration::MINUTE).await.unwrap();
+    assert!(matches!(town.holding("U-1").await.renewal.unwrap().state, State::Intended { .. }));
+    // What was recorded for one CA is never signed by another.
+    let ra = town.with_another_ca();
+    let _ = ra.sweep(NOW + Duration::minutes(2)).await.unwrap();
+    let holding = town.holding("U-1").await;
+    assert_eq!(holding.renewal.as_ref().unwrap().state, State::Refused);
+    assert_eq!(holding.admission(&old, NOW), Admission::Login);
+    let again = ra.start_renewal(&access, NOW).await.unwrap();
+    assert_ne!(again, id);
+    let bundle = ra.request_certificate(&access, again, &key(), ProtectionLevel::File, NOW).await.unwrap().0;
+    assert!(ra.activate(&sha256(&bundle.certificate), NOW).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_page_that_asks_again_learns_that_it_was_refused() {
+    let town = Town::new().await;
+    town.ra.administration().permit(&"U-1".parse().unwrap(), &operator(), NOW).await.unwrap();
+    let (_, access, id) = town.prove("U-1", NOW).await;
+    town.signer_down.store(true, Ordering::Release);
+    let csr = key();
+    let failed = town.ra.request_certificate(&access, id, &csr, ProtectionLevel::File, NOW).await.unwrap_err();
+    assert!(!failed.is_final(), "{failed:?}");
+    let ra = town.with_another_ca();
+    let failed = ra.request_certificate(&access, id, &csr, ProtectionLevel::File, NOW).await.unwrap_err();
+    assert!(failed.is_final(), "{failed:?}");
+    assert_eq!(town.holding("U-1").await.renewal.unwrap().state, State::Refused);
+    // The permission is not used up by it.
+    let (_, access, again) = town.prove("U-1", NOW).await;
+    assert!(ra.request_certificate(&access, again, &key(), ProtectionLevel::File, NOW).await.is_ok());
+}
+
+#[tokio::test]
+async fn those_who_cannot_be_helped_keep_nobody_back() {
+    let town = Town::new().await;
+    let old = town.enrolled("U-1", enrolled_for(8)).await;
+    let access = town.sign_in("U-1", &old, NOW).await.access;
+    town.ra.start_renewal(&access, NOW).await.unwrap();
+    // More than one sweep asks for at once, all of them overdue for longer, and none with anything that it could change.
+    let store: &dyn Registry = town.store.as_ref();
+    for number in 0..600 {
+        let id: SubjectId = format!("S-{number}").parse().unwrap();
+        let subject = Subject { id: id.clone(), password_hash: None, ..access.file.subject.clone() };
+        town.ra.administration().add_subject(&subject, &operator(), NOW).await.unwrap();
+        let file = store.subject(&id).await.unwrap().unwrap();
+        let change = file.holding.permit(NOW, NOW);
+        let commit = Commit {
+            subject: id,
+            version: file.version,
+            at: NOW,
+            actor: operator(),
+            facts: change.facts,
+            next: change.next,
+            wake_at: Some(NOW - DAY),
+            intent: None,
+            certified: None,
+            mails: Vec::new(),
+        };
+        store.commit(commit).await.unwrap();
+    }
+    let _ = town.ra.sweep(NOW + 2 * DAY).await.unwrap();
+    let state = town.holding("U-1").await.renewal.unwrap().state;
+    assert!(matches!(state, State::Abandoned { .. }), "{state:?}");
 }

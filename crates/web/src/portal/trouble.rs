@@ -5,6 +5,8 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use koshin_expiry::ValidityRefused;
+use koshin_issuance::PrepareError;
 use koshin_ra::{ChangeError, IssuanceError, NoEntropy, PasswordError, SessionError, StorageError};
 use koshin_renewal::{Admission, Refused};
 use time::{Duration, UtcDateTime};
@@ -138,8 +140,19 @@ fn issuance(error: &IssuanceError, now: UtcDateTime) -> Problem {
             tracing::info!(code = rejected.code(), "a certification request was refused");
             rejected_problem(rejected.code())
         }
+        IssuanceError::Busy => Problem::Unavailable { retry_after: BUSY_SECONDS },
         IssuanceError::Change(error) => change(error, now),
         IssuanceError::Storage(error) => storage(error, now),
+        error if error.is_final() => {
+            tracing::error!(error = ?error, "what was recorded can never be signed; the renewal was refused");
+            Problem::Refused
+        }
+        IssuanceError::Validity(ValidityRefused::BeyondCa { .. })
+        | IssuanceError::Prepare(PrepareError::BeyondCa { .. }) => {
+            tracing::error!(error = ?error, "the CA ends too early to issue; it needs a successor");
+            Problem::AuthorityEnding
+        }
+        IssuanceError::Prepare(PrepareError::OwnKey) => Problem::KeyRefused,
         IssuanceError::Issue(error) => {
             tracing::error!(error = ?error, "the signer failed; the renewal keeps its state");
             Problem::AuthorityUnavailable { retry_after: BUSY_SECONDS }
