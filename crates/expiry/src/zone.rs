@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use time::{Duration, PrimitiveDateTime, UtcDateTime, UtcOffset};
+use time::{Duration, UtcDateTime, UtcOffset};
 
 /// What the policy has to know about a time zone: the offset at an instant and how long it lasts.
 ///
@@ -164,10 +164,22 @@ fn transition(zone: &dyn TimeZone, after: UtcDateTime) -> Option<UtcDateTime> {
 
 /// The instant of a Unix timestamp, or the first or last one there is.
 fn instant(timestamp: i64) -> UtcDateTime {
-    let beyond = if timestamp < 0 { PrimitiveDateTime::MIN } else { PrimitiveDateTime::MAX };
-    UtcDateTime::from_unix_timestamp(timestamp).unwrap_or(beyond.as_utc())
+    let (first, last) = (UtcDateTime::MIN.unix_timestamp(), UtcDateTime::MAX.unix_timestamp());
+    UtcDateTime::from_unix_timestamp(timestamp.clamp(first, last)).unwrap_or(UtcDateTime::MAX)
 }
 
 fn shift(offset: UtcOffset) -> Duration {
     Duration::seconds(i64::from(offset.whole_seconds()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_beyond_the_calendar_is_its_end() {
+        assert_eq!(instant(i64::MIN), UtcDateTime::MIN);
+        assert_eq!(instant(i64::MAX), UtcDateTime::MAX.truncate_to_second());
+        assert_eq!(instant(-1), UtcDateTime::UNIX_EPOCH - Duration::SECOND);
+    }
 }
