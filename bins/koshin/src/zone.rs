@@ -15,7 +15,10 @@ pub(crate) struct NamedZone(IanaZone);
 impl NamedZone {
     /// Looks a zone up by its name, such as `Asia/Tokyo`.
     pub(crate) fn find(name: &str) -> anyhow::Result<Self> {
-        let zone = IanaZone::get(name).with_context(|| format!("{name:?} is no zone of the IANA database"))?;
+        let unknown = || format!("{name:?} is no zone of the IANA database");
+        let zone = IanaZone::get(name).with_context(unknown)?;
+        // `Etc/Unknown` stands for the zone of a machine that has none set, and counts like UTC.
+        anyhow::ensure!(!zone.is_unknown(), unknown());
         Ok(Self(zone))
     }
 }
@@ -62,6 +65,8 @@ mod tests {
         assert_eq!(tokyo.clocked(instant).abbreviation, "JST");
         let new_york = NamedZone::find("America/New_York").unwrap();
         assert_eq!(new_york.next_transition(instant), Some(utc_datetime!(2027-03-14 07:00)));
-        assert!(NamedZone::find("Asia/Nowhere").is_err());
+        for wrong in ["Asia/Nowhere", "Etc/Unknown", "etc/unknown", "", "+09:00"] {
+            assert!(NamedZone::find(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -74,6 +74,22 @@ fn a_line_that_cannot_be_used_is_named_with_its_key() {
         (with(r#""policy":{"mail_days":[30,-1]}"#), "policy.mail_days[1]: invalid value"),
         (with(r#""policy":{"renew_after_expiry_days":1}"#), "policy.renew_after_expiry_days: only 0"),
         (with(r#""state":{"status":"pending"}"#), "state.status: unknown variant"),
+        (with(r#""policy":{"tz":"Etc/Unknown"}"#), "policy.tz: \"Etc/Unknown\" is no zone"),
+        (
+            with(r#""policy":{"notice_days":65536}"#),
+            "policy.notice_days: invalid value: integer `65536`, expected a whole number from 0 to 65535 (column",
+        ),
+        (with(r#""policy":{"reacquire_days":1.5}"#), "policy.reacquire_days: invalid type: floating point `1.5`, "),
+        (with(r#""policy":{"mail_days":30}"#), "policy.mail_days: invalid type: integer `30`, expected an array"),
+        (with(r#""state":{"grant":1}"#), "state.grant: invalid type: integer `1`, expected true or false"),
+        // What serde would take for an object too: its members in their order.
+        (with(r#""policy":["calendar","Asia/Tokyo"]"#), "policy: invalid type: array, expected an object"),
+        (with(r#""state":[[],"active"]"#), "state: invalid type: array, expected an object"),
+        (
+            r#"[1,"2026-01-01T00:00:00Z","2026-12-22T14:59:59Z","2026-06-01T00:00:00Z"]"#.to_owned(),
+            "invalid type: array",
+        ),
+        (good.replace("2026-06-01T00:00:00Z", "0000-01-01T00:00:00+09:00"), "now: \"0000-01-01T00:00:00+09:00\" is no"),
         (good.replace("2026-06-01T00:00:00Z", "June"), "now: \"June\" is no instant"),
         (good.replace("14:59:59Z", "14:59:59.5Z"), "not_after: validity is counted in whole seconds"),
         (good.replace("2026-12-22", "2025-12-22"), "not_after: notAfter"),
@@ -86,6 +102,68 @@ fn a_line_that_cannot_be_used_is_named_with_its_key() {
         assert!(ended.err.starts_with(&format!("koshin: line 3: {key}")), "{line}: {}", ended.err);
         assert!(!ended.err.contains(" at line "), "{}", ended.err);
     }
+}
+
+#[test]
+fn an_id_comes_back_as_it_was_written() {
+    for id in [
+        r#""\u0041\/é更新""#,
+        "1.0e3",
+        "-0",
+        "123456789012345678901234567890",
+        "null",
+        r#"{"b": 1,  "a": [1, 2.50]}"#,
+        r#"[[[[[[1]]]]]]"#,
+    ] {
+        let line = format!(
+            r#"{{"not_before":"2026-01-01T00:00:00Z","id":  {id} ,"not_after":"2026-12-22T14:59:59Z","now":"2026-06-01T00:00:00Z"}}"#
+        );
+        let answer = koshin_reading(&line, ["policy", "eval"]).out;
+        assert!(answer.starts_with(&format!("{{\"id\":{id},\"phase\":")), "{answer}");
+        let issue = format!(r#"{{"id":{id},"issue":"2026-01-01T00:00:00Z"}}"#);
+        let answer = koshin_reading(&issue, ["policy", "validity"]).out;
+        assert!(answer.starts_with(&format!("{{\"id\":{id},\"not_before\":")), "{answer}");
+        let script = format!(
+            r#"{{"id":{id},"not_before":"2026-01-01T00:00:00Z","not_after":"2026-12-22T14:59:59Z","events":[]}}"#
+        );
+        assert_eq!(koshin_reading(&script, ["policy", "replay"]).out, format!("{{\"id\":{id},\"mails\":[]}}\n"));
+    }
+}
+
+#[test]
+fn a_line_that_is_no_text_or_too_much_of_it_is_named() {
+    let good = r#"{"id":1,"issue":"2026-01-01T00:00:00Z"}"#;
+    let said = |octets: &[u8], line: &str| {
+        let ended = koshin_reading(octets, ["policy", "validity"]);
+        assert_eq!(ended.status, 2, "{ended:?}");
+        assert!(ended.err.starts_with(&format!("koshin: {line}: ")), "{}", ended.err);
+        assert!(ended.err.len() < 1000 && ended.err.lines().count() == 1, "{}", ended.err);
+        ended.err
+    };
+    assert!(said(format!("\u{feff}{good}").as_bytes(), "line 1").contains("byte order mark"));
+    let mut foreign = format!("{good}\n").into_bytes();
+    foreign.extend(b"{\"id\":\"\x93\xfa\"}\n");
+    assert!(said(&foreign, "line 2").contains("no UTF-8 (column 8)"));
+    let utf16: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    said(&[b"\xff\xfe".as_slice(), &utf16].concat(), "line 1");
+    for long in ["x".repeat(100_000), "[".repeat(100_000)] {
+        said(format!(r#"{{"{long}":1}}"#).as_bytes(), "line 1");
+        said(format!(r#"{{"id":1,"issue":"{long}"}}"#).as_bytes(), "line 1");
+    }
+    for open in ["[", r#"{"a":"#] {
+        said(format!(r#"{{"id":1,"issue":{}"#, open.repeat(50_000)).as_bytes(), "line 1");
+        said(format!(r#"{{"id":{}"#, open.repeat(50_000)).as_bytes(), "line 1");
+    }
+    said(format!(r#"{{"id":"{}"}}"#, "x".repeat(1 << 20)).as_bytes(), "line 1");
+}
+
+#[test]
+fn before_the_calendar_begins_there_is_its_first_instant() {
+    let line = json!({"id": 1, "not_before": "0000-01-01T00:00:00Z", "not_after": "0000-01-15T00:00:00Z",
+                      "now": "0000-01-02T00:00:00Z"});
+    assert_eq!(eval(&line)["window_opens"], "0000-01-01T00:00:00Z");
+    let line = json!({"id": 1, "issue": "0000-01-01T00:00:00Z", "tz": "UTC"});
+    assert_eq!(validity(&line)["not_before"], "0000-01-01T00:00:00Z");
 }
 
 #[test]
@@ -168,6 +246,37 @@ fn explained_for_a_person_and_for_a_program() {
     let object = explain(&["--json"]).one();
     assert_eq!((&object["phase"], &object["changes"][0]["at"]), (&json!("valid"), &json!("2026-11-21T15:00:00Z")));
     let revoked = explain(&["--status", "revoked", "--policy", r#"{"tz":"Europe/Berlin"}"#]).out;
-    assert!(revoked.contains("01:00:00 CET") && revoked.contains("cannot log in"), "{revoked}");
-    assert!(explain(&["--policy", r#"{"notice_dayz":1}"#]).refused(2).contains("notice_dayz"));
+    assert!(revoked.contains("01:00:00 CET") && revoked.contains("cannot log in with it"), "{revoked}");
+    assert!(revoked.contains("CET (2026-11-01T00:00:00Z)\n  The certificate is revoked, for ever.\n"), "{revoked}");
+    assert!(explain(&["--status", "superseded"]).out.contains(")\n  The certificate is superseded"));
+    assert!(explain(&["--renewal", "installed"]).out.contains(")\n  The certificate's successor is installed"));
+    assert!(explain(&["--policy", r#"{"notice_dayz":1}"#]).refused(2).contains("--policy: notice_dayz: unknown field"));
+    assert!(explain(&["--policy", "[]"]).refused(2).contains("--policy: invalid type: array, expected an object"));
+}
+
+#[test]
+fn a_story_is_told_to_its_end() {
+    let days: Vec<_> = (1..=40).collect();
+    let policy = json!({"mail_days": days, "reacquire_days": 400}).to_string();
+    let explained = koshin([
+        "policy",
+        "explain",
+        "--not-before",
+        "2026-01-01T00:00:00Z",
+        "--not-after",
+        "2026-12-22T14:59:59Z",
+        "--now",
+        "2026-01-01T00:00:00Z",
+        "--policy",
+        &policy,
+        "--json",
+    ])
+    .one();
+    let changes = explained["changes"].as_array().unwrap();
+    let said = |at: usize| changes[at].to_string();
+    assert!(said(0).contains("The 40-day mail is due"), "{changes:?}");
+    let last = changes.len() - 1;
+    assert!(said(last - 1).contains("The certificate has expired") && said(last).contains("The time for enrolment"));
+    assert_eq!(changes.iter().filter(|change| change.to_string().contains("mail is due")).count(), 40);
+    assert!(explained.get("id").is_none());
 }

@@ -42,7 +42,7 @@ pub(crate) fn koshin<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Ended 
     koshin_reading("", arguments)
 }
 
-pub(crate) fn koshin_reading<'a>(input: &str, arguments: impl IntoIterator<Item = &'a str>) -> Ended {
+pub(crate) fn koshin_reading<'a>(input: impl AsRef<[u8]>, arguments: impl IntoIterator<Item = &'a str>) -> Ended {
     let mut child = Command::new(env!("CARGO_BIN_EXE_koshin"))
         .args(arguments)
         .env_remove("KOSHIN_CONFIG")
@@ -54,9 +54,9 @@ pub(crate) fn koshin_reading<'a>(input: &str, arguments: impl IntoIterator<Item 
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_owned();
+    let input = input.as_ref().to_owned();
     // A program that ends early closes the pipe, which is not this thread's business.
-    let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     let text = |octets| String::from_utf8(octets).unwrap();

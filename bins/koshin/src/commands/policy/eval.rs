@@ -1,14 +1,11 @@
 //! `koshin policy eval`.
 
-use std::collections::HashMap;
-
-use koshin_expiry::{Decision, Phase, Policy, Standing};
+use koshin_expiry::{Decision, Phase, Standing};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{
-    lines::{Answer, At, Wrong, Zones},
-    tables::{PolicyObject, StateObject, validity},
+    lines::{Answer, At, Id, Wrong, object},
+    tables::{Policies, PolicyObject, StateObject, validity},
 };
 use crate::instant::rfc3339;
 
@@ -16,13 +13,13 @@ use crate::instant::rfc3339;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Question {
-    id: Value,
+    id: Id,
     not_before: At,
     not_after: At,
     now: At,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     policy: PolicyObject,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     state: StateObject,
 }
 
@@ -30,7 +27,9 @@ pub(super) struct Question {
 #[derive(Debug, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "independent answers to different questions, not a state")]
 pub(super) struct View {
-    id: Value,
+    /// None for the one certificate of a command line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Id>,
     phase: &'static str,
     login: bool,
     notice: bool,
@@ -45,7 +44,7 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(id: Value, decision: Decision) -> Self {
+    pub(super) fn new(id: Option<Id>, decision: Decision) -> Self {
         Self {
             id,
             phase: match decision.phase {
@@ -67,15 +66,10 @@ impl View {
     }
 }
 
-/// Policies that were checked: a batch has few of them.
 #[derive(Debug, Default)]
 pub(super) struct Evaluator {
-    zones: Zones,
-    policies: HashMap<PolicyObject, Policy>,
+    policies: Policies,
 }
-
-/// More different policies than this are a study of policies; what was kept of them is dropped.
-const KEPT: usize = 4096;
 
 impl Answer for Evaluator {
     type Question = Question;
@@ -84,7 +78,7 @@ impl Answer for Evaluator {
     fn answer(&mut self, question: Question) -> Result<View, Wrong> {
         let Question { id, not_before, not_after, now, policy, state } = question;
         let validity = validity(not_before, not_after)?;
-        let policy = self.policy(policy)?;
+        let policy = self.policies.find(policy)?;
         let standing = Standing {
             validity,
             status: state.status.into(),
@@ -92,21 +86,6 @@ impl Answer for Evaluator {
             grant: state.grant,
             closed: &state.sent,
         };
-        Ok(View::new(id, policy.decide(&standing, now.0)))
-    }
-}
-
-impl Evaluator {
-    fn policy(&mut self, object: PolicyObject) -> Result<Policy, Wrong> {
-        if let Some(policy) = self.policies.get(&object) {
-            return Ok(policy.clone());
-        }
-        let zone = self.zones.find(&object.tz).map_err(|error| Wrong::new("policy.tz", format!("{error:#}")))?;
-        let policy = object.policy(zone)?;
-        if self.policies.len() >= KEPT {
-            self.policies.clear();
-        }
-        self.policies.insert(object, policy.clone());
-        Ok(policy)
+        Ok(View::new(Some(id), policy.decide(&standing, now.0)))
     }
 }

@@ -5,12 +5,13 @@ use std::io::Write as _;
 use clap::Args;
 use koshin_expiry::{Decision, Phase, Policy, Standing};
 use koshin_web::screens::Zone as _;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use time::UtcDateTime;
 
 use super::{
     eval::View,
-    lines::{At, Wrong},
+    lines::{At, Wrong, read},
     tables::{PolicyObject, RenewalWord, StatusWord, validity},
 };
 use crate::{clock, exit::Fault, instant, output::Form, zone::NamedZone};
@@ -41,17 +42,16 @@ pub(crate) struct ExplainArguments {
     /// Mail thresholds that were sent or closed
     #[arg(long, value_name = "DAYS", value_delimiter = ',')]
     sent: Vec<u16>,
-    /// One line of JSON, as `policy eval` writes it, with what comes next in "changes"
+    /// One line of JSON, as `policy eval` writes it but without "id", with what comes next in "changes"
     #[arg(long)]
     json: bool,
 }
 
-/// What comes next is told up to so many changes; counting down the days is none.
-const MOST: usize = 16;
-
 pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<()> {
-    let object: PolicyObject =
-        serde_json::from_str(&arguments.policy).map_err(|error| Fault::usage(format!("--policy: {error}")))?;
+    let object: PolicyObject = read(&arguments.policy).map_err(|Wrong { key, reason }| {
+        let place = if key.is_empty() { String::new() } else { format!("{key}: ") };
+        Fault::usage(format!("--policy: {place}{reason}"))
+    })?;
     let zone = NamedZone::find(&object.tz).map_err(|error| Fault::usage(format!("--policy: tz: {error:#}")))?;
     let wrong = |Wrong { key, reason }: Wrong| Fault::usage(format!("{key}: {reason}"));
     let policy = object.policy(zone.clone().into()).map_err(wrong)?;
@@ -65,18 +65,14 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<()> {
     let now = arguments.now.unwrap_or_else(clock::now);
     let story = story(&policy, &standing, now);
     if arguments.json {
-        let mut view = serde_json::to_value(View::new(Value::Null, policy.decide(&standing, now)))?;
+        let decision = View::new(None, policy.decide(&standing, now));
         let changes = story.iter().map(|(at, words)| json!({"at": instant::rfc3339(*at), "what": words}));
-        if let Some(object) = view.as_object_mut() {
-            object.remove("id");
-            object.insert("changes".into(), changes.collect());
-        }
-        return Form::Json.one(&view);
+        return Form::Json.one(&Explained { decision, changes: changes.collect() });
     }
     let decision = policy.decide(&standing, now);
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", moment(&zone, now))?;
-    present(&decision).iter().try_for_each(|words| writeln!(out, "  {words}"))?;
+    present(&decision, arguments).iter().try_for_each(|words| writeln!(out, "  {words}"))?;
     for (at, words) in &story {
         writeln!(out, "{}", moment(&zone, *at))?;
         words.iter().try_for_each(|words| writeln!(out, "  {words}"))?;
@@ -85,6 +81,14 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<()> {
         writeln!(out, "Nothing changes by itself any more.")?;
     }
     Ok(())
+}
+
+/// The decision, and what follows from it if nobody does anything.
+#[derive(Serialize)]
+struct Explained {
+    #[serde(flatten)]
+    decision: View,
+    changes: Vec<serde_json::Value>,
 }
 
 fn moment(zone: &NamedZone, at: UtcDateTime) -> String {
@@ -98,20 +102,31 @@ fn moment(zone: &NamedZone, at: UtcDateTime) -> String {
     format!("{date} {weekday} {hour:02}:{minute:02}:{second:02} {} ({utc})", clocked.abbreviation)
 }
 
-/// What holds now.
-fn present(decision: &Decision) -> Vec<String> {
-    let mut words = vec![
-        match (decision.phase, decision.days_left) {
-            (Phase::NotYetValid, _) => "The certificate is not yet valid.".to_owned(),
-            (Phase::Valid, Some(1)) => "The certificate is valid; one day is left.".to_owned(),
-            (Phase::Valid, Some(days @ 1..)) => format!("The certificate is valid; {days} days are left."),
-            (Phase::Valid, _) => "The certificate is valid; this is its last day.".to_owned(),
-            (Phase::Expired, _) => "The certificate has expired.".to_owned(),
-        },
-        can(decision.login, "log in"),
+/// What holds now. What its dates say comes second where it is out of use whatever they say.
+fn present(decision: &Decision, arguments: &ExplainArguments) -> Vec<String> {
+    let out_of_use = match (arguments.status, arguments.renewal) {
+        (StatusWord::Revoked, _) => Some("The certificate is revoked, for ever."),
+        (StatusWord::Superseded, _) => Some("The certificate is superseded: another one took its place."),
+        (StatusWord::Active, RenewalWord::Installed) => {
+            Some("The certificate's successor is installed and takes its place.")
+        }
+        (StatusWord::Active, _) => None,
+    };
+    let valid = if out_of_use.is_some() { "Its dates have not ended" } else { "The certificate is valid" };
+    let dates = match (decision.phase, decision.days_left) {
+        (Phase::NotYetValid, _) => "The certificate is not yet valid.".to_owned(),
+        (Phase::Valid, Some(1)) => format!("{valid}; one day is left."),
+        (Phase::Valid, Some(days @ 1..)) => format!("{valid}; {days} days are left."),
+        (Phase::Valid, _) => format!("{valid}; this is its last day."),
+        (Phase::Expired, _) => "The certificate has expired.".to_owned(),
+    };
+    let mut words: Vec<_> = out_of_use.map(str::to_owned).into_iter().collect();
+    words.extend([
+        dates,
+        can(decision.login, "log in with it"),
         can(decision.renewal, "see the notice and renew"),
         can(decision.enrolment, "enrol without a valid certificate"),
-    ];
+    ]);
     words.extend(decision.mail_due.map(|days| due(days, decision)));
     words
 }
@@ -133,7 +148,8 @@ fn story(policy: &Policy, standing: &Standing<'_>, now: UtcDateTime) -> Vec<(Utc
     let mut closed = standing.closed.to_vec();
     let mut before = policy.decide(standing, now);
     let mut story = Vec::new();
-    while let (Some(at), true) = (before.next_change, story.len() < MOST) {
+    // Every change lies after the one before, and there is a last one: the days that are counted down are limited too.
+    while let Some(at) = before.next_change {
         closed.extend(before.mail_due.into_iter().chain(before.mails_closed.iter().copied()));
         let after = policy.decide(&Standing { closed: &closed, ..*standing }, at);
         let words = differences(&before, &after);

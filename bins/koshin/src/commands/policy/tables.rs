@@ -1,21 +1,23 @@
 //! The objects of the lines, with the words of the expiry policy's specification.
 
-use koshin_expiry::{Mode, PolicyConfig, PolicyError, RenewalProgress, ValidityRule};
+use std::collections::HashMap;
+
+use koshin_expiry::{Mode, Policy, PolicyConfig, PolicyError, RenewalProgress, ValidityRule};
 use koshin_types::{CertificateStatus, Validity};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::UtcDateTime;
 
-use super::lines::{At, Wrong};
+use super::lines::{At, Wrong, Zones};
 use crate::zone::NamedZone;
 
 /// The zone of a policy that names none.
 pub(super) const ZONE: &str = "Asia/Tokyo";
 
 /// A policy. Every key may be left out.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PolicyObject {
-    #[serde(deserialize_with = "mode")]
+    #[serde(deserialize_with = "mode", serialize_with = "mode_word")]
     pub(super) mode: Mode,
     pub(super) tz: String,
     pub(super) notice_days: u16,
@@ -40,7 +42,7 @@ impl Default for PolicyObject {
 }
 
 impl PolicyObject {
-    pub(super) fn policy(&self, zone: std::sync::Arc<NamedZone>) -> Result<koshin_expiry::Policy, Wrong> {
+    pub(super) fn policy(&self, zone: std::sync::Arc<NamedZone>) -> Result<Policy, Wrong> {
         if self.renew_after_expiry_days != 0 {
             return Err(Wrong::new("policy.renew_after_expiry_days", "only 0 is possible yet"));
         }
@@ -53,11 +55,36 @@ impl PolicyObject {
             validity: ValidityRule::Days(u32::MAX),
             ..PolicyConfig::default()
         };
-        koshin_expiry::Policy::new(config, zone).map_err(|error: PolicyError| {
+        Policy::new(config, zone).map_err(|error: PolicyError| {
             let reason = error.to_string();
             let prefix = format!("{}: ", error.key());
             Wrong::new(format!("policy.{}", error.key()), reason.strip_prefix(&prefix).unwrap_or(&reason))
         })
+    }
+}
+
+/// Policies that were checked: a batch has few of them.
+#[derive(Debug, Default)]
+pub(super) struct Policies {
+    zones: Zones,
+    checked: HashMap<PolicyObject, Policy>,
+}
+
+/// More different policies than this are a study of policies; what was kept of them is dropped.
+const KEPT: usize = 4096;
+
+impl Policies {
+    pub(super) fn find(&mut self, object: PolicyObject) -> Result<Policy, Wrong> {
+        if let Some(policy) = self.checked.get(&object) {
+            return Ok(policy.clone());
+        }
+        let zone = self.zones.find(&object.tz).map_err(|error| Wrong::new("policy.tz", format!("{error:#}")))?;
+        let policy = object.policy(zone)?;
+        if self.checked.len() >= KEPT {
+            self.checked.clear();
+        }
+        self.checked.insert(object, policy.clone());
+        Ok(policy)
     }
 }
 
@@ -123,4 +150,9 @@ pub(super) fn validity(not_before: At, not_after: At) -> Result<Validity, Wrong>
 
 fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's shape")]
+fn mode_word<S: Serializer>(mode: &Mode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(mode)
 }

@@ -5,11 +5,10 @@ use core::time::Duration;
 use koshin_expiry::{PolicyConfig, ValidityRule, validity_for};
 use koshin_types::Validity;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use time::PrimitiveDateTime;
 
 use super::{
-    lines::{Answer, At, Wrong, Zones},
+    lines::{Answer, At, Id, Wrong, Zones},
     tables::ZONE,
 };
 use crate::instant::rfc3339;
@@ -18,7 +17,7 @@ use crate::instant::rfc3339;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Question {
-    id: Value,
+    id: Id,
     issue: At,
     #[serde(default)]
     tz: Option<String>,
@@ -35,8 +34,8 @@ pub(super) struct Question {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum View {
-    Given { id: Value, not_before: String, not_after: String, seconds_inclusive: i64 },
-    Refused { id: Value, refuse: String },
+    Given { id: Id, not_before: String, not_after: String, seconds_inclusive: i64 },
+    Refused { id: Id, refuse: String },
 }
 
 #[derive(Debug, Default)]
