@@ -1,12 +1,27 @@
 //! Which exit status an error becomes: 0 ok, 1 failure, 2 usage, 3 not found, 4 the state forbids it, 5 not permitted,
 //! 6 try again.
 
-use std::{error::Error, io, process::ExitCode};
+use std::{
+    error::Error,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use koshin_ra::{AdministerError, ChangeError, DirectoryError, PasswordError, StorageError};
 use koshin_sqlite::OpenError;
 
-use crate::config::Problems;
+use crate::{config::Problems, output::harmless_lines};
+
+/// What `koshin --help` says about it.
+pub(crate) const STATUSES: &str = "\
+Exit status:
+  0  done; also when whoever read the output went away
+  1  it failed, for another reason than these
+  2  the command line, or a line of standard input, cannot be used
+  3  something that was named is not there
+  4  the state forbids it
+  5  not permitted, or not confirmed
+  6  busy; the same command may succeed when it is tried again";
 
 /// What a script can tell from the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,14 +60,20 @@ impl Fault {
 
 /// Says the error on standard error and answers with its status. A reader that went away is no error.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    let gone = |cause: &(dyn Error + 'static)| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    };
-    if error.chain().any(gone) {
+    if error.chain().any(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("koshin: {error:#}");
+    // Where nobody can be told, the status still tells.
+    _ = writeln!(io::stderr(), "koshin: {}", harmless_lines(&format!("{error:#}")));
     ExitCode::from(status(error).unwrap_or(Status::Failure) as u8)
+}
+
+fn is_broken_pipe(cause: &(dyn Error + 'static)) -> bool {
+    let kind = match cause.downcast_ref::<serde_json::Error>() {
+        Some(error) => error.io_error_kind(),
+        None => cause.downcast_ref::<io::Error>().map(io::Error::kind),
+    };
+    kind == Some(io::ErrorKind::BrokenPipe)
 }
 
 /// The status that an error's causes give it; `None` for a plain failure.
@@ -80,8 +101,11 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Status> {
     if let Some(error) = cause.downcast_ref::<OpenError>() {
         return open(error);
     }
-    let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-    cause.downcast_ref::<io::Error>().filter(|error| denied(error)).map(|_| Status::NotPermitted)
+    match cause.downcast_ref::<io::Error>()?.kind() {
+        io::ErrorKind::PermissionDenied => Some(Status::NotPermitted),
+        io::ErrorKind::NotFound => Some(Status::NotFound),
+        _ => None,
+    }
 }
 
 fn open(error: &OpenError) -> Option<Status> {
@@ -131,7 +155,7 @@ mod tests {
         let unavailable = || StorageError::Unavailable("busy".into());
         let exists = || DirectoryError::Exists { what: "subject", id: "U-1".into() };
         let missing = || DirectoryError::Missing { what: "subject", id: "U-1".into() };
-        let cases: [(anyhow::Error, Status); 12] = [
+        let cases: [(anyhow::Error, Status); 13] = [
             (Fault::usage("x").into(), Status::Usage),
             (Fault::not_found("x").into(), Status::NotFound),
             (AdministerError::from(missing()).into(), Status::NotFound),
@@ -143,6 +167,7 @@ mod tests {
             (ChangeError::Contended.into(), Status::TryAgain),
             (AdministerError::from(unavailable()).into(), Status::TryAgain),
             (io::Error::from(io::ErrorKind::PermissionDenied).into(), Status::NotPermitted),
+            (io::Error::from(io::ErrorKind::NotFound).into(), Status::NotFound),
             (StorageError::Damaged { what: "x".into() }.into(), Status::Failure),
         ];
         for (error, expected) in cases {

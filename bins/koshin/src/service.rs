@@ -95,8 +95,13 @@ impl Parts {
         Ok(ra.watched_by(self.clock.watch()))
     }
 
-    /// Serves until `shutdown` is ready; then ends connections in order and returns.
-    pub(crate) async fn serve(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    /// Serves until `shutdown` is ready; then ends connections in order and returns. `ready` is called once everything
+    /// works that has to, the first revocation list too.
+    pub(crate) async fn serve(
+        self,
+        ready: impl FnOnce() -> anyhow::Result<()>,
+        shutdown: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
         let ra = self.ra()?;
         let Self { store, clock, ca, zone, brand, contact, hosts, sender, transport, identity, listeners, .. } = self;
         let connections = Connections::default();
@@ -134,6 +139,7 @@ impl Parts {
         tasks.spawn(watch_changes(ra, seen, connections, lists, next_crl, stopping.clone()));
         tasks.spawn(sweep(portal, clock.clone(), stopping.clone()));
         tasks.spawn(send_mails(Mailer::new(store, transport, sender), clock, mail, stopping));
+        ready()?;
         shutdown.await;
         stop.send_replace(true);
         while tasks.join_next().await.is_some() {}

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::desk::ConfigFile;
-use crate::output::Form;
+use crate::{clock, output::Form};
 
 /// The configuration file.
 #[derive(Debug, Subcommand)]
@@ -38,8 +38,11 @@ pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Check(Arguments { file, json }) => {
             let checked = file.read()?;
-            drop(checked.load()?);
-            Form::new(json).one(&json!({"config": checked.file, "ok": true}))
+            let warnings = checked.inspect(&checked.load()?, clock::now())?;
+            for warning in &warnings {
+                eprintln!("koshin: {warning}");
+            }
+            Form::new(json).one(&json!({"config": checked.file, "ok": true, "warnings": warnings}))
         }
         ConfigCommand::Show(ShowArguments { effective, arguments: Arguments { file, json } }) => {
             let checked = file.read()?;

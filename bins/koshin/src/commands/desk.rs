@@ -8,8 +8,9 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 use koshin_expiry::Policy;
-use koshin_ra::{Actor, Administration, Passwords, Settings};
+use koshin_ra::{Actor, Administration, Directory as _, Passwords, Settings};
 use koshin_sqlite::{Options, Store};
+use koshin_types::OrganizationId;
 use time::UtcDateTime;
 
 use crate::{
@@ -88,15 +89,37 @@ impl Place {
 
 /// Opens a database that exists.
 pub(crate) async fn open(database: &Path) -> anyhow::Result<Arc<Store>> {
-    let name = database.display();
-    if !database.exists() {
-        return Err(Fault::not_found(format!("there is no database {name}")).into());
-    }
+    is_there(database)?;
     let store = Store::open(database, &Options::default()).await;
-    Ok(Arc::new(store.with_context(|| format!("the database {name} cannot be opened"))?))
+    Ok(Arc::new(store.with_context(|| format!("the database {} cannot be opened", database.display()))?))
+}
+
+/// Refuses a file that is missing or empty: a store would fill it with tables, and an installation whose data are lost
+/// would look like a new one.
+pub(crate) fn is_there(database: &Path) -> anyhow::Result<()> {
+    let name = database.display();
+    let missing = |what: &str| {
+        let reason = format!("{what} {name}; only `koshin init` and `koshin demo` make one, a lost one is restored");
+        Err(Fault::not_found(reason).into())
+    };
+    match std::fs::metadata(database) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing("there is no database"),
+        Ok(file) if file.is_file() && file.len() == 0 => missing("there is no database in the empty file"),
+        _ => Ok(()),
+    }
 }
 
 impl Desk {
+    /// Refuses an organization that is named and not there. Nobody in it is another answer.
+    pub(crate) async fn knows(&self, organization: Option<&OrganizationId>) -> anyhow::Result<()> {
+        let Some(id) = organization else { return Ok(()) };
+        let known = self.store.organizations().await?;
+        if known.iter().any(|organization| organization.id == *id) {
+            return Ok(());
+        }
+        Err(Fault::not_found(format!("there is no organization {id}")).into())
+    }
+
     /// The operator's work on this storage.
     pub(crate) fn administration(&self) -> anyhow::Result<Administration> {
         if let Err(doubt) = self.clock.trusted() {

@@ -10,5 +10,5 @@ pub(crate) mod policy;
 pub(crate) mod serve;
 pub(crate) mod subject;
 
-mod desk;
+pub(crate) mod desk;
 mod view;

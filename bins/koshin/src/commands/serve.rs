@@ -23,7 +23,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let clock = Clock::open(&store, Confirms::Operator).await?;
     let listeners = listen(&checked.config.listen).await?;
     let Checked { policy, zone, settings, hosts, brand, contact, sender, .. } = checked;
-    eprintln!("koshin: {} is open; {} issues certificates", hosts.portal, loaded.ca.issuer_name());
+    let open = format!("koshin: {} is open; {} issues certificates", hosts.portal, loaded.ca.issuer_name());
     let parts = Parts {
         store: store.clone(),
         clock,
@@ -40,12 +40,16 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         listeners,
     };
     let interrupted = interrupted()?;
-    tell_systemd(sd_notify::NotifyState::Ready);
+    let ready = || {
+        eprintln!("{open}");
+        tell_systemd(sd_notify::NotifyState::Ready);
+        Ok(())
+    };
     let shutdown = async {
         interrupted.await;
         tell_systemd(sd_notify::NotifyState::Stopping);
     };
-    parts.serve(shutdown).await?;
+    parts.serve(ready, shutdown).await?;
     store.shut_down().await;
     Ok(())
 }

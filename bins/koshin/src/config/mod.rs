@@ -2,6 +2,7 @@
 
 mod build;
 mod files;
+mod inspect;
 mod schema;
 
 use std::{
@@ -59,6 +60,7 @@ impl Checked {
         };
         config.complete();
         config.hosts.check(&mut problems);
+        config.listen.check(&mut problems);
         config.rules.check(&mut problems);
         config.check_mail(&mut problems);
         let policy = config.policy.policy(&mut problems);

@@ -96,6 +96,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     let site = site::open(&folder, &addresses, clock::now()).await?;
     let sender = sender(&zone)?;
     let people = people::settle(&site, &folder, &sender, &zone, language, clock::now()).await?;
+    site::finished(&folder)?;
     let clock = Clock::open(&site.store, Confirms::Itself).await?;
     let mailbox = Mailbox::default();
     let token = people.mailbox_token.clone();
@@ -140,8 +141,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     };
     let mailbox = tokio::spawn(serve(mailbox_listener, None, router, edge, stopped));
     let interrupted = interrupted()?;
-    ready.say(arguments.json, clock.now())?;
-    parts.serve(interrupted).await?;
+    parts.serve(|| ready.say(arguments.json, clock.now()), interrupted).await?;
     stop.send_replace(true);
     mailbox.await?;
     Ok(ExitCode::SUCCESS)

@@ -16,7 +16,8 @@ use time::{Duration, OffsetDateTime, Time, UtcDateTime};
 use super::site::{self, Site};
 use crate::{clock::entropy, p12, zone::NamedZone};
 
-const FILE: &str = "demo.json";
+/// Written when everybody has enrolled.
+pub(crate) const FILE: &str = "demo.json";
 const PEOPLE: &str = "people";
 const ORGANIZATION: &str = "C-2001";
 
@@ -25,7 +26,7 @@ const CAST: [(&str, Role, Option<i64>, &str, &str); 5] = [
     ("A-0001", Role::Administrator, Some(200), "管理 花子", "Hanako Kanri"),
     ("U-0030", Role::User, Some(30), "更新 太郎", "Taro Koshin"),
     ("U-0008", Role::User, Some(8), "期限 次郎", "Jiro Kigen"),
-    ("U-0003", Role::User, Some(-3), "失効 三郎", "Saburo Shikko"),
+    ("U-0003", Role::User, Some(-3), "満了 三郎", "Saburo Manryo"),
     ("U-0100", Role::User, None, "新規 四郎", "Shiro Shinki"),
 ];
 

@@ -18,9 +18,10 @@ use koshin_types::Validity;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 use time::{Duration, UtcDateTime};
 
-use super::Addresses;
+use super::{Addresses, people::FILE};
 use crate::{
     clock,
+    exit::{Fault, Status},
     service::{CA_NAME, CRL_NAME, ROOT_NAME, ServerIdentity},
     zone::NamedZone,
 };
@@ -33,6 +34,10 @@ const ROOT: &str = "root.pem";
 const ISSUING: &str = "issuing.pem";
 const ISSUING_KEY: &str = "issuing.key";
 const DATABASE: &str = "koshin.db";
+/// Made in an empty folder before anything else, and taken away when everything is there: what lies beside it is ours.
+const UNFINISHED: &str = "demo.unfinished";
+/// The configuration of an installation that is none of ours.
+const INSTALLATION: &str = "koshin.toml";
 
 /// The names of the demo's hosts. `*.localhost` is no name that browsers accept, so both are listed.
 const NAMES: [&str; 2] = ["localhost", "activate.localhost"];
@@ -55,8 +60,12 @@ pub(crate) fn policy(zone: &NamedZone, validity: ValidityRule) -> anyhow::Result
 /// The folder to work in, and whether it is a temporary one.
 pub(crate) fn folder(given: Option<PathBuf>) -> anyhow::Result<(PathBuf, bool)> {
     if let Some(folder) = given {
+        let new = check(&folder)?;
         create_private(&folder)?;
         let folder = folder.canonicalize().with_context(|| format!("{} cannot be used", folder.display()))?;
+        if new {
+            write(&folder.join(UNFINISHED), b"")?;
+        }
         return Ok((folder, false));
     }
     let mut octets = [0; 8];
@@ -64,7 +73,49 @@ pub(crate) fn folder(given: Option<PathBuf>) -> anyhow::Result<(PathBuf, bool)> 
     let name: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
     let folder = std::env::temp_dir().join(format!("koshin-demo-{name}"));
     create_private(&folder)?;
+    write(&folder.join(UNFINISHED), b"")?;
     Ok((folder, true))
+}
+
+/// Whether the folder is a new one. Refuses what no demonstration made: its keys would be replaced and its people joined
+/// by ours.
+fn check(folder: &Path) -> anyhow::Result<bool> {
+    let refused = |found: &Path, what: &str| {
+        let reason = format!("{} is {what}; nothing was changed, name a new or an empty folder", found.display());
+        Err(Fault::new(Status::State, reason).into())
+    };
+    let mut entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", folder.display())),
+    };
+    let Some(found) = entries.next() else { return Ok(true) };
+    let found = found.with_context(|| format!("{} cannot be read", folder.display()))?.path();
+    let has = |name: &str| folder.join(name).exists();
+    if has(INSTALLATION) {
+        return refused(&folder.join(INSTALLATION), "an installation's, and no demonstration's");
+    }
+    if has(UNFINISHED) {
+        return Ok(false);
+    }
+    if !has(FILE) {
+        return refused(&found, "no demonstration's");
+    }
+    // What a demonstration has lost is not made anew: other keys would not fit to its certificates.
+    match [DATABASE, ROOT, ISSUING, ISSUING_KEY].iter().find(|name| !has(name)) {
+        Some(lost) => refused(&folder.join(lost), "missing from this demonstration"),
+        None => Ok(false),
+    }
+}
+
+/// Everything is in the folder that belongs there.
+pub(crate) fn finished(folder: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(folder.join(UNFINISHED)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", folder.join(UNFINISHED).display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn create_private(folder: &Path) -> anyhow::Result<()> {

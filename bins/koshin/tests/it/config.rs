@@ -66,7 +66,7 @@ fn an_unknown_key_is_named_with_file_and_key() {
 fn check_reads_every_file_and_refuses_keys_that_others_can_read() {
     let site = Site::new();
     let missing = site.run("config check");
-    assert!(missing.refused(1).contains("tls.certificate: ") && missing.err.contains("tls.key: "), "{}", missing.err);
+    assert!(missing.refused(3).contains("tls.certificate: ") && missing.err.contains("tls.key: "), "{}", missing.err);
     server_certificate(&site);
     assert_eq!(site.run("config check --json").one()["ok"], true);
     #[cfg(unix)]
@@ -88,10 +88,59 @@ fn check_reads_every_file_and_refuses_keys_that_others_can_read() {
     assert!(site.run("config check").refused(1).contains("ca: the certificate is for the key"));
 }
 
-/// The issuing CA's key and certificate will do: nobody connects.
+#[test]
+fn check_finds_what_could_not_work() {
+    let site = Site::new();
+    let file = site.folder().join("koshin.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    server_certificate_for(&site, "DNS:localhost");
+    let ended = site.run("config check");
+    let said = ended.refused(1);
+    let expected =
+        "koshin.toml: tls.certificate: it is for localhost, and hosts.activate is https://activate.localhost:8445\n";
+    assert!(said.ends_with(expected), "{said}");
+    server_certificate_for(&site, "DNS:localhost,DNS:*.localhost");
+    assert!(
+        site.run("config check").refused(1).contains("hosts.activate"),
+        "browsers take no wildcard below one label"
+    );
+    server_certificate(&site);
+    assert_eq!(site.run("config check --json").one()["warnings"], serde_json::json!([]));
+
+    fs::write(&file, text.replace("127.0.0.1:8445", "127.0.0.1:8443").replace("127.0.0.1:8446", "0.0.0.0:8444"))
+        .unwrap();
+    for command in ["config check", "serve"] {
+        let ended = site.run(command);
+        let said = ended.refused(1);
+        assert!(said.contains("listen.activate: 127.0.0.1:8443 is taken by listen.portal\n"), "{said}");
+        assert!(said.contains("listen.publication: 0.0.0.0:8444 is taken by listen.public\n"), "{said}");
+    }
+
+    // Longer than the CA lives: that is so at the latest when it is nine years old.
+    fs::write(&file, text.replace("validity = \"p1y\"", "validity = \"days:4000\"")).unwrap();
+    let warned = site.run("config check --json");
+    let warning = warned.one()["warnings"][0].as_str().unwrap().to_owned();
+    assert!(warning.starts_with("ca.certificate: nothing can be issued: "), "{warning}");
+    assert!(warned.err.contains(&warning), "{}", warned.err);
+
+    fs::write(&file, text).unwrap();
+    fs::remove_file(site.folder().join("koshin.db")).unwrap();
+    assert!(site.run("config check").refused(3).contains("storage.database: there is no database "));
+    assert!(!site.folder().join("koshin.db").exists());
+}
+
+/// A certificate for the servers that nobody trusts.
 pub(crate) fn server_certificate(site: &Site) {
-    let file = |name: &str| site.folder().join(name);
-    fs::create_dir(file("tls")).unwrap();
-    fs::copy(file("ca/issuing.pem"), file("tls/server.pem")).unwrap();
-    fs::copy(file("ca/issuing.key"), file("tls/server.key")).unwrap();
+    server_certificate_for(site, "DNS:localhost,DNS:activate.localhost");
+}
+
+fn server_certificate_for(site: &Site, names: &str) {
+    fs::create_dir_all(site.folder().join("tls")).unwrap();
+    let made = std::process::Command::new("openssl")
+        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=localhost".split(' '))
+        .args(["-keyout", "tls/server.key", "-out", "tls/server.pem", "-addext", &format!("subjectAltName={names}")])
+        .current_dir(site.folder())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
