@@ -7,15 +7,15 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     commands::{audit, certificate, clock, config, init, organization, policy, serve, subject},
-    demo,
+    demo, exit,
 };
 
 /// Koshin runs the life of the client certificates that people log in to a portal with.
 #[derive(Debug, Parser)]
-#[command(name = "koshin", version, about, max_term_width = 100)]
+#[command(name = "koshin", version, about, max_term_width = 100, after_help = exit::STATUSES)]
 pub(crate) struct Arguments {
     /// What to log, such as `info` or `koshin_web=debug`.
-    #[arg(long, global = true, env = "KOSHIN_LOG", default_value = "warn", value_name = "FILTER")]
+    #[arg(long, global = true, env = "KOSHIN_LOG", default_value = "warn", value_name = "FILTER", value_parser = filter)]
     log: String,
     #[command(subcommand)]
     command: Command,
@@ -45,9 +45,15 @@ enum Command {
     Policy(policy::PolicyCommand),
 }
 
+/// A filter for logs, as text: it is no value that can be cloned.
+fn filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
 impl Arguments {
     /// Logs go to standard error, as JSON when nobody watches.
     pub(crate) fn logging(&self) {
+        // Read once already, as an argument.
         let filter = EnvFilter::try_new(&self.log).unwrap_or_else(|_| EnvFilter::new("warn"));
         let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         if std::io::stderr().is_terminal() {

@@ -34,6 +34,7 @@ pub(crate) struct ListArguments {
 pub(crate) async fn run(command: CertificateCommand) -> anyhow::Result<()> {
     let CertificateCommand::List(arguments) = command;
     let desk = arguments.place.open().await?;
+    desk.knows(arguments.organization.as_ref()).await?;
     let (policy, now) = (&desk.policy, desk.now);
     let mut views = Vec::new();
     if let Some(span) = arguments.expiring {

@@ -143,7 +143,7 @@ pub(crate) struct RevokeArguments {
     /// unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation or privilegeWithdrawn
     #[arg(long, default_value = "unspecified")]
     reason: RevocationReason,
-    /// Do not ask
+    /// Do not ask; needed where there is no terminal to answer on
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -155,6 +155,7 @@ pub(crate) async fn run(command: SubjectCommand) -> anyhow::Result<()> {
         SubjectCommand::Add(arguments) => add(arguments).await,
         SubjectCommand::List(ListArguments { organization, common }) => {
             let desk = common.place.open().await?;
+            desk.knows(organization.as_ref()).await?;
             let files = desk.store.subjects(organization.as_ref(), None).await?;
             Form::new(common.json).list(files.iter().map(|file| SubjectView::new(file, &desk.policy, desk.now)))
         }
@@ -242,6 +243,11 @@ fn done(json: bool, id: &SubjectId, what: &str) -> anyhow::Result<()> {
 
 async fn permit(desk: &Desk, id: &SubjectId, revoked: usize, json: bool) -> anyhow::Result<()> {
     let until = desk.administration()?.permit(id, &desk.actor, desk.now).await?;
+    let subject = &existing(desk, id).await?.subject;
+    let lacks = [(subject.password_hash.is_none(), "password"), (subject.address.is_none(), "address")];
+    for (_, what) in lacks.into_iter().filter(|(lacks, _)| *lacks) {
+        eprintln!("koshin: {id} cannot enrol yet: it has no {what}; `koshin subject set-{what} {id}`");
+    }
     Form::new(json).one(&json!({"id": id.as_str(), "permitted_until": rfc3339(until), "revoked": revoked}))
 }
 
@@ -266,9 +272,13 @@ async fn reissue(arguments: ReissueArguments) -> anyhow::Result<()> {
 
 async fn revoke(arguments: RevokeArguments) -> anyhow::Result<()> {
     let RevokeArguments { id, reason, yes, common } = arguments;
+    let asks = !yes;
+    if asks && !std::io::stdin().is_terminal() {
+        return Err(Fault::usage("there is no terminal to confirm on; say --yes to revoke without being asked").into());
+    }
     let desk = common.place.open().await?;
     existing(&desk, &id).await?;
-    if !yes && std::io::stdin().is_terminal() && !confirmed(&id)? {
+    if asks && !confirmed(&id)? {
         return Err(Fault::new(Status::NotPermitted, "nothing was revoked").into());
     }
     // A running service learns of it from the database and ends the connections.

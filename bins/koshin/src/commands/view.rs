@@ -3,11 +3,14 @@
 use koshin_expiry::Policy;
 use koshin_ra::SubjectFile;
 use koshin_renewal::{HeldCertificate, Holding, Status};
-use koshin_types::CertificateStatus;
+use koshin_types::{CertificateStatus, Role};
 use serde::Serialize;
 use time::UtcDateTime;
 
 use crate::{instant::rfc3339, output::Row};
+
+/// The most columns that a holder's name takes in a table.
+const NAME: usize = 13;
 
 /// One subject, as it is listed.
 #[derive(Debug, Serialize)]
@@ -31,6 +34,9 @@ pub(crate) struct SubjectView {
     /// The word of the open renewal's or enrolment's state.
     pub(crate) renewal: Option<&'static str>,
     pub(crate) last_sign_in: Option<String>,
+    /// The local date of `not_after` in the policy's zone, for tables.
+    #[serde(skip)]
+    last_day: Option<String>,
 }
 
 impl SubjectView {
@@ -53,28 +59,46 @@ impl SubjectView {
             permitted_until: file.holding.grant.filter(|grant| now < grant.until).map(|grant| rfc3339(grant.until)),
             renewal: file.holding.open_renewal().map(|open| open.state.as_str()),
             last_sign_in: subject.last_sign_in.map(rfc3339),
+            last_day: outlook.current.map(|held| policy.local_date(held.validity.not_after()).to_string()),
         }
     }
 }
 
 impl Row for SubjectView {
     const HEAD: &'static [&'static str] =
-        &["ID", "ORGANIZATION", "ROLE", "NAME", "STATE", "NOT AFTER", "DAYS LEFT", "ENROLMENT", "RENEWAL"];
+        &["ID", "OF", "ROLE", "NAME", "STATE", "LAST DAY", "DAYS", "ENROLS", "RENEWAL"];
 
     fn cells(&self) -> Vec<String> {
-        let optional = |text: Option<&str>| text.unwrap_or_default().to_owned();
         vec![
             self.id.clone(),
             self.organization.clone(),
-            self.role.to_owned(),
-            self.name.clone(),
+            if self.role == Role::Administrator.as_str() { "admin" } else { self.role }.to_owned(),
+            shortened(&self.name, NAME),
             self.state.to_owned(),
-            optional(self.not_after.as_deref()),
+            self.last_day.clone().unwrap_or_default(),
             self.days_left.map(|days| days.to_string()).unwrap_or_default(),
             if self.enrolment { "open" } else { "closed" }.to_owned(),
-            optional(self.renewal),
+            self.renewal.unwrap_or_default().to_owned(),
         ]
     }
+}
+
+/// How many columns a character takes in a terminal, as far as names go.
+const fn width(c: char) -> usize {
+    if matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{ffdc}' | '\u{1f000}'..) { 2 } else { 1 }
+}
+
+/// As much of a text as fits into so many columns.
+fn shortened(text: &str, columns: usize) -> String {
+    if text.chars().map(width).sum::<usize>() <= columns {
+        return text.to_owned();
+    }
+    let mut taken = 1;
+    let fits = |c: &char| {
+        taken += width(*c);
+        taken <= columns
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
 }
 
 /// How a subject stands, in one word.
@@ -115,6 +139,8 @@ pub(crate) struct CertificateView {
     pub(crate) superseded_by: Option<String>,
     /// How often the holder chose "renew later".
     pub(crate) deferred: u32,
+    #[serde(skip)]
+    last_day: String,
 }
 
 impl CertificateView {
@@ -141,24 +167,73 @@ impl CertificateView {
             reason,
             superseded_by: by.map(|serial| serial.to_string()),
             deferred: held.deferred,
+            last_day: policy.local_date(held.validity.not_after()).to_string(),
         }
     }
 }
 
 impl Row for CertificateView {
-    const HEAD: &'static [&'static str] =
-        &["SERIAL", "SUBJECT", "ORGANIZATION", "STATE", "NOT BEFORE", "NOT AFTER", "DAYS LEFT", "DEFERRED"];
+    const HEAD: &'static [&'static str] = &["SERIAL", "SUBJECT", "STATE", "LAST DAY", "DAYS"];
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.serial.clone(),
             self.subject.clone(),
-            self.organization.clone(),
             self.state.to_owned(),
-            self.not_before.clone(),
-            self.not_after.clone(),
+            self.last_day.clone(),
             self.days_left.map(|days| days.to_string()).unwrap_or_default(),
-            self.deferred.to_string(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::table;
+
+    #[test]
+    fn lists_fit_into_eighty_columns() {
+        let subject = SubjectView {
+            id: "U-10001".into(),
+            organization: "C-2001".into(),
+            role: "administrator",
+            name: "更新商店の代表取締役".into(),
+            language: "ja",
+            address: None,
+            password: true,
+            state: "not_enrolled",
+            serial: None,
+            not_after: None,
+            days_left: Some(365),
+            enrolment: false,
+            permitted_until: None,
+            renewal: Some("delivered"),
+            last_sign_in: None,
+            last_day: Some("2026-12-22".into()),
+        };
+        let certificate = CertificateView {
+            serial: "7F".repeat(20),
+            subject: "U-100001".into(),
+            organization: "C-2001".into(),
+            status: "superseded",
+            state: "superseded",
+            not_before: String::new(),
+            not_after: String::new(),
+            days_left: Some(365),
+            fingerprint: String::new(),
+            protection: "file",
+            issued_at: String::new(),
+            since: None,
+            reason: None,
+            superseded_by: None,
+            deferred: 0,
+            last_day: "2026-12-22".into(),
+        };
+        for table in [table([subject]), table([certificate])] {
+            assert!(table.lines().all(|line| line.chars().map(width).sum::<usize>() <= 80), "\n{table}");
+            assert_eq!(table.lines().count(), 2);
+        }
+        assert_eq!(shortened("更新商店の代表取締役", 13), "更新商店の代…");
+        assert_eq!(shortened("Hanako Kanri", 13), "Hanako Kanri");
     }
 }

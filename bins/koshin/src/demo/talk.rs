@@ -12,7 +12,7 @@ use serde_json::json;
 use time::{OffsetDateTime, UtcDateTime, macros::offset};
 
 use super::people::{People, Person};
-use crate::nss;
+use crate::{exit::Fault, nss};
 
 const RECORD: &str = "nss-import.json";
 
@@ -108,9 +108,9 @@ impl Ready {
         }
         if self.temporary {
             let note = if ja {
-                "このフォルダーは一時的なものです。続けて使うには --data を指定してください。"
+                "終了後もデータのフォルダーは鍵とともに残ります。続きは --data で指定して使い、不要になったら削除してください。"
             } else {
-                "The data folder is a temporary one; --data DIR keeps it."
+                "The data folder stays after the end, with its keys: go on with --data, or delete it."
             };
             writeln!(out, "\n{note}")?;
         }
@@ -186,7 +186,12 @@ pub(crate) fn import_nss(ready: &Ready) -> anyhow::Result<()> {
 
 /// Takes out what `import_nss` put in.
 pub(crate) fn remove_nss(data: &Path) -> anyhow::Result<ExitCode> {
-    let removed = nss::remove(&data.join(RECORD))?;
+    let record = data.join(RECORD);
+    if !record.exists() {
+        let reason = format!("there is no {}: --import-nss put nothing in from this folder", record.display());
+        return Err(Fault::not_found(reason).into());
+    }
+    let removed = nss::remove(&record)?;
     eprintln!("koshin: {removed}");
     Ok(ExitCode::SUCCESS)
 }

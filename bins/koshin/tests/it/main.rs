@@ -4,6 +4,8 @@
 #[cfg(unix)]
 mod clock;
 mod config;
+#[cfg(unix)]
+mod demo;
 mod operator;
 mod policy;
 mod program;

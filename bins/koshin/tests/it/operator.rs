@@ -35,12 +35,18 @@ fn from_nothing_to_a_permission() {
     let mut shown = site.run("subject show U-1 --json").one();
     assert_eq!(shown.as_object_mut().unwrap().remove("certificates"), Some(json!([])));
     assert_eq!(shown, user);
+    site.run("organization add C-2 x --json").one();
     assert_eq!(site.run("subject list --organization C-2 --json").json(), Vec::<Value>::new());
     assert_eq!(site.run("certificate list --json").json(), Vec::<Value>::new());
     assert_eq!(site.run("certificate list --expiring 30d --json").json(), Vec::<Value>::new());
     // Off a terminal the plain form has no head and no frame.
-    assert_eq!(site.run("organization list").out, "C-1\t更新商店\n");
-    assert!(site.run("subject list").out.starts_with("A-1\tC-1\tadministrator\t-\tnot_enrolled\t-\t-\tclosed\t-\n"));
+    assert_eq!(site.run("organization list").out, "C-1\t更新商店\nC-2\tx\n");
+    assert!(site.run("subject list").out.starts_with("A-1\tC-1\tadmin\t-\tnot_enrolled\t-\t-\tclosed\t-\n"));
+    // What it is comes first, and what is empty is said to be.
+    let shown = site.run("subject show A-1").out;
+    let lines: Vec<_> = shown.lines().collect();
+    assert_eq!(lines[..4], ["id\tA-1", "organization\tC-1", "role\tadministrator", "name\t-"], "{shown}");
+    assert_eq!(lines.last(), Some(&"certificates\t-"));
 }
 
 #[test]
@@ -72,6 +78,8 @@ fn every_exit_status() {
         "subject add U-2 --organization C-1 --role king",
         "certificate list --expiring soon",
         "subject revoke U-1 --reason because",
+        "subject revoke U-1",
+        "subject list --log foo=bar=baz",
         "subject set-password U-1 --password secret",
         "subject set-password U-1",
         "organization add C-2 \u{202e}evil",
@@ -84,7 +92,10 @@ fn every_exit_status() {
     for missing in [
         "subject show U-9",
         "subject permit U-9",
-        "subject revoke U-9",
+        "subject revoke U-9 --yes",
+        "subject list --organization C-9",
+        "certificate list --organization C-9",
+        "certificate list --expiring 30d --organization C-9",
         "subject reissue U-9",
         "subject set-password U-9 --password-file -",
         "subject set-address U-9 taro@example.co.jp",
@@ -100,7 +111,7 @@ fn every_exit_status() {
     for forbidden in [
         "organization add C-1 again",
         "subject add U-1 --organization C-1",
-        "subject revoke U-1",
+        "subject revoke U-1 --yes",
         "subject reissue U-1",
     ] {
         site.run(forbidden).refused(4);
@@ -111,6 +122,89 @@ fn every_exit_status() {
     fs::write(site.folder().join("koshin.db"), "no database").unwrap();
     let _ = fs::remove_file(site.folder().join("koshin.db-wal"));
     site.run("subject list").refused(1);
+}
+
+#[test]
+fn a_lost_database_is_no_new_installation() {
+    let site = peopled();
+    let file = site.folder().join("koshin.db");
+    for lost in [false, true] {
+        if lost {
+            fs::remove_file(&file).unwrap();
+        } else {
+            fs::write(&file, "").unwrap();
+        }
+        let _ = fs::remove_file(site.folder().join("koshin.db-wal"));
+        for command in ["organization list", "subject add U-2 --organization C-1", "audit verify", "clock status"] {
+            let ended = site.run(command);
+            let said = ended.refused(3);
+            assert!(said.contains(file.to_str().unwrap()) && said.contains("koshin init"), "{said}");
+        }
+        assert_eq!(fs::metadata(&file).map_or(0, |file| file.len()), 0);
+    }
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_permission_that_nobody_can_use_is_remarked_on() {
+    let site = peopled();
+    assert_eq!(site.run("subject permit U-1").err, "");
+    site.run("subject add U-2 --organization C-1 --json").one();
+    let permitted = site.run("subject permit U-2");
+    assert_eq!(permitted.status, 0, "{permitted:?}");
+    for what in ["password", "address"] {
+        let expected = format!("U-2 cannot enrol yet: it has no {what}; `koshin subject set-{what} U-2`\n");
+        assert!(permitted.err.contains(&expected), "{}", permitted.err);
+    }
+}
+
+#[test]
+fn a_text_from_outside_does_not_reach_the_terminal_raw() {
+    let ended = koshin([
+        "policy",
+        "explain",
+        "--not-before",
+        "2026-01-01T00:00:00Z",
+        "--not-after",
+        "2026-12-22T14:59:59Z",
+        "--policy",
+        "{\"\u{1b}[2J\u{7}\u{202e}\":1}",
+    ]);
+    assert!(!ended.refused(2).contains(['\u{1b}', '\u{7}', '\u{202e}']), "{}", ended.err);
+    let missing = koshin(["organization", "list", "--config", "\u{1b}]0;title\u{7}"]);
+    assert!(!missing.refused(3).contains(['\u{1b}', '\u{7}']), "{}", missing.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    use std::{
+        io::Write as _,
+        process::{Command, Stdio},
+    };
+    let mut child = Command::new(env!("CARGO_BIN_EXE_koshin"))
+        .args(["policy", "validity"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut questions = child.stdin.take().unwrap();
+    // More than any pipe or buffer holds: the program has to meet its closed output.
+    let line = "{\"id\":1,\"issue\":\"2026-01-01T00:00:00Z\"}\n".repeat(10_000);
+    let _ = questions.write_all(line.as_bytes());
+    drop(questions);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap().as_str()), (Some(0), ""));
+}
+
+#[test]
+fn the_exit_statuses_are_said() {
+    let help = koshin(["--help"]).out;
+    for status in ["0  done", "1  it failed", "2  ", "3  ", "4  ", "5  ", "6  busy"] {
+        assert!(help.contains(&format!("\n  {status}")), "{help}");
+    }
 }
 
 #[cfg(unix)]

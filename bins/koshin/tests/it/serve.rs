@@ -28,6 +28,13 @@ impl Drop for Running {
 }
 
 impl Running {
+    /// What stands first on standard output. Can be asked once.
+    pub(crate) fn first_line(&mut self) -> String {
+        let mut line = String::new();
+        BufReader::new(self.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        line
+    }
+
     pub(crate) fn serve(site: &Site) -> Self {
         let config = site.folder().join("koshin.toml");
         Self::start(&["serve", "--config", config.to_str().unwrap()])
@@ -153,14 +160,15 @@ fn somebody_is_revoked_while_the_demonstration_runs() {
     let data = folder.path().to_str().unwrap();
     let base = five_ports();
     let mut demo = Running::start(&["demo", "--json", "--data", data, "--port-base", &base.to_string()]);
-    let mut line = String::new();
-    BufReader::new(demo.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let ready: Value = serde_json::from_str(&line).unwrap();
+    let ready: Value = serde_json::from_str(&demo.first_line()).unwrap();
     assert_eq!(ready["event"], "ready");
     let expiring = koshin(["certificate", "list", "--expiring", "30d", "--json", "--data", data]).json();
     assert_eq!(expiring.iter().map(|held| held["subject"].clone()).collect::<Vec<_>>(), ["U-0008", "U-0030"]);
 
-    let revoked = koshin(["subject", "revoke", "U-0030", "--reason", "keyCompromise", "--json", "--data", data]).one();
+    // Without a terminal nothing final is done unless it is said that it is meant.
+    let revoke = ["subject", "revoke", "U-0030", "--reason", "keyCompromise", "--json", "--data", data];
+    assert!(koshin(revoke).refused(2).contains("--yes"));
+    let revoked = koshin(revoke.into_iter().chain(["--yes"])).one();
     assert_eq!((&revoked["revoked"], &revoked["reason"]), (&1.into(), &"keyCompromise".into()));
     // The running process learns of it, and says so to relying parties.
     let serial = expiring[1]["serial"].as_str().unwrap();
@@ -175,7 +183,7 @@ fn somebody_is_revoked_while_the_demonstration_runs() {
         assert!(begun.elapsed() < Duration::from_secs(10), "the revocation list does not name {serial}");
         sleep(Duration::from_millis(50));
     }
-    koshin(["subject", "revoke", "U-0030", "--data", data]).refused(4);
+    koshin(["subject", "revoke", "U-0030", "--yes", "--data", data]).refused(4);
     let again = koshin(["subject", "reissue", "U-0030", "--revoke", "keyCompromise", "--json", "--data", data]).one();
     assert_eq!(again["revoked"], 0);
     let shown = koshin(["subject", "show", "U-0030", "--json", "--data", data]).one();
