@@ -6,7 +6,7 @@ use time::UtcDateTime;
 use crate::{Basis, Dialog, Why};
 
 /// Something that became true for one subject. Facts are what the audit log records; folding them gives the holding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
@@ -135,7 +135,7 @@ impl Fact {
 }
 
 /// Something owed outside after a change was committed. Each is safe to repeat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Effect {
     /// End every open connection and session of this certificate.
@@ -153,7 +153,7 @@ pub enum Effect {
         /// The serial number of the active certificate.
         serial: SerialNumber,
     },
-    /// Tell holder and administrator that a certificate was revoked.
+    /// Tell the holder that a certificate was revoked.
     TellRevoked {
         /// Its serial number.
         serial: SerialNumber,

@@ -9,7 +9,7 @@ use time::UtcDateTime;
 use crate::{Basis, Effect, Fact, Key, Renewal, State};
 
 /// One certificate of a subject.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HeldCertificate {
     /// Its serial number.
     pub serial: SerialNumber,
@@ -28,7 +28,7 @@ pub struct HeldCertificate {
 }
 
 /// What became of a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
     /// Issued, not yet proven.
     Pending,
@@ -66,14 +66,14 @@ impl Status {
 }
 
 /// A permission to enrol, given by an administrator or the operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Grant {
     /// The first instant at which it is void.
     pub until: UtcDateTime,
 }
 
 /// Everything one subject holds. The empty holding is the one of a subject that has just been registered.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Holding {
     /// Certificates in the order of issue. Rows are only added; their status changes.
     pub certificates: Vec<HeldCertificate>,
@@ -84,7 +84,7 @@ pub struct Holding {
 }
 
 /// The answer to a command: the holding after it, what became true, what is owed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Change {
     /// The holding after the command.
     pub next: Holding,
@@ -95,7 +95,7 @@ pub struct Change {
 }
 
 /// What a certificate presented in a TLS handshake may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Admission {
     /// Log in.
     Login,

@@ -8,7 +8,7 @@ use time::{Duration, UtcDateTime};
 use crate::Refused;
 
 /// One renewal or one enrolment of one subject.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Renewal {
     /// 128 random bits, bound to the subject.
     pub id: RenewalId,
@@ -25,7 +25,7 @@ pub struct Renewal {
 }
 
 /// What entitles a subject to a new certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
@@ -59,7 +59,7 @@ impl Basis {
 }
 
 /// The holder's new key, as far as the server knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key {
     /// SHA-256 of the `SubjectPublicKeyInfo`.
     pub spki: Fingerprint,
@@ -68,7 +68,7 @@ pub struct Key {
 }
 
 /// Where a renewal stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums, reason = "a new state is a change every user has to look at")]
 pub enum State {
     /// The holder asked for it. There is no key yet.
@@ -112,7 +112,7 @@ pub enum State {
 }
 
 /// A certificate that was issued in a renewal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Issued {
     /// The key it certifies.
     pub key: Key,
@@ -125,7 +125,7 @@ pub struct Issued {
 }
 
 /// Why a renewal was abandoned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Why {
     /// No request came in time.
@@ -154,7 +154,7 @@ impl Why {
 }
 
 /// One of the two "Web access confirmation" dialogs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Dialog {
     /// May a key and a request be made on this computer?
@@ -164,7 +164,7 @@ pub enum Dialog {
 }
 
 /// Something that happened to a renewal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums, reason = "a new event is a change every user has to look at")]
 pub enum Event {
     /// "Yes" to the first dialog: a gated request for this key arrived.
@@ -208,7 +208,7 @@ pub enum Event {
 }
 
 /// How long the steps of a renewal may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Deadlines {
     /// From the start to the request: 24 hours by default.
     pub request: Duration,

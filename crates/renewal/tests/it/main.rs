@@ -11,6 +11,7 @@
 mod boundaries;
 mod fixtures;
 mod history;
+mod model;
 mod properties;
 mod replay;
 mod table;
