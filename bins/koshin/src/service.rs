@@ -126,7 +126,8 @@ impl Parts {
         }
         // Before the first list, so that what changes while it is made is noticed too.
         let (seen, _) = ra.changes(u64::MAX).await?;
-        let lists = Lists { store: store.clone(), clock: clock.clone(), ca: Arc::clone(&ca), publication };
+        let mut lists =
+            Lists { store: store.clone(), clock: clock.clone(), ca: Arc::clone(&ca), publication, number: 0 };
         let next_crl = match clock.trusted() {
             Ok(()) => lists.publish().await?,
             Err(_) => UtcDateTime::MIN,
@@ -197,7 +198,7 @@ async fn watch_changes(
     ra: Ra,
     mut seen: u64,
     connections: Connections,
-    lists: Lists,
+    mut lists: Lists,
     mut next_crl: UtcDateTime,
     stopping: watch::Receiver<bool>,
 ) {
@@ -237,20 +238,22 @@ struct Lists {
     clock: Clock,
     ca: Arc<Ca>,
     publication: Publication,
+    /// The number of the newest list.
+    number: u64,
 }
 
 impl Lists {
-    /// Publishes every revocation there is, and answers when to do so again. Numbers are the seconds since 1970, so they
-    /// grow over restarts and restores.
-    async fn publish(&self) -> anyhow::Result<UtcDateTime> {
+    /// Publishes every revocation there is, and answers when to do so again. Numbers are the milliseconds since 1970, so
+    /// they grow over restarts and restores, and by one where time stands still.
+    async fn publish(&mut self) -> anyhow::Result<UtcDateTime> {
         let at = self.clock.now();
         let revoked = self.store.revoked().await?;
         let entries: Vec<_> = revoked
             .into_iter()
             .map(|Revocation { serial, at, reason }| RevokedCertificate { serial, revoked_at: at, reason })
             .collect();
-        let number = u64::try_from(at.unix_timestamp()).unwrap_or(1);
-        let edition = CrlEdition { number, this_update: at, next_update: at.saturating_add(CRL_VALIDITY) };
+        self.number = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(1).max(self.number.saturating_add(1));
+        let edition = CrlEdition { number: self.number, this_update: at, next_update: at.saturating_add(CRL_VALIDITY) };
         self.publication.revocation_list(CRL_NAME, self.ca.sign_crl(edition, &entries)?.into_der(), CRL_MAX_AGE);
         Ok(at.saturating_add(CRL_INTERVAL))
     }
