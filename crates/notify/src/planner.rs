@@ -53,6 +53,9 @@ impl<S: Schedule> Planner<S> {
             ahead = self.schedule.ahead(now).await?;
         }
         let mut pages = PAGES;
+        if ahead.outdated.is_some() {
+            pages = self.plan_all(Look::Outdated, now, pages).await?;
+        }
         if ahead.next_look.is_some_and(|at| at <= now) {
             pages = self.plan_all(Look::Due, now, pages).await?;
         }
@@ -67,7 +70,8 @@ impl<S: Schedule> Planner<S> {
         }
         let ahead = self.schedule.ahead(now).await?;
         let enters = self.horizon.and_then(|horizon| Some(ahead.unplanned?.saturating_sub(horizon)));
-        Ok(match ahead.next_look.into_iter().chain(enters).min() {
+        let outdated = ahead.outdated.map(|_| now);
+        Ok(match ahead.next_look.into_iter().chain(outdated).chain(enters).min() {
             // What is still due was left out: it cannot be read, or somebody else is at it.
             Some(at) if at <= now => Wake::At(now.saturating_add(REST)),
             Some(at) => Wake::At(at),

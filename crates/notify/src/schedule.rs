@@ -18,7 +18,7 @@ use crate::{Address, Mail};
 ///
 /// A certificate comes in, *unplanned*, in the commit that activates it, and goes out in the one that supersedes or
 /// revokes it. Once it is planned it has the instant of the next look, if there is one. All plans are made by one
-/// policy; another one is adopted first.
+/// policy; another one is adopted first, which makes them *outdated* until they are made anew.
 ///
 /// An implementation runs [`schedule_conformance!`](crate::schedule_conformance).
 #[async_trait]
@@ -30,8 +30,8 @@ pub trait Schedule: Send + Sync {
     /// [`ScheduleError::Unavailable`] when the store does not answer.
     async fn ahead(&self, now: UtcDateTime) -> Result<Ahead, ScheduleError>;
 
-    /// Takes back a share of the plans that were made by another policy, and adopts this one once none is left: `true`
-    /// then. What was sent and closed stays so, and what waits in the outbox waits there.
+    /// Declares a share of the plans that were made by another policy *outdated*, and adopts this one once none is left:
+    /// `true` then. What was sent and closed stays so, and what waits in the outbox waits there.
     ///
     /// # Errors
     ///
@@ -97,6 +97,8 @@ pub struct Ahead {
     pub policy: Option<PolicyMark>,
     /// The earliest next look at a planned certificate, which may lie before now.
     pub next_look: Option<UtcDateTime>,
+    /// The earliest notAfter of the certificates with an outdated plan that have not ended.
+    pub outdated: Option<UtcDateTime>,
     /// The earliest notAfter of the unplanned certificates that have not ended.
     pub unplanned: Option<UtcDateTime>,
 }
@@ -106,6 +108,8 @@ pub struct Ahead {
 pub enum Look {
     /// Planned ones whose next look has come, the longest due first.
     Due,
+    /// Those with an outdated plan that have not ended, the soonest notAfter first.
+    Outdated,
     /// Unplanned ones that have not ended and whose notAfter is `until` or earlier, the soonest first.
     Unplanned {
         /// The last notAfter.

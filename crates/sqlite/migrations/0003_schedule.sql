@@ -3,8 +3,8 @@
 CREATE TABLE schedule (
     certificate INTEGER PRIMARY KEY REFERENCES certificates (number),
     not_after INTEGER NOT NULL,
-    -- 1 once it was planned by the policy of schedule_policy.
-    planned INTEGER NOT NULL DEFAULT 0 CHECK (planned IN (0, 1)),
+    -- 1 once it was planned by the policy of schedule_policy, 2 when that was by an older one.
+    planned INTEGER NOT NULL DEFAULT 0 CHECK (planned IN (0, 1, 2)),
     next_look INTEGER CHECK (next_look IS NULL OR planned = 1),
     -- Grows with every plan and with whatever becomes of a notice: a plan is stored only on the one it was decided on.
     revision INTEGER NOT NULL DEFAULT 0

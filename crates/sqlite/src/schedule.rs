@@ -19,7 +19,7 @@ use crate::{
     writer::{Failed, Job, Transaction},
 };
 
-/// Plans that are taken back in one commit when the policy changes.
+/// Plans that become outdated in one commit when the policy changes.
 const SHARE: usize = 5_000;
 
 /// What the schedule's jobs answer with; the port has its own error.
@@ -60,11 +60,11 @@ impl Job for Adopt {
         if adopted(tx).await? == Some(self.policy) {
             return Ok(true);
         }
-        let back = "/* Adopt::run */ UPDATE schedule SET planned = 0, next_look = NULL, revision = revision + 1 \
+        let outdate = "/* Adopt::run */ UPDATE schedule SET planned = 2, next_look = NULL, revision = revision + 1 \
                     WHERE certificate IN (SELECT certificate FROM schedule WHERE planned = 1 LIMIT ?) \
                     RETURNING certificate";
-        let taken = tx.write(Script::one(back).with(i64::try_from(SHARE).unwrap_or(i64::MAX))).await?;
-        if taken.len() >= SHARE {
+        let outdated = tx.write(Script::one(outdate).with(i64::try_from(SHARE).unwrap_or(i64::MAX))).await?;
+        if outdated.len() >= SHARE {
             return Ok(false);
         }
         let mark = "/* Adopt::run */ INSERT INTO schedule_policy (number, mark) VALUES (1, ?) \
@@ -229,7 +229,9 @@ fn place(look: Look, row: &SqliteRow) -> Result<Place, StorageError> {
     let at: i64 = columns.get("schedule.next_look")?;
     let at = match look {
         Look::Due => instant(at, "schedule.next_look")?,
-        Look::Unplanned { .. } => UtcDateTime::from_unix_timestamp(at).map_err(|_| damaged("schedule.not_after"))?,
+        Look::Outdated | Look::Unplanned { .. } => {
+            UtcDateTime::from_unix_timestamp(at).map_err(|_| damaged("schedule.not_after"))?
+        }
     };
     Ok(Place { at, number: columns.unsigned("schedule.certificate")? })
 }
@@ -293,18 +295,19 @@ impl Schedule for Store {
     async fn ahead(&self, now: UtcDateTime) -> Result<Ahead, ScheduleError> {
         let query = "/* Store::ahead */ SELECT (SELECT mark FROM schedule_policy), \
                      (SELECT min(next_look) FROM schedule WHERE next_look IS NOT NULL), \
+                     (SELECT min(not_after) FROM schedule WHERE planned = 2 AND not_after >= ?), \
                      (SELECT min(not_after) FROM schedule WHERE planned = 0 AND not_after >= ?)";
-        let script = Script::one(query).with(now.unix_timestamp());
+        let script = Script::one(query).with(now.unix_timestamp()).with(now.unix_timestamp());
         let Some(row) = self.readers().one(script).await.map_err(unavailable)? else { return Ok(Ahead::default()) };
         let mut columns = Columns::of(&row);
         let policy = columns.get::<Option<&[u8]>>("schedule_policy.mark").map_err(unavailable)?;
         let next_look = columns.maybe_instant("schedule.next_look").map_err(unavailable)?;
-        let unplanned = columns.get::<Option<i64>>("schedule.not_after").map_err(unavailable)?;
-        Ok(Ahead {
-            policy: policy.and_then(policy_mark),
-            next_look,
-            unplanned: unplanned.and_then(|seconds| UtcDateTime::from_unix_timestamp(seconds).ok()),
-        })
+        let mut not_after = || {
+            let seconds = columns.get::<Option<i64>>("schedule.not_after").map_err(unavailable)?;
+            Ok::<_, ScheduleError>(seconds.and_then(|seconds| UtcDateTime::from_unix_timestamp(seconds).ok()))
+        };
+        let (outdated, unplanned) = (not_after()?, not_after()?);
+        Ok(Ahead { policy: policy.and_then(policy_mark), next_look, outdated, unplanned })
     }
 
     async fn adopt(&self, policy: PolicyMark) -> Result<bool, ScheduleError> {
@@ -322,20 +325,20 @@ impl Schedule for Store {
             "SELECT next_look AS at, certificate, revision FROM schedule WHERE next_look BETWEEN ? AND ? \
              AND (next_look, certificate) > (?, ?) ORDER BY next_look, certificate LIMIT ?"
         );
-        const UNPLANNED: &str = look_query!(
-            "SELECT not_after AS at, certificate, revision FROM schedule WHERE planned = 0 AND not_after BETWEEN ? AND ? \
+        const BY_END: &str = look_query!(
+            "SELECT not_after AS at, certificate, revision FROM schedule WHERE planned = ? AND not_after BETWEEN ? AND ? \
              AND (not_after, certificate) > (?, ?) ORDER BY not_after, certificate LIMIT ?"
         );
-        let (query, first, last) = match look {
-            Look::Due => (DUE, i64::MIN, millis(now)),
-            Look::Unplanned { until } => (UNPLANNED, now.unix_timestamp(), until.unix_timestamp()),
+        let millis_of = |place: &Place| millis(place.at);
+        let seconds_of = |place: &Place| place.at.unix_timestamp();
+        let today = now.unix_timestamp();
+        let (script, first, last, key): (_, _, _, &dyn Fn(&Place) -> i64) = match look {
+            Look::Due => (Script::one(DUE), i64::MIN, millis(now), &millis_of),
+            Look::Outdated => (Script::one(BY_END).with(2_i64), today, i64::MAX, &seconds_of),
+            Look::Unplanned { until } => (Script::one(BY_END).with(0_i64), today, until.unix_timestamp(), &seconds_of),
         };
-        let after = after.map(|place| match look {
-            Look::Due => (millis(place.at), signed(place.number)),
-            Look::Unplanned { .. } => (place.at.unix_timestamp(), signed(place.number)),
-        });
-        let (at, number) = after.unwrap_or((i64::MIN, i64::MIN));
-        let mut script = Script::one(query).with(first.max(at)).with(last).with(at).with(number);
+        let (at, number) = after.map_or((i64::MIN, i64::MIN), |place| (key(&place), signed(place.number)));
+        let mut script = script.with(first.max(at)).with(last).with(at).with(number);
         script.bind(i64::try_from(limit).unwrap_or(i64::MAX));
         page(look, &self.readers().all(script).await.map_err(unavailable)?, limit)
     }

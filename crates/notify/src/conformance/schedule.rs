@@ -34,7 +34,7 @@ macro_rules! schedule_conformance {
     ($make:path) => {
         $crate::schedule_conformance!(@ $make:
             a_certificate_comes_in_unplanned, pages_leave_nothing_out, a_plan_is_stored_whole,
-            a_plan_on_old_knowledge_is_left_out, another_policy_takes_the_plans_back, stages_follow_the_outbox,
+            a_plan_on_old_knowledge_is_left_out, another_policy_outdates_the_plans, stages_follow_the_outbox,
             what_is_withdrawn_can_be_owed_again, what_is_on_its_way_is_not_withdrawn, what_may_have_arrived_ends_unknown,
             a_retired_certificate_leaves, a_notice_goes_to_the_registered_address, a_holder_without_address_is_recorded,
             an_ended_certificate_rests,
@@ -104,7 +104,9 @@ async fn unplanned(rig: &dyn ScheduleRig, now: UtcDateTime, until: UtcDateTime) 
 /// The one certificate that there has to be, planned or not.
 async fn only(rig: &dyn ScheduleRig, now: UtcDateTime) -> Scheduled {
     let mut rows = unplanned(rig, now, day(10_000)).await;
-    rows.extend(look(rig, Look::Due, now).await);
+    for which in [Look::Outdated, Look::Due] {
+        rows.extend(look(rig, which, now).await);
+    }
     assert_eq!(rows.len(), 1, "one certificate");
     rows.pop().unwrap_or_else(|| fail("one certificate"))
 }
@@ -224,7 +226,7 @@ pub async fn a_plan_is_stored_whole(rig: &dyn ScheduleRig) {
     let row = only(rig, day(32)).await;
     assert_eq!(stored(rig, mark, vec![owes(&row, 10, &[30], day(35))], day(32)).await, 1);
     let next_look = Some(day(35));
-    assert_eq!(ahead(rig, day(32)).await, Ahead { policy: Some(mark), next_look, unplanned: None });
+    assert_eq!(ahead(rig, day(32)).await, Ahead { policy: Some(mark), next_look, ..Ahead::default() });
     assert!(look(rig, Look::Due, day(34)).await.is_empty());
     let row = only(rig, day(35)).await;
     assert_eq!(row.place.at, day(35));
@@ -256,22 +258,27 @@ pub async fn a_plan_on_old_knowledge_is_left_out(rig: &dyn ScheduleRig) {
     assert_eq!(stored(rig, mark, vec![unknown], day(10)).await, 0, "no such certificate");
 }
 
-/// Another policy makes every planned certificate unplanned, and leaves alone what was told and what waits.
-pub async fn another_policy_takes_the_plans_back(rig: &dyn ScheduleRig) {
+/// Another policy makes every plan outdated, and leaves alone what was told and what waits.
+pub async fn another_policy_outdates_the_plans(rig: &dyn ScheduleRig) {
     let first = adopted(rig, &[30, 10]).await;
     let id = planned(rig, first, 30, &[]).await;
     let row = only(rig, day(10)).await;
-    assert!(unplanned(rig, day(10), day(10_000)).await.is_empty());
+    assert!(look(rig, Look::Outdated, day(10)).await.is_empty());
     let second = adopted(rig, &[20]).await;
     let refused = rig.schedule().plan(first, vec![nothing(&row, Next::Never)], day(10)).await;
     assert!(matches!(refused, Err(ScheduleError::OtherPolicy)), "{refused:?}");
+    let end = row.certificate.validity.not_after();
+    let outdated = Ahead { policy: Some(second), outdated: Some(end), ..Ahead::default() };
+    assert_eq!(ahead(rig, day(10)).await, outdated);
     assert!(look(rig, Look::Due, day(10)).await.is_empty());
-    let again = unplanned(rig, day(10), day(10_000)).await;
+    assert!(look(rig, Look::Outdated, end + Duration::SECOND).await.is_empty(), "ended");
+    let again = look(rig, Look::Outdated, day(10)).await;
     assert_eq!(again.iter().map(|row| row.notices.clone()).collect::<Vec<_>>(), [[(30, Stage::Waiting)]]);
     assert_eq!(stored(rig, second, vec![nothing(&row, Next::Never)], day(10)).await, 0, "decided before the change");
     assert_eq!(adopted(rig, &[20]).await, second, "adopting it again changes nothing");
     let plans = again.iter().map(|row| nothing(row, Next::Never)).collect();
     assert_eq!(stored(rig, second, plans, day(10)).await, 1);
+    assert_eq!(ahead(rig, day(10)).await, Ahead { policy: Some(second), ..Ahead::default() });
     assert_eq!(claim_one(rig, day(10)).await.mail.id, id);
 }
 

@@ -33,10 +33,17 @@ struct State {
 struct Row {
     certificate: InUse,
     status: CertificateStatus,
-    planned: bool,
+    planning: Planning,
     next_look: Option<UtcDateTime>,
     revision: u64,
     notices: BTreeMap<u16, Record>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Planning {
+    Unplanned,
+    Planned,
+    Outdated,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +61,7 @@ impl MemorySchedule {
         let row = Row {
             certificate,
             status: CertificateStatus::Active,
-            planned: false,
+            planning: Planning::Unplanned,
             next_look: None,
             revision: 0,
             notices: BTreeMap::new(),
@@ -134,10 +141,10 @@ impl MemorySchedule {
             }
         }
         row.revision += 1;
-        (row.planned, row.next_look) = match plan.next {
-            Next::At(at) => (true, Some(at)),
-            Next::Never => (true, None),
-            Next::Ended => (false, None),
+        (row.planning, row.next_look) = match plan.next {
+            Next::At(at) => (Planning::Planned, Some(at)),
+            Next::Never => (Planning::Planned, None),
+            Next::Ended => (Planning::Unplanned, None),
         };
     }
 }
@@ -148,8 +155,10 @@ impl State {
         rows.filter(|(_, row)| row.status == CertificateStatus::Active)
     }
 
-    fn unplanned(&self, now: UtcDateTime) -> impl Iterator<Item = (u64, &Row)> {
-        self.in_use().filter(move |(_, row)| !row.planned && now < row.certificate.validity.end())
+    fn living(&self, planning: Planning, now: UtcDateTime) -> impl Iterator<Item = Place> {
+        let living = self.in_use().filter(move |(_, row)| now < row.certificate.validity.end());
+        let these = living.filter(move |(_, row)| row.planning == planning);
+        these.map(|(number, row)| Place { at: row.certificate.validity.not_after(), number })
     }
 
     fn touch(&mut self, id: MailId) {
@@ -166,15 +175,16 @@ impl Schedule for MemorySchedule {
         Ok(Ahead {
             policy: state.policy,
             next_look: state.in_use().filter_map(|(_, row)| row.next_look).min(),
-            unplanned: state.unplanned(now).map(|(_, row)| row.certificate.validity.not_after()).min(),
+            outdated: state.living(Planning::Outdated, now).map(|place| place.at).min(),
+            unplanned: state.living(Planning::Unplanned, now).map(|place| place.at).min(),
         })
     }
 
     async fn adopt(&self, policy: PolicyMark) -> Result<bool, ScheduleError> {
         let mut state = self.state();
         if state.policy != Some(policy) {
-            for row in state.rows.values_mut() {
-                (row.planned, row.next_look) = (false, None);
+            for row in state.rows.values_mut().filter(|row| row.planning == Planning::Planned) {
+                (row.planning, row.next_look) = (Planning::Outdated, None);
                 row.revision += 1;
             }
             state.policy = Some(policy);
@@ -195,11 +205,9 @@ impl Schedule for MemorySchedule {
                 let looks = state.in_use().filter_map(|(number, row)| Some(Place { at: row.next_look?, number }));
                 looks.filter(|place| place.at <= now).collect()
             }
+            Look::Outdated => state.living(Planning::Outdated, now).collect(),
             Look::Unplanned { until } => {
-                let ends = state
-                    .unplanned(now)
-                    .map(|(number, row)| Place { at: row.certificate.validity.not_after(), number });
-                ends.filter(|place| place.at <= until).collect()
+                state.living(Planning::Unplanned, now).filter(|place| place.at <= until).collect()
             }
         };
         places.retain(|place| after.is_none_or(|after| *place > after));

@@ -8,6 +8,7 @@
 )]
 
 mod fixture;
+mod invariants;
 mod logs;
 mod mailer;
 mod message;

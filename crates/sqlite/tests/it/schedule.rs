@@ -125,7 +125,7 @@ async fn at_work(file: &File, mailbox: &Mailbox, policy: &Policy, now: UtcDateTi
 }
 
 #[tokio::test]
-async fn a_year_of_one_certificate_and_its_successor() {
+async fn invariant_60_a_year_of_one_certificate_and_its_successor() {
     let (file, mailbox, policy) = (empty().await, Mailbox::default(), policy(&[30, 10]));
     file.activate(1, year(), taro()).await;
     let enters = day(365) - Duration::SECOND - Duration::days(32);
