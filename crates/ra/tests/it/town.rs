@@ -68,27 +68,23 @@ pub(crate) fn operator() -> Actor {
 
 impl Town {
     pub(crate) async fn new() -> Self {
-        let random: Random = Arc::new(ring::rand::SystemRandom::new());
+        Self::below(authority(10)).await
+    }
+
+    /// A town whose CA ends sooner than a certificate of today would.
+    pub(crate) async fn in_the_last_year_of_its_ca() -> Self {
+        Self::below(authority(5)).await
+    }
+
+    /// The same storage after the CA was replaced.
+    pub(crate) fn with_another_ca(&self) -> Ra {
+        registration(&self.store, authority(10).0)
+    }
+
+    async fn below((ca, signer_down): (Arc<Ca>, Arc<AtomicBool>)) -> Self {
         let start = NOW - Duration::days(1500);
-        let serial = || new_serial(NOW, random.as_ref()).unwrap();
-        let years = |years: i64| Validity::new(start, start + Duration::days(365 * years)).unwrap();
-        let name = AuthorityName::new(Some("JP"), "更新信用金庫", "更新ルート認証局").unwrap();
-        let root = create_root(&AuthorityPlan::root(name), serial(), years(20), &random).unwrap();
-        let name = AuthorityName::new(Some("JP"), "更新信用金庫", "更新電子証明書認証局").unwrap();
-        let issuing = create_issuing(&AuthorityPlan::issuing(name), &root, serial(), years(10), &random).unwrap();
-        let certificate = issuing.certificate_der().to_vec();
-        let signer_down = Arc::new(AtomicBool::new(false));
-        let signer = Switched { signer: issuing.into_signer(), down: Arc::clone(&signer_down) };
-        let profile = Profile::new(ProfileConfig { country: Some("JP".into()), ..ProfileConfig::default() }).unwrap();
-        let root = root.certificate_der().to_vec();
-        let ca = Arc::new(Ca::load(&certificate, &[root], Box::new(signer), profile).unwrap());
         let store = Arc::new(MemoryStore::default());
-        let passwords = Passwords::new(&[9; 16]).unwrap();
-        let policy = Arc::new(Policy::default_jst());
-        let gate = Arc::new(Gate::new());
-        let settings = Settings::default();
-        let (a, b, c) = (store.clone(), store.clone(), store.clone());
-        let ra = Ra::new(a, b, c, ca, gate, policy, passwords, entropy, settings);
+        let ra = registration(&store, ca);
         let town = Self { ra, store, signer_down };
         let organization = Organization { id: "C-1".parse().unwrap(), name: "更新商店".into() };
         town.ra.administration().add_organization(&organization, &operator(), start).await.unwrap();
@@ -155,6 +151,32 @@ impl Town {
     pub(crate) async fn sign_in(&self, id: &str, certificate: &Fingerprint, now: UtcDateTime) -> SignedIn {
         self.ra.sign_in(Some(certificate), id, PASSWORD, now).await.unwrap()
     }
+}
+
+/// An issuing CA that was made 1500 days ago for so many years, with the switch of its signer.
+fn authority(years: i64) -> (Arc<Ca>, Arc<AtomicBool>) {
+    let random: Random = Arc::new(ring::rand::SystemRandom::new());
+    let start = NOW - Duration::days(1500);
+    let serial = || new_serial(NOW, random.as_ref()).unwrap();
+    let lasting = |years: i64| Validity::new(start, start + Duration::days(365 * years)).unwrap();
+    let name = AuthorityName::new(Some("JP"), "更新信用金庫", "更新ルート認証局").unwrap();
+    let root = create_root(&AuthorityPlan::root(name), serial(), lasting(20), &random).unwrap();
+    let name = AuthorityName::new(Some("JP"), "更新信用金庫", "更新電子証明書認証局").unwrap();
+    let issuing = create_issuing(&AuthorityPlan::issuing(name), &root, serial(), lasting(years), &random).unwrap();
+    let certificate = issuing.certificate_der().to_vec();
+    let signer_down = Arc::new(AtomicBool::new(false));
+    let signer = Switched { signer: issuing.into_signer(), down: Arc::clone(&signer_down) };
+    let profile = Profile::new(ProfileConfig { country: Some("JP".into()), ..ProfileConfig::default() }).unwrap();
+    let root = root.certificate_der().to_vec();
+    (Arc::new(Ca::load(&certificate, &[root], Box::new(signer), profile).unwrap()), signer_down)
+}
+
+fn registration(store: &Arc<MemoryStore>, ca: Arc<Ca>) -> Ra {
+    let passwords = Passwords::new(&[9; 16]).unwrap();
+    let policy = Arc::new(Policy::default_jst());
+    let gate = Arc::new(Gate::new());
+    let settings = Settings::default();
+    Ra::new(store.clone(), store.clone(), store.clone(), ca, gate, policy, passwords, entropy, settings)
 }
 
 /// A request for a new key.
