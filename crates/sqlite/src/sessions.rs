@@ -22,8 +22,10 @@ const TRIES_KEPT: i64 = 86_400_000;
 /// Binds every column of a session in the order in which the statements below name them.
 fn bind(script: &mut Script, session: &Session) {
     let (mut certificate, mut code, mut tries, mut until, mut renewal) = (None, None, None, None, None);
+    let mut previous = None;
     let (kind, subject) = match &session.kind {
-        SessionKind::Portal { subject, certificate: fingerprint } => {
+        SessionKind::Portal { subject, certificate: fingerprint, previous_sign_in } => {
+            previous = previous_sign_in.map(millis);
             certificate = Some(fingerprint.as_bytes().to_vec());
             ("portal", Some(subject))
         }
@@ -37,7 +39,7 @@ fn bind(script: &mut Script, session: &Session) {
         }
     };
     script.bind(session.key.as_bytes().to_vec()).bind(kind).bind(subject.map(ToString::to_string)).bind(certificate);
-    script.bind(code).bind(tries).bind(until).bind(renewal);
+    script.bind(code).bind(tries).bind(until).bind(renewal).bind(previous);
     script.bind(millis(session.opened_at)).bind(millis(session.seen_at)).bind(millis(session.ends_at));
 }
 
@@ -49,8 +51,11 @@ fn read(key: SessionKey, mut columns: Columns<'_>) -> Result<Session, StorageErr
     let tries = columns.get::<Option<i64>>("sessions.code_tries")?.and_then(|tries| u8::try_from(tries).ok());
     let until = columns.maybe_instant("sessions.code_until")?;
     let renewal = columns.maybe_renewal_id("sessions.renewal")?;
+    let previous_sign_in = columns.maybe_instant("sessions.previous_sign_in")?;
     let kind = match (kind, subject, certificate, code, tries, until, renewal) {
-        ("portal", Some(subject), Some(certificate), ..) => SessionKind::Portal { subject, certificate },
+        ("portal", Some(subject), Some(certificate), ..) => {
+            SessionKind::Portal { subject, certificate, previous_sign_in }
+        }
         ("code_sent", subject, _, Some(code), Some(tries), Some(until), _) => {
             SessionKind::Enrolment { subject, proof: Proof::CodeSent { code, tries, until } }
         }
@@ -89,7 +94,7 @@ impl Job for Open {
         script.bind(millis(self.session.opened_at) - TRIES_KEPT).bind(CLEARED);
         script.push(
             "/* Open::run */ INSERT INTO sessions (key, kind, subject, certificate, code, code_tries, code_until, \
-             renewal, opened_at, seen_at, ends_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             renewal, previous_sign_in, opened_at, seen_at, ends_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         );
         bind(&mut script, &self.session);
         if let SessionKind::Portal { subject, .. } = &self.session.kind {
@@ -116,9 +121,10 @@ impl Job for Replace {
     async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<bool, Failed<StorageError>> {
         let mut script = Script::one(
             "/* Replace::run */ UPDATE sessions SET key = ?, kind = ?, subject = ?, certificate = ?, code = ?, \
-             code_tries = ?, code_until = ?, renewal = ?, opened_at = ?, seen_at = ?, ends_at = ? \
+             code_tries = ?, code_until = ?, renewal = ?, previous_sign_in = ?, opened_at = ?, seen_at = ?, ends_at = ? \
              WHERE key = ? AND kind = ? AND subject IS ? AND certificate IS ? AND code IS ? AND code_tries IS ? \
-             AND code_until IS ? AND renewal IS ? AND opened_at = ? AND seen_at = ? AND ends_at = ? \
+             AND code_until IS ? AND renewal IS ? AND previous_sign_in IS ? AND opened_at = ? AND seen_at = ? \
+             AND ends_at = ? \
              RETURNING key",
         );
         bind(&mut script, &self.after);
@@ -198,7 +204,7 @@ impl Sessions for Store {
 
     async fn find(&self, key: &SessionKey) -> Result<Option<Session>, StorageError> {
         let query = "/* Store::find */ SELECT kind, subject, certificate, code, code_tries, code_until, renewal, \
-                     opened_at, seen_at, ends_at FROM sessions WHERE key = ?";
+                     previous_sign_in, opened_at, seen_at, ends_at FROM sessions WHERE key = ?";
         let row = self.readers().one(Script::one(query).with(key.as_bytes().to_vec())).await?;
         row.map(|row| read(*key, Columns::of(&row))).transpose()
     }
