@@ -49,9 +49,31 @@ test("a key survives a reload and the death of the browser", async () => {
 
 test("ended renewals leave no key behind", async () => {
   const { steps, gone, absent } = await visit({ do: "end" });
-  assert.deepEqual(steps, ["abcd", "acd", "cd", ""]);
+  assert.deepEqual(steps, ["abcdo", "acdo", "cdo", "o", "o", ""]);
   assert.equal(gone, "KeyError key.gone");
   assert.equal(absent, null);
+});
+
+test("login page and main screen forget the keys of ended renewals, and nobody else's", async () => {
+  const before = "a=mine b=mine o=another";
+  const kept = (query) => visit({ do: "visited", before, ...query });
+  assert.equal(await kept({}), "abo", "nobody is recognised");
+  assert.equal(await kept({ owner: "mine", renewal: "b" }), "bo", "a renewal is open");
+  assert.equal(await kept({ owner: "mine" }), "o", "none is: activated elsewhere, or ended");
+  assert.equal(await kept({ keepDays: "37" }), "abo", "recent");
+  assert.equal(await kept({ keepDays: "-1" }), "", "old");
+});
+
+test("the first question is asked once, also when the request fails", async () => {
+  const { asked, sent, kept, gone } = await visit({ do: "renewTwice", code: "server.internal" });
+  assert.deepEqual(asked, ["confirm-request"]);
+  assert.deepEqual(sent, Array(2).fill("POST /renewals/b/request"));
+  assert.deepEqual([kept, gone], ["bo", false], "the key stays, that of the renewal before does not");
+});
+
+test("without the key a renewal that was asked for is not asked for again", async () => {
+  const { asked, sent, kept, gone } = await visit({ do: "renewTwice", code: "server.internal", state: "requested" });
+  assert.deepEqual({ asked, sent, kept, gone }, { asked: [], sent: [], kept: "o", gone: true });
 });
 
 test("a browser that refuses storage gives a typed error", async () => {

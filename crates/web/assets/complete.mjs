@@ -2,23 +2,28 @@
 // forgets the key when the certificate is in use, has ended, or the holder says that the file is saved and imported.
 
 import { makePassphrase, pkcs12 } from "./key.mjs";
-import { get, remove, setPassphrase } from "./key-store.mjs";
+import { forgetAllBut, get, remove, setPassphrase } from "./key-store.mjs";
 import { bytes, explain, send, word } from "./page.mjs";
 
 const element = (id) => document.getElementById(id);
-const { renewal: id, statusUrl } = element("main").dataset;
+const { owner, renewal: id, state, statusUrl } = element("main").dataset;
 const ENDED = ["abandoned", "refused", "expired", "revoked"];
 
 let file = null;
 
-openOwnSystem();
-element("save-again").addEventListener("click", save);
-element("copy").addEventListener("click", copy);
-element("imported").addEventListener("click", imported);
-prepare().catch((error) => (error?.code === "key.mismatch" ? withoutKey() : failed(error)));
-watch();
+// What is left of renewals before this one, and of this one when it is done.
+const tidied = forgetAllBut(state === "activated" ? [] : [id], owner).catch(() => {});
+if (state !== "activated") {
+  openOwnSystem();
+  element("save-again").addEventListener("click", save);
+  element("copy").addEventListener("click", copy);
+  element("imported").addEventListener("click", imported);
+  prepare().catch((error) => (error?.code === "key.mismatch" ? withoutKey() : failed(error)));
+  watch();
+}
 
 async function prepare() {
+  await tidied;
   const record = await get(id);
   if (!record) return withoutKey();
   element("saved").textContent = word("preparing");
@@ -106,8 +111,11 @@ async function finish(state) {
   await remove(id).catch(() => {});
   const panel = element(state === "activated" ? "activated" : "ended");
   panel.hidden = false;
-  element("check").hidden = true;
-  if (state !== "activated") element("save").hidden = true;
+  element("issued").hidden = true;
+  element("tasks").hidden = true;
+  // Without a predecessor there is nothing to remove.
+  const removal = document.getElementById("remove");
+  if (removal && state === "activated") removal.hidden = false;
   panel.scrollIntoView({ block: "nearest" });
 }
 

@@ -1,20 +1,21 @@
 // Keeps the page's keys in IndexedDB, one per renewal, until the renewal ends: a reload, a second tab or a lost
 // connection goes on with the same key and hands out the same file.
 //
-// A record is { keyPair, passphrase, createdAt }: passphrase is null until it is set, createdAt in milliseconds since 1970 (UTC).
+// A record is { keyPair, passphrase, owner, createdAt }: passphrase is null until it is set, owner is a word for the ID whose
+// renewal it is (several people may share a browser), createdAt in milliseconds since 1970 (UTC).
 
-import { KeyError } from "./key.mjs";
+import { KeyError } from "./key-error.mjs";
 
 const DATABASE = "koshin";
 const STORE = "keys";
 
 /** The record of this renewal; if there is none, one around the key pair that `make` returns. All tabs get the same one. */
-export async function getOrMake(id, make) {
+export async function getOrMake(id, make, owner) {
   const kept = await get(id);
   if (kept) return kept;
   // The key is made before the transaction: IndexedDB commits as soon as nothing is asked of it, so also during an await.
   // Another tab may be doing the same; the first to add wins, and the other throws its key away unused.
-  const fresh = { keyPair: await make(), passphrase: null, createdAt: Date.now() };
+  const fresh = { keyPair: await make(), passphrase: null, owner, createdAt: Date.now() };
   return transact("readwrite", (store, answer) => {
     ask(store.get(id), (found) => {
       if (!found) store.add(fresh, id);
@@ -45,11 +46,25 @@ export async function remove(id) {
   await transact("readwrite", (store) => store.delete(id));
 }
 
-/** Removes all records but those of the given renewals: what remains of renewals that ended elsewhere. */
-export async function forgetAllBut(ids) {
+/** Removes all records of this owner but those of the given renewals: what remains of renewals that ended elsewhere. */
+export async function forgetAllBut(ids, owner) {
   const wanted = new Set(ids);
+  await forget((id, record) => record.owner === owner && !wanted.has(id));
+}
+
+/** Removes every record that was made more than so many milliseconds ago. */
+export async function forgetOlderThan(age) {
+  const oldest = Date.now() - age;
+  await forget((_, record) => record.createdAt < oldest);
+}
+
+async function forget(isUnwanted) {
   await transact("readwrite", (store) => {
-    ask(store.getAllKeys(), (found) => found.filter((id) => !wanted.has(id)).forEach((id) => store.delete(id)));
+    ask(store.openCursor(), (cursor) => {
+      if (!cursor) return;
+      if (isUnwanted(cursor.key, cursor.value)) cursor.delete();
+      cursor.continue();
+    });
   });
 }
 

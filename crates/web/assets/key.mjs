@@ -4,21 +4,9 @@
 import {
   bits, bmp, concat, context, ecdsaSignature, element, nothing, number, octets, oid, sequence, setOf, utf16, utf8,
 } from "./der.mjs";
+import { KeyError } from "./key-error.mjs";
 
-/**
- * What went wrong with a key, for the page to put into words. `code` is one of
- * - "key.unsupported": this browser, or this page without https, has no WebCrypto with P-256;
- * - "key.storage": the browser refuses to keep the key (private window, storage blocked or full);
- * - "key.gone": the key was kept once and is no longer there;
- * - "key.mismatch": the certificate was issued for another key.
- */
-export class KeyError extends Error {
-  constructor(code, message, cause) {
-    super(message, { cause });
-    this.name = "KeyError";
-    this.code = code;
-  }
-}
+export { KeyError };
 
 const CURVE = { name: "ECDSA", namedCurve: "P-256" };
 const SIGNATURE = { name: "ECDSA", hash: "SHA-256" };

@@ -2,16 +2,22 @@
 // request and answers with the certificate. Whatever is interrupted is taken up again with the same key.
 
 import { certificationRequest, makeKey } from "./key.mjs";
-import { get, getOrMake } from "./key-store.mjs";
+import { forgetAllBut, get, getOrMake, remove } from "./key-store.mjs";
 import { bytes, certifies, explain, send, word } from "./page.mjs";
 
 const element = (id) => document.getElementById(id);
-const { renewal: id, state } = element("main").dataset;
+const { owner, renewal: id, state } = element("main").dataset;
 const button = element("renew");
 const progress = element("progress");
 
-const agreed = state !== "started";
+const requested = state !== "started";
 const issued = state === "issued" || state === "delivered";
+const ENDED = ["renewal.ended", "renewal.refused"];
+
+// What is left of renewals before this one, as after "start again with a new key".
+const tidied = forgetAllBut([id], owner).catch(() => {});
+
+let agreed = false;
 
 button.disabled = false;
 button.addEventListener("click", renew);
@@ -27,6 +33,10 @@ async function renew() {
     tell("");
     if (error?.code === "renewal.other_key" || error?.code === "key.gone") {
       showGone();
+    } else if (ENDED.includes(error?.code)) {
+      // This page says where to begin again.
+      await remove(id).catch(() => {});
+      location.reload();
     } else {
       button.disabled = false;
       explain(error);
@@ -35,13 +45,16 @@ async function renew() {
 }
 
 async function goOn() {
+  await tidied;
   let record = await get(id);
-  if (agreed && !record) return showGone();
-  if (!agreed && !(await confirmed("confirm-request"))) return decline(1);
+  if (requested && !record) return showGone();
+  // With a key the first question has been answered, also when the request failed or the page was left after it.
+  if (!record && !agreed && !(await confirmed("confirm-request"))) return decline(1);
 
+  agreed = true;
   if (!record) {
     tell("making");
-    record = await getOrMake(id, makeKey);
+    record = await getOrMake(id, makeKey, owner);
   }
   const answer = issued ? await fetchCertificate() : await request(record.keyPair);
   if (!(await certifies(bytes(answer.certificate), record.keyPair))) return showGone();

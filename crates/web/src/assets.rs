@@ -68,7 +68,7 @@ impl Asset {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-static ASSETS: LazyLock<[Asset; 10]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 12]> = LazyLock::new(|| {
     [
         Asset::new("koshin.css", "text/css; charset=utf-8", include_bytes!("../assets/koshin.css")),
         Asset::new("koshin.svg", "image/svg+xml", include_bytes!("../assets/koshin.svg")),
@@ -76,8 +76,10 @@ static ASSETS: LazyLock<[Asset; 10]> = LazyLock::new(|| {
         Asset::new("renew.mjs", SCRIPT, include_bytes!("../assets/renew.mjs")),
         Asset::new("complete.mjs", SCRIPT, include_bytes!("../assets/complete.mjs")),
         Asset::new("activate.mjs", SCRIPT, include_bytes!("../assets/activate.mjs")),
+        Asset::new("forget.mjs", SCRIPT, include_bytes!("../assets/forget.mjs")),
         Asset::new("page.mjs", SCRIPT, include_bytes!("../assets/page.mjs")),
         Asset::new("key.mjs", SCRIPT, include_bytes!("../assets/key.mjs")),
+        Asset::new("key-error.mjs", SCRIPT, include_bytes!("../assets/key-error.mjs")),
         Asset::new("key-store.mjs", SCRIPT, include_bytes!("../assets/key-store.mjs")),
         Asset::new("der.mjs", SCRIPT, include_bytes!("../assets/der.mjs")),
     ]

@@ -1,8 +1,10 @@
 // Runs inside Chromium: /page?do=NAME&… runs the function NAME with the query and posts what it returns.
 
 import { certificationRequest, makeKey, makePassphrase, pkcs12, spkiFingerprint } from "/assets/key.mjs";
-import { forgetAllBut, get, getOrMake, remove, setPassphrase } from "/assets/key-store.mjs";
+import { forgetAllBut, forgetOlderThan, get, getOrMake, remove, setPassphrase } from "/assets/key-store.mjs";
 
+// The true one: a scenario may put another one in its place for the page's own requests.
+const { fetch } = globalThis;
 const post = (path, body) => fetch(path, { method: "POST", body });
 const codeOf = (promise) => promise.then(() => "no error", (error) => `${error.name} ${error.code}`);
 const base64 = (bytes) => btoa(String.fromCharCode(...bytes));
@@ -18,6 +20,42 @@ async function describe(record) {
   const works = await crypto.subtle.verify(how, keyPair.publicKey, signature, data);
   const extractable = keyPair.privateKey.extractable;
   return { fingerprint: await spkiFingerprint(keyPair), passphrase, createdAt, works, extractable };
+}
+
+/** Which of these renewals have a record, each named by one letter. */
+async function keptOf(ids) {
+  const there = [];
+  for (const id of ids) if (await get(id)) there.push(id);
+  return there.join("");
+}
+
+function pageWith(html = "") {
+  document.body.innerHTML = `<main id="main">${html}</main>`;
+  return document.getElementById("main");
+}
+
+/** What renew.mjs needs of the start screen. Every question is answered with はい at once, and written down. */
+function startPage(data) {
+  const words = ["making", "requesting", "retrying", "fetching", "delivering", "issued", "problem", "offline", "storage",
+    "unsupported", "unexpected", "code"];
+  const dialog = (id) => `<dialog id="${id}"><form method="dialog"><button value="yes"></button></form></dialog>`;
+  const main = pageWith(`
+    <div id="problem" tabindex="-1" hidden><h2 id="problem-title"></h2><p id="problem-detail"></p><p id="problem-code"></p></div>
+    <section id="ready"><button id="renew" disabled></button><p id="progress"></p></section>
+    <section id="gone" tabindex="-1" hidden></section><span id="new-serial"></span>
+    ${dialog("confirm-request")}${dialog("confirm-delivery")}
+    <form id="declined"><input name="step"></form>
+    <ul id="words">${words.map((word) => `<li data-word="${word}">${word}</li>`).join("")}</ul>`);
+  Object.assign(main.dataset, data);
+  const asked = [];
+  for (const one of main.querySelectorAll("dialog")) {
+    one.showModal = () => {
+      asked.push(one.id);
+      one.returnValue = "yes";
+      one.dispatchEvent(new Event("close"));
+    };
+  }
+  return { main, asked, sent: [] };
 }
 
 const scenarios = {
@@ -57,22 +95,54 @@ const scenarios = {
   },
 
   async end() {
-    for (const id of ["a", "b", "c", "d"]) await getOrMake(id, makeKey);
-    const kept = async () => {
-      const there = [];
-      for (const id of ["a", "b", "c", "d"]) if (await get(id)) there.push(id);
-      return there.join("");
-    };
+    for (const id of ["a", "b", "c", "d"]) await getOrMake(id, makeKey, "mine");
+    await getOrMake("o", makeKey, "another's");
+    const kept = () => keptOf("abcdo");
     const steps = [await kept()];
     await remove("b");
     await remove("never there");
     steps.push(await kept());
-    await forgetAllBut(["c", "d", "z"]);
+    await forgetAllBut(["c", "d", "z"], "mine");
     steps.push(await kept());
     const gone = await codeOf(setPassphrase("a", "text"));
-    await forgetAllBut([]);
+    await forgetAllBut([], "mine");
+    steps.push(await kept());
+    await forgetOlderThan(60_000);
+    steps.push(await kept());
+    await new Promise((resume) => setTimeout(resume, 20));
+    await forgetOlderThan(10);
     steps.push(await kept());
     return { steps, gone, absent: await get("a") };
+  },
+
+  /** The login page or the main screen, whose script sees only the data of its main element. */
+  async visited({ owner, renewal, keepDays, before }) {
+    for (const pair of before ? before.split(" ") : []) await getOrMake(pair[0], makeKey, pair.slice(2));
+    Object.assign(pageWith().dataset, Object.fromEntries(Object.entries({ owner, renewal, keepDays }).filter(([, value]) => value)));
+    await import("/assets/forget.mjs");
+    return keptOf("abo");
+  },
+
+  /** The start screen: what is asked, what is sent, what is kept, while the server refuses the first request. */
+  async renewTwice({ code, state = "started" }) {
+    const { main, asked, sent } = startPage({ owner: "mine", renewal: "b", state });
+    await getOrMake("a", makeKey, "mine");
+    await getOrMake("o", makeKey, "another's");
+    const answers = [{ status: 500, body: { code } }, { status: 500, body: { code } }];
+    globalThis.fetch = async (url, { method = "GET" } = {}) => {
+      sent.push(`${method} ${url}`);
+      const { status, body } = answers.shift();
+      return new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json" } });
+    };
+    await import("/assets/renew.mjs");
+    const press = async () => {
+      main.querySelector("#renew").click();
+      const settled = () => !main.querySelector("#renew").disabled || !main.querySelector("#gone").hidden;
+      while (!settled()) await new Promise((resume) => setTimeout(resume, 5));
+    };
+    await press();
+    await press();
+    return { asked, sent, kept: await keptOf("abo"), gone: !main.querySelector("#gone").hidden };
   },
 
   /** A frame without an origin of its own is refused IndexedDB, as some private windows are. */

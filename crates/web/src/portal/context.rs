@@ -15,7 +15,10 @@ use crate::{
     screens::{Frame, Host, Problem, Purpose},
 };
 
+/// The language that somebody chose on a page.
 const LANGUAGE_COOKIE: &str = "koshin-language";
+/// The language that is registered for whoever logged in.
+const OWN_LANGUAGE_COOKIE: &str = "koshin-own-language";
 
 /// One request: when, from whom, in which language, on which host.
 #[derive(Clone)]
@@ -131,13 +134,21 @@ impl Context {
 
     /// A cookie that keeps the language for a year.
     pub(crate) fn language_cookie(&self) -> Cookie<'static> {
-        let mut kept = Cookie::new(LANGUAGE_COOKIE, self.language.as_str());
-        kept.set_path("/");
-        kept.set_secure(true);
-        kept.set_http_only(true);
-        kept.set_same_site(SameSite::Lax);
+        let mut kept = language_cookie(LANGUAGE_COOKIE, self.language.as_str());
         kept.set_max_age(time::Duration::days(365));
         kept
+    }
+
+    /// A cookie that shows screens in a subject's registered language, as long as nothing else is chosen on a page.
+    pub(crate) fn own_language(language: Language) -> Cookie<'static> {
+        language_cookie(OWN_LANGUAGE_COOKIE, language.as_str())
+    }
+
+    /// A cookie that ends it.
+    pub(crate) fn no_own_language() -> Cookie<'static> {
+        let mut gone = language_cookie(OWN_LANGUAGE_COOKIE, "");
+        gone.make_removal();
+        gone
     }
 
     const fn session_cookie(&self) -> &'static str {
@@ -157,14 +168,25 @@ fn cookie(name: &'static str, value: String) -> Cookie<'static> {
     cookie
 }
 
-/// `?lang=`, then the choice kept in a cookie, then what the browser accepts, then Japanese.
+fn language_cookie(name: &'static str, value: &'static str) -> Cookie<'static> {
+    let mut cookie = Cookie::new(name, value);
+    cookie.set_path("/");
+    cookie.set_secure(true);
+    cookie.set_http_only(true);
+    cookie.set_same_site(SameSite::Lax);
+    cookie
+}
+
+/// `?lang=`, then the choice kept in a cookie, then the language registered for whoever logged in, then what the browser
+/// accepts, then Japanese.
 fn language(parts: &Parts, jar: &CookieJar) -> (Language, bool) {
     let query = parts.uri.query().unwrap_or_default();
     let asked = query.split('&').find_map(|pair| pair.strip_prefix("lang=")).and_then(|word| word.parse().ok());
     if let Some(language) = asked {
         return (language, true);
     }
-    let kept = jar.get(LANGUAGE_COOKIE).and_then(|cookie| cookie.value().parse().ok());
+    let read = |name| jar.get(name).and_then(|cookie| cookie.value().parse().ok());
+    let kept = read(LANGUAGE_COOKIE).or_else(|| read(OWN_LANGUAGE_COOKIE));
     let accepted = || parts.headers.get(header::ACCEPT_LANGUAGE).and_then(|value| accepted(value.to_str().ok()?));
     (kept.or_else(accepted).unwrap_or(Language::Ja), false)
 }
@@ -196,8 +218,14 @@ fn asked_by_script(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Where the language switch leads: this page, or for a POST the page it came from.
+/// Where the language switch leads: this page, or for a POST the page it came from. A browser takes what begins with two
+/// slashes, or with a slash and a backslash, for another host: no page of ours has such a path.
 fn page_path(parts: &Parts) -> String {
+    let path = own_path(parts);
+    if path.starts_with("//") || path.starts_with("/\\") { "/".to_owned() } else { path }
+}
+
+fn own_path(parts: &Parts) -> String {
     let path = parts.uri.path();
     if parts.method == http::Method::GET {
         return path.to_owned();

@@ -1,12 +1,16 @@
-//! The certificate doctor, on every host and for everybody.
+//! The certificate doctor, for everybody.
 
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::context::Context;
 use crate::screens::{self, Doctor, Host};
 
-/// GET `/doctor`: what the server saw, and the one next step.
+/// GET `/doctor`: what the server saw, and the one next step. The public host asks nobody for a certificate, so it has
+/// nothing to say about one and sends people to the host that does.
 pub(crate) async fn doctor(context: Context) -> Response {
+    if context.host == Host::Public {
+        return Redirect::to(&format!("{}/doctor", context.portal.hosts.portal)).into_response();
+    }
     let result = async {
         let seen = context.seen().await?;
         let hosts = &context.portal.hosts;

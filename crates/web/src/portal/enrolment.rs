@@ -19,7 +19,10 @@ use crate::screens::{self, CodeRefusal, EnrolmentCode, EnrolmentIdentify, Enrolm
 
 /// GET `/` of the public host.
 pub(crate) async fn home(context: Context) -> Response {
-    let result = screens::enrolment_home(&context.frame()).map(|html| context.page(html));
+    let deadlines = &context.portal.ra.settings().deadlines;
+    let keep_days = (deadlines.request + deadlines.activation_after_issue).whole_days() + 1;
+    let keep_days = u32::try_from(keep_days).unwrap_or(u32::MAX);
+    let result = screens::enrolment_home(&context.frame(), keep_days).map(|html| context.page(html));
     context.answer(result.map_err(Trouble::from))
 }
 

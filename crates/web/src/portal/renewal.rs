@@ -13,7 +13,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, StatusCode, header};
 use koshin_expiry::ValidityRule;
 use koshin_ra::{Access, Bundle, ChangeError};
-use koshin_renewal::{Basis, Dialog, Refused, Renewal, State};
+use koshin_renewal::{Dialog, Refused, Renewal, State};
 use koshin_types::{ProtectionLevel, RenewalId};
 use serde::Deserialize;
 
@@ -23,7 +23,8 @@ use super::{
     view,
 };
 use crate::screens::{
-    self, Check, Complete, Declined, DeclinedStep, Preparing, Problem, Purpose, RenewalCheck, Start, StartAgain, Term,
+    self, Check, Complete, CompleteStage, Declined, DeclinedStep, Preparing, Problem, Purpose, RenewalCheck, Start,
+    StartAgain, Term,
 };
 
 /// POST `/renewals`: "renew now", and the menu item.
@@ -44,7 +45,9 @@ pub(crate) async fn preparing(context: Context, Path(id): Path<String>) -> Respo
             return ended(&access, id);
         }
         let checks = checks(&context, &access);
-        let view = Preparing { purpose: context.purpose(), id, checks: &checks };
+        let able = checks.iter().all(|check| check.check != RenewalCheck::Authority || check.done);
+        let stopped = (!able).then_some(&Problem::AuthorityEnding);
+        let view = Preparing { purpose: context.purpose(), id, checks: &checks, stopped };
         Ok(context.page(screens::preparing(&context.frame(), &view)?))
     };
     context.answer(result.await)
@@ -53,7 +56,9 @@ pub(crate) async fn preparing(context: Context, Path(id): Path<String>) -> Respo
 fn checks(context: &Context, access: &Access) -> Vec<Check> {
     let ra = &context.portal.ra;
     let outlook = access.file.holding.outlook(ra.policy(), context.now);
-    let authority = ra.policy().validity_for(context.now, ra.ca().not_after()).is_ok();
+    // What is recorded has its validity already.
+    let started = access.file.holding.renewal.as_ref().is_some_and(|renewal| renewal.state == State::Started);
+    let authority = !started || ra.policy().validity_for(context.now, ra.ca().not_after()).is_ok();
     let decided = |wanted: fn(&koshin_expiry::Decision) -> bool| outlook.decision.as_ref().is_some_and(wanted);
     let check = |check, done| Check { check, done };
     match context.purpose() {
@@ -75,7 +80,7 @@ pub(crate) async fn start_page(context: Context, Path(id): Path<String>) -> Resp
     let result = async {
         let (access, id) = context.access_to(&id).await?;
         let Some(stage) = view::stage(&current(&access)?.state) else { return ended(&access, id) };
-        let view = Start { purpose: context.purpose(), id, stage, problem: None };
+        let view = Start { purpose: context.purpose(), subject: access.id(), id, stage, problem: None };
         Ok(context.page(screens::start(&context.frame(), &view)?))
     };
     context.answer(result.await)
@@ -179,29 +184,29 @@ pub(crate) async fn complete(context: Context, Path(id): Path<String>) -> Respon
     let result = async {
         let (access, id) = context.access_to(&id).await?;
         let renewal = current(&access)?;
-        let issued = match renewal.state {
-            State::Delivered { issued } | State::Activated { issued } => issued,
-            State::Abandoned { .. } | State::Refused | State::Expired => return Err(Problem::Ended.into()),
+        let (issued, stage) = match renewal.state {
+            State::Delivered { issued } => (issued, CompleteStage::Delivered),
+            State::Activated { issued } => (issued, CompleteStage::Activated),
+            State::Refused => return Err(Problem::Refused.into()),
+            State::Abandoned { .. } | State::Expired => return Err(Problem::Ended.into()),
             _ => return Ok(Redirect::to(&format!("/renewals/{id}/start")).into_response()),
         };
         let held = access.file.holding.certificate(&issued.fingerprint).ok_or(Problem::NotFound)?;
-        let predecessor = match renewal.basis {
-            Basis::Renewal { predecessor, .. } => Some(predecessor),
-            Basis::Enrolment { .. } => None,
-        };
         let term = match context.portal.ra.policy().validity_rule() {
             ValidityRule::Days(days) => Term::Days(days),
             _ => Term::Year,
         };
         let view = Complete {
             purpose: context.purpose(),
+            subject: access.id(),
             id,
             ca_name: context.portal.ra.ca().issuer_name(),
             serial: issued.serial,
             validity: held.validity,
             term,
             protection: issued.key.protection,
-            predecessor,
+            stage,
+            predecessor: view::predecessor(&access.file.holding, renewal, issued.serial),
             status_url: &context.portal.status_url(id, context.now),
         };
         Ok(context.page(screens::complete(&context.frame(), &view)?))
@@ -263,6 +268,7 @@ fn current(access: &Access) -> Result<&Renewal, Trouble> {
 fn ended(access: &Access, id: RenewalId) -> Result<Response, Trouble> {
     match current(access)?.state {
         State::Activated { .. } => Ok(Redirect::to(&format!("/renewals/{id}/complete")).into_response()),
+        State::Refused => Err(Problem::Refused.into()),
         _ => Err(Problem::Ended.into()),
     }
 }

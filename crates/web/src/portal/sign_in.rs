@@ -18,9 +18,12 @@ use super::{
 };
 use crate::screens::{self, Host, Login, LoginRefusal, Main, Notice, SignedOut};
 
-/// GET `/`: the login page, which greets whatever certificate there is.
+/// GET `/`: the login page, which greets whatever certificate there is. Whoever is signed in gets the main screen.
 pub(crate) async fn login_page(context: Context) -> Response {
     let result = async {
+        if context.access().await.is_ok() {
+            return Ok(Redirect::to("/main").into_response());
+        }
         let seen = context.seen().await?;
         let html = screens::login(&context.frame(), &Login { seen: &seen, refusal: None, id: "" })?;
         Ok(context.page(html))
@@ -50,7 +53,8 @@ pub(crate) async fn login(context: Context, form: Result<Form<Credentials>, Form
             Ok(signed_in) => {
                 portal.settle(&signed_in.owed);
                 let next = if signed_in.notice { "/notice" } else { "/main" };
-                let jar = CookieJar::new().add(context.session(&signed_in.token));
+                let language = signed_in.access.file.subject.language;
+                let jar = CookieJar::new().add(context.session(&signed_in.token)).add(Context::own_language(language));
                 Ok((jar, Redirect::to(next)).into_response())
             }
             Err(error) => refused(&context, id, error).await,
@@ -136,10 +140,11 @@ pub(crate) async fn main(context: Context) -> Response {
         let view = Main {
             organization: &file.organization.name,
             role: file.subject.role,
+            name: &file.subject.name,
             certificate: &view::certificate(file, held),
             days_left: decision.days_left.unwrap_or(0),
             renewal: view::offer(&file.holding, decision.renewal, decision.window_opens),
-            last_login: file.subject.last_sign_in,
+            last_login: access.previous_sign_in(),
         };
         Ok(context.page(screens::main(&context.frame(), &view)?))
     };
@@ -160,7 +165,7 @@ pub(crate) async fn logout(context: Context) -> Response {
             Err(_) => context.host == Host::Public,
         };
         let html = screens::signed_out(&context.frame(), &SignedOut::ByChoice { restart })?;
-        let jar = CookieJar::new().add(context.no_session());
+        let jar = CookieJar::new().add(context.no_session()).add(Context::no_own_language());
         Ok((jar, context.page(html)).into_response())
     };
     context.answer(result.await)

@@ -1,7 +1,8 @@
 //! What a file says, as the screens want to hear it.
 
 use koshin_ra::SubjectFile;
-use koshin_renewal::{Admission, Basis, HeldCertificate, Holding, State};
+use koshin_renewal::{Admission, Basis, HeldCertificate, Holding, Renewal, State, Status};
+use koshin_types::SerialNumber;
 use time::{Duration, OffsetDateTime, UtcDateTime};
 
 use super::{context::Context, trouble::Trouble};
@@ -13,6 +14,7 @@ pub(crate) fn certificate(file: &SubjectFile, held: &HeldCertificate) -> SeenCer
         serial: held.serial,
         validity: held.validity,
         protection: held.key.protection,
+        renewal: file.holding.open_renewal().map(|open| open.id),
     }
 }
 
@@ -28,15 +30,11 @@ impl Context {
         let Some(held) = file.holding.certificate(fingerprint) else { return Ok(Seen::Unknown) };
         let certificate = certificate(&file, held);
         let outlook = file.holding.outlook(ra.policy(), self.now);
-        let door = if outlook.enrolment { Door::Open } else { Door::Closed };
+        let door = door(&file.holding, held, outlook.enrolment, self.now);
         Ok(match file.holding.admission(fingerprint, self.now) {
             Admission::Login => {
                 // Before "yes" to the second dialog the holder has no file that could be waiting anywhere.
-                let waiting = file.holding.open_renewal().and_then(|open| match open.state {
-                    State::Delivered { issued } => Some(issued.serial),
-                    _ => None,
-                });
-                Seen::Active { certificate, waiting }
+                Seen::Active { certificate, waiting: delivered(&file.holding) }
             }
             Admission::ActivationOnly => Seen::Pending { certificate },
             Admission::NotYetValid { .. } => Seen::NotYetValid { certificate },
@@ -44,11 +42,45 @@ impl Context {
                 let days_ago = days_between(self.portal.zone.as_ref(), ends - Duration::SECOND, self.now);
                 Seen::Expired { certificate, days_ago, door }
             }
-            Admission::Superseded { by, .. } => Seen::Superseded { certificate, successor: by },
+            Admission::Superseded { .. } => Seen::Superseded { certificate, door },
             Admission::Revoked { at, .. } => Seen::Revoked { certificate, at, door },
             Admission::Unknown => Seen::Unknown,
         })
     }
+}
+
+/// What was handed to the holder and waits for its activation.
+fn delivered(holding: &Holding) -> Option<SerialNumber> {
+    holding.open_renewal().and_then(|open| match open.state {
+        State::Delivered { issued } => Some(issued.serial),
+        _ => None,
+    })
+}
+
+/// Where the holder goes who shows a certificate that can no longer log in: to another one, where there is any.
+fn door(holding: &Holding, shown: &HeldCertificate, enrolment: bool, now: UtcDateTime) -> Door {
+    let in_use = |held: &&HeldCertificate| {
+        matches!(held.status, Status::Active { .. }) && held.validity.contains(now) && held.serial != shown.serial
+    };
+    match (delivered(holding), holding.certificates.iter().find(in_use)) {
+        (Some(serial), _) => Door::Waiting { serial },
+        (None, Some(held)) => Door::InUse { serial: held.serial },
+        (None, None) if enrolment => Door::Open,
+        (None, None) => Door::Closed,
+    }
+}
+
+/// The certificate that a renewal takes the place of: for an enrolment, the last one that the holder had in use.
+pub(crate) fn predecessor(holding: &Holding, renewal: &Renewal, issued: SerialNumber) -> Option<SerialNumber> {
+    if let Basis::Renewal { predecessor, .. } = renewal.basis {
+        return Some(predecessor);
+    }
+    let others = || holding.certificates.iter().rev().filter(|held| held.serial != issued);
+    let replaced = |held: &&HeldCertificate| matches!(held.status, Status::Superseded { by, .. } if by == issued);
+    let active = |held: &&HeldCertificate| matches!(held.status, Status::Active { .. });
+    let settled = |held: &&HeldCertificate| !matches!(held.status, Status::Pending);
+    let found = others().find(replaced).or_else(|| others().find(active)).or_else(|| others().find(settled));
+    found.map(|held| held.serial)
 }
 
 /// Local dates from one instant to a later one.

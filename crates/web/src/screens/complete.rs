@@ -1,7 +1,7 @@
 //! Step 7.
 
 use askama::Template;
-use koshin_types::{ProtectionLevel, RenewalId, SerialNumber, Validity};
+use koshin_types::{ProtectionLevel, RenewalId, SerialNumber, SubjectId, Validity};
 
 use super::{
     RenderError,
@@ -14,6 +14,8 @@ use super::{
 pub struct Complete<'a> {
     /// Renewal or enrolment.
     pub purpose: Purpose,
+    /// Whose it is.
+    pub subject: &'a SubjectId,
     /// The renewal.
     pub id: RenewalId,
     /// The name of the CA that issued the certificate.
@@ -26,10 +28,21 @@ pub struct Complete<'a> {
     pub term: Term,
     /// How its key is protected: decides what may be promised.
     pub protection: ProtectionLevel,
-    /// The certificate that it replaces.
+    /// How far it is.
+    pub stage: CompleteStage,
+    /// The certificate that it replaces, and that the holder may still have.
     pub predecessor: Option<SerialNumber>,
     /// Where the page asks how far the renewal is: a URL on this host, or on the public one with a completion token.
     pub status_url: &'a str,
+}
+
+/// What is left to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompleteStage {
+    /// Saving, importing, checking.
+    Delivered,
+    /// The certificate is in use: at most the removal of the old one.
+    Activated,
 }
 
 /// How long a certificate is valid, in words.
@@ -51,6 +64,18 @@ struct CompletePage<'a> {
 impl CompletePage<'_> {
     fn is_file(&self) -> bool {
         self.view.protection == ProtectionLevel::File
+    }
+
+    /// What the page's script compares.
+    const fn state(&self) -> &'static str {
+        match self.view.stage {
+            CompleteStage::Delivered => "delivered",
+            CompleteStage::Activated => "activated",
+        }
+    }
+
+    fn is_activated(&self) -> bool {
+        self.view.stage == CompleteStage::Activated
     }
 
     const fn note_key(&self) -> &'static str {

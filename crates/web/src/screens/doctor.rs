@@ -1,4 +1,4 @@
-//! The certificate doctor, on every host and without a certificate.
+//! The certificate doctor, on the hosts that ask for a certificate, also for those who have none.
 
 use askama::Template;
 use time::UtcDateTime;

@@ -14,15 +14,19 @@ use super::{
 #[template(path = "enrolment_home.html")]
 struct HomePage<'a> {
     page: Page<'a>,
+    keep_days: u32,
 }
 
-/// Renders the public host's first page: for whom 電子証明書取得 is, and its door.
+/// Renders the public host's first page: for whom 電子証明書取得 is, and its door. A key that the browser has kept for more
+/// than `keep_days` is of no use any more, and is forgotten.
 ///
 /// # Errors
 ///
 /// [`RenderError`] when a text or a template fails, which tests rule out.
-pub fn enrolment_home(frame: &Frame<'_>) -> Result<String, RenderError> {
-    Ok(HomePage { page: Page::new(frame, "home-title")? }.render()?)
+pub fn enrolment_home(frame: &Frame<'_>, keep_days: u32) -> Result<String, RenderError> {
+    let mut page = Page::new(frame, "home-title")?;
+    page.script = Some("forget.mjs");
+    Ok(HomePage { page, keep_days }.render()?)
 }
 
 /// The form for ID and password.
@@ -137,6 +141,11 @@ struct CodePage<'a> {
 }
 
 impl CodePage<'_> {
+    /// No entry can be right any more: there is nothing to fill in.
+    fn is_over(&self) -> bool {
+        matches!(self.view.refusal, Some(CodeRefusal::Expired | CodeRefusal::Spent))
+    }
+
     fn blames(&self) -> bool {
         self.summary.as_ref().is_some_and(|summary| summary.names("code"))
     }

@@ -177,6 +177,14 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// Where the server says what it sees of a certificate. The public host never asks for one.
+    pub(crate) fn doctor_url(&self) -> String {
+        match self.frame.host {
+            Host::Portal | Host::Activate => "/doctor".to_owned(),
+            Host::Public => format!("{}/doctor", self.frame.hosts.portal),
+        }
+    }
+
     /// Where a new certificate is tried.
     pub(crate) fn activation_url(&self) -> String {
         format!("{}/", self.frame.hosts.activate)
@@ -245,6 +253,12 @@ impl<'a> Page<'a> {
     #[expect(clippy::unused_self, reason = "templates reach everything through their page")]
     pub(crate) fn masked_id(&self, id: &SubjectId) -> String {
         markup::masked_id(id)
+    }
+
+    /// A word for a subject, under which this browser keeps the keys of its renewals.
+    #[expect(clippy::unused_self, reason = "templates reach everything through their page")]
+    pub(crate) fn owner(&self, id: &SubjectId) -> String {
+        markup::owner(id)
     }
 
     /// The five steps of the flow, each with its text and where it stands to the present one.

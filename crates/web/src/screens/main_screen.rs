@@ -17,6 +17,8 @@ pub struct Main<'a> {
     pub organization: &'a str,
     /// The subject's role.
     pub role: Role,
+    /// The holder's name; may be empty.
+    pub name: &'a str,
     /// The certificate of this session.
     pub certificate: &'a SeenCertificate,
     /// Local dates until the certificate's end; 0 on the last one.
@@ -77,5 +79,6 @@ impl MainPage<'_> {
 pub fn main(frame: &Frame<'_>, view: &Main<'_>) -> Result<String, RenderError> {
     let mut page = Page::new(frame, "main-title")?;
     page.session = true;
+    page.script = Some("forget.mjs");
     Ok(MainPage { page, view }.render()?)
 }

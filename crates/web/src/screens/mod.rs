@@ -44,7 +44,7 @@ mod sign_in;
 mod texts;
 
 pub use activation::{Activation, activation};
-pub use complete::{Complete, Term, complete};
+pub use complete::{Complete, CompleteStage, Term, complete};
 pub use doctor::{Doctor, doctor};
 pub use enrolment::{
     CodeRefusal, EnrolmentClosed, EnrolmentCode, EnrolmentIdentify, EnrolmentRefusal, enrolment_closed, enrolment_code,

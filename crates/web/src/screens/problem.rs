@@ -34,6 +34,10 @@ pub enum Problem {
     OtherKey,
     /// 410: the renewal has ended.
     Ended,
+    /// 410: the CA refused it for good; another one may be started.
+    Refused,
+    /// 409: the CA ends before a new certificate would. It takes a new CA, so asking again does not help.
+    AuthorityEnding,
     /// 413: the body is too large.
     TooLarge,
     /// 415: not in this format.
@@ -82,8 +86,8 @@ impl Problem {
             Self::Forbidden | Self::TooEarly { .. } => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::Conflict | Self::OtherKey => 409,
-            Self::Ended => 410,
+            Self::Conflict | Self::OtherKey | Self::AuthorityEnding => 409,
+            Self::Ended | Self::Refused => 410,
             Self::TooLarge => 413,
             Self::UnsupportedType => 415,
             Self::Misdirected => 421,
@@ -106,6 +110,8 @@ impl Problem {
             Self::Conflict => "request.conflict",
             Self::OtherKey => "renewal.other_key",
             Self::Ended => "renewal.ended",
+            Self::Refused => "renewal.refused",
+            Self::AuthorityEnding => "authority.ending",
             Self::TooLarge => "request.too_large",
             Self::UnsupportedType => "request.type",
             Self::Misdirected => "request.misdirected",
@@ -143,6 +149,8 @@ impl Problem {
             Self::Conflict => ["problem-conflict-title", "problem-conflict-detail", "problem-conflict-next"],
             Self::OtherKey => ["problem-other-key-title", "problem-other-key-detail", "problem-other-key-next"],
             Self::Ended => ["problem-ended-title", "problem-ended-detail", "problem-ended-next"],
+            Self::Refused => ["problem-refused-title", "problem-refused-detail", "problem-refused-next"],
+            Self::AuthorityEnding => ["problem-ending-title", "problem-ending-detail", "problem-ending-next"],
             Self::TooLarge => ["problem-large-title", "problem-large-detail", "problem-large-next"],
             Self::UnsupportedType => ["problem-type-title", "problem-type-detail", "problem-type-next"],
             Self::Misdirected => {

@@ -1,7 +1,7 @@
 //! Steps 3 to 6, for renewal and enrolment alike, and what branches off them.
 
 use askama::Template;
-use koshin_types::{RenewalId, SerialNumber};
+use koshin_types::{RenewalId, SerialNumber, SubjectId};
 
 use super::{
     RenderError,
@@ -20,6 +20,8 @@ pub struct Preparing<'a> {
     pub id: RenewalId,
     /// What is checked, in order.
     pub checks: &'a [Check],
+    /// Why it cannot go on, where that is so: the check that is not done has failed.
+    pub stopped: Option<&'a Problem>,
 }
 
 /// One check and how far it is.
@@ -64,6 +66,7 @@ struct PreparingPage<'a> {
     page: Page<'a>,
     view: &'a Preparing<'a>,
     lead: &'static str,
+    stopped: Option<ProblemWords>,
 }
 
 /// Renders 電子証明書更新前処理中.
@@ -79,8 +82,15 @@ pub fn preparing(frame: &Frame<'_>, view: &Preparing<'_>) -> Result<String, Rend
     let mut page = Page::new(frame, title)?;
     page.session = true;
     page.step = Some((view.purpose, 2));
-    page.script = Some("preparing.mjs");
-    Ok(PreparingPage { page, view, lead }.render()?)
+    let stopped = match view.stopped {
+        None => None,
+        Some(problem) => Some(problem_words(frame, problem)?),
+    };
+    if stopped.is_none() {
+        page.script = Some("preparing.mjs");
+    }
+    page.failed = stopped.is_some();
+    Ok(PreparingPage { page, view, lead, stopped }.render()?)
 }
 
 /// How far a renewal is, as its start screen has to know.
@@ -115,6 +125,20 @@ impl Stage {
         }
     }
 
+    /// The key of the case in which to start again with a new key, once there is something to give up.
+    const fn again_key(self) -> Option<&'static str> {
+        match self {
+            Self::Started => None,
+            Self::Requested | Self::Intended => Some("start-stuck"),
+            Self::Issued { .. } | Self::Delivered { .. } => Some("start-lost"),
+        }
+    }
+
+    /// The holder has a file of it, or had one.
+    const fn is_delivered(self) -> bool {
+        matches!(self, Self::Delivered { .. })
+    }
+
     const fn serial(self) -> Option<SerialNumber> {
         match self {
             Self::Started | Self::Requested | Self::Intended => None,
@@ -128,6 +152,8 @@ impl Stage {
 pub struct Start<'a> {
     /// Renewal or enrolment.
     pub purpose: Purpose,
+    /// Whose it is.
+    pub subject: &'a SubjectId,
     /// The renewal.
     pub id: RenewalId,
     /// How far it is.

@@ -1,6 +1,6 @@
 //! What the server saw of a client certificate, and the one next step.
 
-use koshin_types::{ProtectionLevel, SerialNumber, SubjectId, Validity};
+use koshin_types::{ProtectionLevel, RenewalId, SerialNumber, SubjectId, Validity};
 use time::UtcDateTime;
 
 use super::{
@@ -19,12 +19,24 @@ pub struct SeenCertificate {
     pub validity: Validity,
     /// How its key is protected, as far as is known.
     pub protection: ProtectionLevel,
+    /// Its subject's open renewal, whose key the browser may still keep.
+    pub renewal: Option<RenewalId>,
 }
 
-/// Whether 電子証明書取得 is open to the certificate's subject.
+/// Where the subject goes whose certificate can no longer log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
-    /// It is.
+    /// To another certificate of its own, which it received and which waits for its activation.
+    Waiting {
+        /// Its serial number.
+        serial: SerialNumber,
+    },
+    /// To another certificate of its own, which is in use.
+    InUse {
+        /// Its serial number.
+        serial: SerialNumber,
+    },
+    /// To 電子証明書取得.
     Open,
     /// Only a reissue helps.
     Closed,
@@ -53,7 +65,7 @@ pub enum Seen {
         certificate: SeenCertificate,
         /// Local dates since then.
         days_ago: u32,
-        /// Whether a new one may be obtained.
+        /// Where to go.
         door: Door,
     },
     /// Issued, not yet activated.
@@ -61,12 +73,12 @@ pub enum Seen {
         /// The certificate.
         certificate: SeenCertificate,
     },
-    /// Replaced by an activated successor.
+    /// Replaced by an activated successor, which may have ended meanwhile.
     Superseded {
         /// The certificate.
         certificate: SeenCertificate,
-        /// The serial number of the one in use.
-        successor: SerialNumber,
+        /// Where to go.
+        door: Door,
     },
     /// Revoked.
     Revoked {
@@ -74,7 +86,7 @@ pub enum Seen {
         certificate: SeenCertificate,
         /// Since when.
         at: UtcDateTime,
-        /// Whether a new one may be obtained.
+        /// Where to go.
         door: Door,
     },
     /// Not issued by this installation's CA, or unknown to its ledger.
@@ -166,12 +178,33 @@ impl Advice {
         self.next = Some(Link { href, text });
         self
     }
+
+    /// Leads to 電子証明書取得, or to somebody who can reissue.
+    fn through(self, page: &Page<'_>, door: Door) -> askama::Result<Self> {
+        Ok(match door {
+            Door::Open => self.leading_to(page.enrolment_url(), page.t("next-enrol")?),
+            _ => self.leading_to("#help".to_owned(), page.t("next-contact")?),
+        })
+    }
 }
 
-/// What to say about the certificate, and the one next step.
+/// What to say about the certificate, and the one next step. Whoever has another certificate needs neither a new one nor
+/// a reissue, but a browser that shows the other one.
 pub(crate) fn advice(page: &Page<'_>, seen: &Seen) -> askama::Result<Advice> {
     let serial = |serial: &SerialNumber| markup::serial(serial);
     Ok(match seen {
+        Seen::Expired { door: Door::Waiting { serial: other }, .. }
+        | Seen::Superseded { door: Door::Waiting { serial: other }, .. }
+        | Seen::Revoked { door: Door::Waiting { serial: other }, .. } => {
+            let body = page.t1("seen-waiting-dead-body", "serial", serial(other))?;
+            Advice::new(page, Tone::Warn, "seen-waiting-title", body)?
+        }
+        Seen::Expired { door: Door::InUse { serial: other }, .. }
+        | Seen::Superseded { door: Door::InUse { serial: other }, .. }
+        | Seen::Revoked { door: Door::InUse { serial: other }, .. } => {
+            let body = page.t1("seen-superseded-body", "serial", serial(other))?;
+            Advice::new(page, Tone::Warn, "seen-superseded-title", body)?
+        }
         Seen::None => Advice::new(page, Tone::Warn, "seen-none-title", page.t("seen-none-body")?)?
             .leading_to(page.enrolment_url(), page.t("next-enrol")?),
         Seen::Active { waiting: None, .. } => {
@@ -192,19 +225,14 @@ pub(crate) fn advice(page: &Page<'_>, seen: &Seen) -> askama::Result<Advice> {
             Advice::new(page, Tone::Info, "seen-pending-title", body)?
                 .leading_to(page.activation_url(), page.t("next-activate")?)
         }
-        Seen::Superseded { successor, .. } => {
-            let body = page.t1("seen-superseded-body", "serial", serial(successor))?;
-            Advice::new(page, Tone::Warn, "seen-superseded-title", body)?
+        Seen::Superseded { door, .. } => {
+            let body = if *door == Door::Open { "seen-superseded-open-body" } else { "seen-superseded-closed-body" };
+            Advice::new(page, Tone::Stop, "seen-superseded-title", page.t(body)?)?.through(page, *door)?
         }
-        Seen::Revoked { at, door: Door::Open, .. } => {
-            let body = page.t1("seen-revoked-body", "at", page.moment(at))?;
-            Advice::new(page, Tone::Stop, "seen-revoked-title", body)?
-                .leading_to(page.enrolment_url(), page.t("next-enrol")?)
-        }
-        Seen::Revoked { at, door: Door::Closed, .. } => {
-            let body = page.t1("seen-revoked-closed-body", "at", page.moment(at))?;
-            Advice::new(page, Tone::Stop, "seen-revoked-title", body)?
-                .leading_to("#help".to_owned(), page.t("next-contact")?)
+        Seen::Revoked { at, door, .. } => {
+            let body = if *door == Door::Open { "seen-revoked-body" } else { "seen-revoked-closed-body" };
+            let body = page.t1(body, "at", page.moment(at))?;
+            Advice::new(page, Tone::Stop, "seen-revoked-title", body)?.through(page, *door)?
         }
         Seen::Unknown => Advice::new(page, Tone::Warn, "seen-unknown-title", page.t("seen-unknown-body")?)?,
     })
@@ -213,13 +241,9 @@ pub(crate) fn advice(page: &Page<'_>, seen: &Seen) -> askama::Result<Advice> {
 fn expired(page: &Page<'_>, certificate: &SeenCertificate, days_ago: u32, door: Door) -> askama::Result<Advice> {
     let at = page.moment(certificate.validity.not_after());
     let body = match (door, days_ago) {
-        (Door::Closed, _) => page.t1("seen-expired-closed-body", "at", at)?,
         (Door::Open, 0) => page.t1("seen-expired-today-body", "at", at)?,
         (Door::Open, days) => page.t2("seen-expired-body", "at", at, "days", days)?,
+        _ => page.t1("seen-expired-closed-body", "at", at)?,
     };
-    let advice = Advice::new(page, Tone::Stop, "seen-expired-title", body)?;
-    Ok(match door {
-        Door::Open => advice.leading_to(page.enrolment_url(), page.t("next-enrol")?),
-        Door::Closed => advice.leading_to("#help".to_owned(), page.t("next-contact")?),
-    })
+    Advice::new(page, Tone::Stop, "seen-expired-title", body)?.through(page, door)
 }

@@ -105,9 +105,9 @@ struct LoginPage<'a> {
 }
 
 impl LoginPage<'_> {
-    /// A certificate that cannot log in gets its one next step and no form to fill in vain.
+    /// Without a certificate that can log in there is one next step, and no form to fill in vain.
     fn offers_form(&self) -> bool {
-        matches!(self.seen, Seen::None | Seen::Active { .. } | Seen::Pending { .. })
+        matches!(self.seen, Seen::Active { .. } | Seen::Pending { .. })
     }
 
     /// Only a certificate in use makes the form the next step; otherwise the advice has a better one.
@@ -136,6 +136,7 @@ impl LoginPage<'_> {
 /// [`RenderError`] when a text or a template fails, which tests rule out.
 pub fn login(frame: &Frame<'_>, view: &Login<'_>) -> Result<String, RenderError> {
     let mut page = Page::new(frame, "login-title")?;
+    page.script = Some("forget.mjs");
     let summary = match view.refusal {
         None => None,
         Some(refusal) => Some(login_summary(&page, refusal)?),
@@ -231,7 +232,6 @@ pub fn signed_out(frame: &Frame<'_>, view: &SignedOut) -> Result<String, RenderE
     };
     let advice = Advice::new(&page, tone, key, body)?;
     let advice = match view {
-        SignedOut::Expired { .. } => advice.leading_to(page.enrolment_url(), page.t("next-enrol")?),
         SignedOut::Revoked => advice.leading_to("#help".to_owned(), page.t("next-contact")?),
         _ => advice.leading_to(page.login_url(), page.t("session-login")?),
     };

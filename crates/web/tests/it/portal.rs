@@ -16,6 +16,8 @@ use tower::ServiceExt as _;
 
 use crate::town::{NOW, PASSWORD, Town, enrolled_for, key, sha256};
 
+mod holders;
+
 const ID: &str = "00112233445566778899aabbccddeeff";
 
 struct Answer {
@@ -29,10 +31,17 @@ impl Answer {
         self.headers.get(header::LOCATION).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The cookie that the answer sets, as a browser sends it back.
+    /// The cookies that the answer sets, as a browser sends them back.
+    fn cookies(&self) -> Vec<String> {
+        let set = self.headers.get_all(header::SET_COOKIE).iter();
+        set.map(|set| set.to_str().unwrap().split(';').next().unwrap().to_owned()).collect()
+    }
+
+    /// The cookie of the session that the answer opens, else the only one.
     fn cookie(&self) -> String {
-        let set = self.headers.get(header::SET_COOKIE).expect("a cookie is set").to_str().unwrap();
-        set.split(';').next().unwrap().to_owned()
+        let cookies = self.cookies();
+        let session = cookies.iter().find(|cookie| cookie.starts_with("__Host-"));
+        session.or(cookies.first()).expect("a cookie is set").clone()
     }
 
     /// The words without their markup: long numbers stand in groups.
@@ -71,7 +80,10 @@ struct Ask<'a> {
 
 impl World {
     async fn new() -> Self {
-        let town = Town::new().await;
+        Self::of(Town::new().await)
+    }
+
+    fn of(town: Town) -> Self {
         let words = |text: &str| Bilingual { ja: text.into(), en: text.into() };
         let portal = Arc::new(Portal {
             ra: town.ra.clone(),

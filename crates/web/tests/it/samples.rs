@@ -2,10 +2,10 @@
 
 use koshin_types::{Language, ProtectionLevel, RenewalId, Role, SerialNumber, Validity};
 use koshin_web::screens::{
-    self, Activation, Bilingual, Brand, Check, Clocked, CodeRefusal, Complete, Contact, Declined, DeclinedStep, Doctor,
-    Door, EnrolmentClosed, EnrolmentCode, EnrolmentIdentify, EnrolmentRefusal, Frame, Host, Hosts, Login, LoginRefusal,
-    Main, Notice, Preparing, Problem, Purpose, RenderError, RenewalCheck, RenewalOffer, Seen, SeenCertificate,
-    SignedOut, Stage, Start, StartAgain, Term, Texts,
+    self, Activation, Bilingual, Brand, Check, Clocked, CodeRefusal, Complete, CompleteStage, Contact, Declined,
+    DeclinedStep, Doctor, Door, EnrolmentClosed, EnrolmentCode, EnrolmentIdentify, EnrolmentRefusal, Frame, Host,
+    Hosts, Login, LoginRefusal, Main, Notice, Preparing, Problem, Purpose, RenderError, RenewalCheck, RenewalOffer,
+    Seen, SeenCertificate, SignedOut, Stage, Start, StartAgain, Term, Texts,
 };
 use time::{UtcDateTime, macros::utc_datetime};
 
@@ -52,6 +52,7 @@ fn certificate() -> SeenCertificate {
         serial: old(),
         validity: Validity::new(NOT_BEFORE, NOT_AFTER).unwrap(),
         protection: ProtectionLevel::File,
+        renewal: None,
     }
 }
 
@@ -81,8 +82,12 @@ fn all_seen() -> Vec<(&'static str, Seen)> {
         ("expired_today", expired(0, Door::Open)),
         ("expired_closed", expired(120, Door::Closed)),
         ("pending", Seen::Pending { certificate: successor() }),
-        ("superseded", Seen::Superseded { certificate: active.clone(), successor: new() }),
+        ("expired_waiting", expired(3, Door::Waiting { serial: new() })),
+        ("superseded", Seen::Superseded { certificate: active.clone(), door: Door::InUse { serial: new() } }),
+        ("superseded_open", Seen::Superseded { certificate: active.clone(), door: Door::Open }),
+        ("superseded_closed", Seen::Superseded { certificate: active.clone(), door: Door::Closed }),
         ("revoked", Seen::Revoked { certificate: active.clone(), at, door: Door::Open }),
+        ("revoked_replaced", Seen::Revoked { certificate: active.clone(), at, door: Door::InUse { serial: new() } }),
         ("revoked_closed", Seen::Revoked { certificate: active, at, door: Door::Closed }),
         ("unknown", Seen::Unknown),
     ]
@@ -193,7 +198,8 @@ impl World {
             let view = Main {
                 organization: "株式会社 山田製作所 & Co.",
                 role: if offer == "open" { Role::User } else { Role::Administrator },
-                certificate: &certificate(),
+                name: if offer == "not_yet" { "" } else { "更新 <花子>" },
+                certificate: &SeenCertificate { renewal: (offer != "open").then(id), ..certificate() },
                 days_left: 30,
                 renewal,
                 last_login: (offer != "open").then_some(NOW),
@@ -207,6 +213,7 @@ impl World {
         let portal = self.frame(language, Host::Portal, "/renewals/5f0e1d2c3b4a5968778695a4b3c2d1e0/start");
         let public = Frame { host: Host::Public, ..portal };
         let mut samples = Vec::new();
+        let subject = certificate().subject;
         for (frame, purpose, way) in
             [(&portal, Purpose::Renewal, "renewal"), (&public, Purpose::Enrolment, "enrolment")]
         {
@@ -217,8 +224,10 @@ impl World {
             };
             let running = Check { check: RenewalCheck::Authority, done: false };
             let checks = [done(first[0]), done(first[1]), running];
-            let view = Preparing { purpose, id: id(), checks: &checks };
+            let view = Preparing { purpose, id: id(), checks: &checks, stopped: None };
             samples.push((name("03_preparing", way), screens::preparing(frame, &view)));
+            let view = Preparing { stopped: Some(&Problem::AuthorityEnding), ..view };
+            samples.push((name("03_preparing", &format!("{way}_stopped")), screens::preparing(frame, &view)));
             let stages = [
                 ("started", Stage::Started),
                 ("requested", Stage::Requested),
@@ -227,11 +236,11 @@ impl World {
                 ("delivered", Stage::Delivered { serial: new() }),
             ];
             for (stage_name, stage) in stages {
-                let view = Start { purpose, id: id(), stage, problem: None };
+                let view = Start { purpose, subject: &subject, id: id(), stage, problem: None };
                 samples.push((name("04_start", &format!("{way}_{stage_name}")), screens::start(frame, &view)));
             }
             let problem = Problem::KeyRefused;
-            let view = Start { purpose, id: id(), stage: Stage::Started, problem: Some(&problem) };
+            let view = Start { purpose, subject: &subject, id: id(), stage: Stage::Started, problem: Some(&problem) };
             samples.push((name("04_start", &format!("{way}_refused")), screens::start(frame, &view)));
             for (step_name, step) in [("request", DeclinedStep::Request), ("delivery", DeclinedStep::Delivery)] {
                 let view = Declined { purpose, id: id(), step };
@@ -250,12 +259,14 @@ impl World {
         let frame = self.frame(language, Host::Portal, "/renewals/5f0e1d2c3b4a5968778695a4b3c2d1e0/complete");
         let view = Complete {
             purpose: Purpose::Renewal,
+            subject: &certificate().subject,
             id: id(),
             ca_name: "Koshin Shinkin Client CA G1",
             serial: new(),
             validity: successor().validity,
             term: Term::Year,
             protection: ProtectionLevel::File,
+            stage: CompleteStage::Delivered,
             predecessor: Some(old()),
             status_url: "https://www.koshin-shinkin.example/renewals/5f0e1d2c3b4a5968778695a4b3c2d1e0/status?t=a&b",
         };
@@ -266,6 +277,7 @@ impl World {
         vec![
             ("07_complete_file", screens::complete(&frame, &view)),
             ("07_complete_enrolment", screens::complete(&public, &enrolled)),
+            ("07_complete_activated", screens::complete(&frame, &Complete { stage: CompleteStage::Activated, ..view })),
             ("07_complete_os", screens::complete(&frame, &os)),
             ("07_complete_hardware", screens::complete(&frame, &hardware)),
         ]
@@ -283,9 +295,9 @@ impl World {
             let view = Activation::Activated { certificate: &successor(), superseded };
             samples.push((name("08_activation", case), screens::activation(&frame, &view)));
         }
-        let frame = self.frame(language, Host::Public, "/doctor");
+        let frame = self.frame(language, Host::Portal, "/doctor");
         samples.extend(all_seen().iter().map(|(seen_name, seen)| {
-            let view = Doctor { seen, host_name: "www.koshin-shinkin.example", tls: "TLS 1.3", now: NOW };
+            let view = Doctor { seen, host_name: "portal.koshin-shinkin.example", tls: "TLS 1.3", now: NOW };
             (name("11_doctor", seen_name), screens::doctor(&frame, &view))
         }));
         samples
@@ -294,7 +306,7 @@ impl World {
     fn enrolment(&self, language: Language) -> Vec<Sample> {
         let frame = self.frame(language, Host::Public, "/enrol");
         let home = self.frame(language, Host::Public, "/");
-        let mut samples = vec![("10_enrolment_home", screens::enrolment_home(&home))];
+        let mut samples = vec![("10_enrolment_home", screens::enrolment_home(&home, 37))];
         let refusals = [
             ("first", None),
             ("mismatch", Some(EnrolmentRefusal::Mismatch)),
@@ -346,6 +358,8 @@ impl World {
             Problem::Conflict,
             Problem::OtherKey,
             Problem::Ended,
+            Problem::Refused,
+            Problem::AuthorityEnding,
             Problem::TooLarge,
             Problem::UnsupportedType,
             Problem::Misdirected,

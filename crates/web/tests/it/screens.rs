@@ -99,7 +99,7 @@ fn invariant_every_page_is_a_whole_one() {
         assert!(page.contains(&format!("<html lang=\"{language}\">")), "{language} {name}");
         assert_eq!(page.matches("<h1>").count(), 1, "{language} {name}");
         for needed in
-            ["<title>", "class=\"skip\" href=\"#main\"", "?lang=ja\"", "?lang=en\"", "href=\"/doctor\"", "0120-000-000"]
+            ["<title>", "class=\"skip\" href=\"#main\"", "?lang=ja\"", "?lang=en\"", "/doctor\"", "0120-000-000"]
         {
             assert!(page.contains(needed), "{language} {name} lacks {needed}");
         }
@@ -295,4 +295,26 @@ fn problems_speak_as_plain_text_too() {
     let many = screens::problem_words(&frame, &Problem::TooMany { retry_after: 91 }).unwrap();
     assert!(many.detail().ends_with("Please wait 2 minutes and try again."), "{}", many.detail());
     assert_eq!((early.status(), early.code(), early.retry_after()), (403, "renewal.too_early", None));
+}
+
+#[test]
+fn where_nothing_can_be_filled_in_there_is_no_form() {
+    let pages = pages();
+    for language in Language::ALL {
+        for (name, forms) in [
+            ("00_login_active", true),
+            ("00_login_pending", true),
+            ("00_login_none", false),
+            ("00_login_refused_certificate", false),
+            ("00_login_expired", false),
+            ("10_enrolment_code_wrong", true),
+            ("10_enrolment_code_too_many", true),
+            ("10_enrolment_code_spent", false),
+            ("10_enrolment_code_expired", false),
+        ] {
+            let page = &pages[&(language, name)];
+            assert_eq!(page.contains("<input"), forms, "{language} {name}");
+            assert_eq!(page.matches("class=\"button\"").count(), 1, "{language} {name} has one next step");
+        }
+    }
 }

@@ -5,6 +5,7 @@ seen-active-title = We recognise your certificate
 seen-active-body = Enter your ID and password to log in.
 seen-waiting-title = Your previous certificate is being used
 seen-waiting-body = The new certificate (serial number { $serial }) is waiting to be checked. Quit your browser completely, open it again and choose the new certificate.
+seen-waiting-dead-body = This certificate can no longer be used. The new certificate (serial number { $serial }) is waiting to be checked. Quit your browser completely, open it again and choose the new certificate. If you have lost its file or passphrase, start again from Obtain certificate.
 seen-future-title = Your certificate is not valid yet
 seen-future-body = This certificate can be used from { $at }. Please try again then.
 seen-expired-title = Your certificate has expired
@@ -13,14 +14,16 @@ seen-expired-body = { $days ->
    *[other] This certificate expired on { $at } ({ $days } days ago). Please obtain a new certificate.
 }
 seen-expired-today-body = This certificate expired today, on { $at }. Please obtain a new certificate.
-seen-expired-closed-body = This certificate expired on { $at }, and the time to obtain a new one has passed too. Please ask for a reissue: users ask their own administrator, administrators ask the help desk.
+seen-expired-closed-body = This certificate expired on { $at }, and the time to obtain a new one has passed too. Please ask the help desk for a reissue.
 seen-pending-title = Your new certificate is not in use yet
 seen-pending-body = Your browser showed the certificate with serial number { $serial }. Please put it into use on the check page.
 seen-superseded-title = Your previous certificate is being used
 seen-superseded-body = This certificate has been replaced by the one with serial number { $serial }. Quit your browser completely, open it again and choose the new certificate.
+seen-superseded-open-body = This is a previous certificate, and the one after it can no longer be used either. Please obtain a new certificate.
+seen-superseded-closed-body = This is a previous certificate, and the one after it can no longer be used either. Please ask the help desk for a reissue.
 seen-revoked-title = Your certificate has been revoked
 seen-revoked-body = This certificate was revoked on { $at }. If a reissue has been arranged, go to Obtain certificate.
-seen-revoked-closed-body = This certificate was revoked on { $at }. Please ask for a reissue: users ask their own administrator, administrators ask the help desk.
+seen-revoked-closed-body = This certificate was revoked on { $at }. Please ask the help desk for a reissue.
 seen-unknown-title = This certificate is not for this site
 seen-unknown-body = The certificate that your browser showed was not issued by this site’s certification authority. Quit your browser completely, open it again and choose the certificate for this site.
 

@@ -28,12 +28,12 @@ code-title = Enter the code
 code-lead = If the ID and the password are right, a code was sent to the registered e-mail address.
 code-field = Code
 code-hint = { $minutes ->
-    [one] Enter the { $digits } digits within 1 minute. You may paste them. If you were given a code on paper, enter that one.
-   *[other] Enter the { $digits } digits within { $minutes } minutes. You may paste them. If you were given a code on paper, enter that one.
+    [one] Enter the { $digits } digits within 1 minute. You may paste them.
+   *[other] Enter the { $digits } digits within { $minutes } minutes. You may paste them.
 }
 code-submit = Confirm
 code-none-title = No mail?
-code-none-body = Please look into your spam folder. If nothing has arrived, enter your ID and password again. To change the registered address, ask your administrator or the help desk.
+code-none-body = Please look into your spam folder. If nothing has arrived, enter your ID and password again. To change the registered address, ask the help desk.
 code-none-link = Back to ID and password
 code-missing = Enter the code.
 code-wrong-title = We could not confirm it
@@ -54,5 +54,4 @@ closed-revoked = Your certificate has been revoked. It has to be reissued.
 closed-address = The registered address was changed. For your safety nothing can be obtained until { $at }. If you do not know about the change, please contact the help desk at once.
 closed-no-address = No e-mail address is registered to which we could send the code.
 closed-ask-title = Whom to ask
-closed-ask-user = Users: please ask your own administrator.
-closed-ask-administrator = Administrators: please ask { $contact }.
+closed-ask = Please ask { $contact }.
