@@ -4,6 +4,12 @@ use crate::id::words;
 
 words! {
     /// The status of an issued certificate in the registry. Expiry is no status: it follows from the validity.
+    ///
+    /// ```
+    /// use koshin_types::CertificateStatus;
+    /// let words = CertificateStatus::ALL.map(CertificateStatus::as_str);
+    /// assert_eq!(words, ["pending", "active", "superseded", "revoked"]);
+    /// ```
     CertificateStatus {
         /// Issued, not yet proven by a login. It can do nothing but be activated.
         Pending = "pending",
@@ -18,6 +24,11 @@ words! {
 
 words! {
     /// How well the private key is protected, weakest first.
+    ///
+    /// ```
+    /// use koshin_types::ProtectionLevel;
+    /// assert!(ProtectionLevel::File < ProtectionLevel::Os && ProtectionLevel::Os < ProtectionLevel::Hardware);
+    /// ```
     ProtectionLevel {
         /// The page made the key and the holder keeps it in a file with a passphrase.
         File = "file",

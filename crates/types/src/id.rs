@@ -44,6 +44,12 @@ pub(crate) use words;
 
 words! {
     /// What a subject may do in its organization.
+    ///
+    /// ```
+    /// use koshin_types::Role;
+    /// assert_eq!(Role::ALL.map(Role::as_str), ["administrator", "user"]);
+    /// assert!("root".parse::<Role>().is_err());
+    /// ```
     Role {
         /// Sees and manages the IDs of its own organization.
         Administrator = "administrator",
@@ -53,7 +59,12 @@ words! {
 }
 
 words! {
-    /// The language of screens and mails.
+    /// The language of screens and mails, by its tag (RFC 5646, 2.2.1).
+    ///
+    /// ```
+    /// use koshin_types::Language;
+    /// assert_eq!(Language::ALL.map(Language::as_str), ["ja", "en"]);
+    /// ```
     Language {
         /// Japanese.
         Ja = "ja",
@@ -75,7 +86,18 @@ macro_rules! text_id {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
         ///
-        /// 1 to 64 characters out of `A-Z a-z 0-9 . _ -`, beginning with a letter or digit. Case is significant.
+        /// 1 to 64 characters out of `A-Z a-z 0-9 . _ -`, beginning with a letter or digit. Case is significant: no two
+        /// different texts are the same identifier.
+        ///
+        /// ```
+        #[doc = concat!("use koshin_types::{IdError, ", stringify!($name), "};")]
+        #[doc = concat!("let parsed = |text: &str| text.parse::<", stringify!($name), ">().map(|id| id.to_string());")]
+        /// assert_eq!(parsed("A-1001"), Ok("A-1001".to_owned()));
+        /// assert_eq!(parsed(&"x".repeat(65)), Err(IdError::Length { octets: 65 }));
+        /// assert_eq!(parsed(""), Err(IdError::Length { octets: 0 }));
+        /// assert_eq!(parsed("a/b"), Err(IdError::Character { at: 1 }));
+        /// assert!(parsed(&"x".repeat(64)).is_ok() && parsed("_a").is_err());
+        /// ```
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(String);
 
@@ -127,6 +149,16 @@ fn check_text_id(text: &str) -> Result<(), IdError> {
 macro_rules! binary_id {
     ($(#[$meta:meta])* $name:ident, $octets:literal) => {
         $(#[$meta])*
+        ///
+        /// Displayed as lower-case hexadecimal, two digits an octet; digits of either case are read.
+        ///
+        /// ```
+        #[doc = concat!("use koshin_types::{IdError, ", stringify!($name), "};")]
+        #[doc = concat!("let id = ", stringify!($name), "::new([0xa5; ", stringify!($octets), "]);")]
+        #[doc = concat!("assert_eq!(id.to_string(), \"a5\".repeat(", stringify!($octets), "));")]
+        #[doc = concat!("assert_eq!(\"A5\".repeat(", stringify!($octets), ").parse(), Ok(id));")]
+        #[doc = concat!("assert_eq!(\"a5\".parse::<", stringify!($name), ">(), Err(IdError::Length { octets: 2 }));")]
+        /// ```
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name([u8; $octets]);
 
@@ -157,6 +189,7 @@ macro_rules! binary_id {
         impl FromStr for $name {
             type Err = IdError;
 
+            /// The error is [`IdError::Length`] also for a text of the right length that is not hexadecimal.
             fn from_str(text: &str) -> Result<Self, IdError> {
                 let mut octets = [0; $octets];
                 match decode_hex(text, &mut octets) {
@@ -169,12 +202,13 @@ macro_rules! binary_id {
 }
 
 binary_id! {
-    /// The identifier of a renewal or an enrolment: 128 random bits.
+    /// The identifier of a renewal or an enrolment: 16 octets, all of them random.
     RenewalId, 16
 }
 
 binary_id! {
-    /// A SHA-256: of a whole certificate, or of a `SubjectPublicKeyInfo`, as the field's name says.
+    /// A SHA-256 (FIPS 180-4): of the DER of a whole certificate, or of its `SubjectPublicKeyInfo` (RFC 5280, 4.1.2.7), as the
+    /// field's name says. 32 octets.
     Fingerprint, 32
 }
 
@@ -185,13 +219,13 @@ pub enum IdError {
     /// The text is empty, too long, or not of the fixed length.
     #[error("an identifier of {octets} octets is empty or not of the length it has to have")]
     Length {
-        /// Length of the text.
+        /// Length of the text in octets of UTF-8.
         octets: usize,
     },
     /// A character that may not stand there.
     #[error("the character at octet {at} may not stand in an identifier")]
     Character {
-        /// Offset of the character in octets.
+        /// Offset of the character in octets of UTF-8, from 0.
         at: usize,
     },
 }
@@ -205,7 +239,7 @@ pub(crate) fn decode_hex(text: &str, out: &mut [u8]) -> Option<usize> {
     let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
     for (to, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
         let [high, low] = *pair else { return None };
-        *to = nibble(high)? << 4 | nibble(low)?;
+        *to = nibble(high)? * 16 + nibble(low)?;
     }
     Some(digits.len() / 2)
 }
@@ -238,6 +272,17 @@ mod tests {
         let id = RenewalId::new([0xa5; 16]);
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!("a5".parse::<RenewalId>().is_err());
-        assert!("a".repeat(32).replace('a', "g").parse::<RenewalId>().is_err());
+        for digits in 0..=80 {
+            assert_eq!("a".repeat(digits).parse::<RenewalId>().is_ok(), digits == 32);
+            assert_eq!("a".repeat(digits).parse::<Fingerprint>().is_ok(), digits == 64);
+        }
+        assert!("g".repeat(32).parse::<RenewalId>().is_err());
+        // Every octet, and the order of its digits.
+        for octet in 0..=255 {
+            let id = RenewalId::new([octet; 16]);
+            assert_eq!(alloc::format!("{octet:02x}").repeat(16).parse(), Ok(id));
+            assert_eq!(alloc::format!("{octet:02X}").repeat(16).parse(), Ok(id));
+        }
+        assert_eq!(alloc::format!("{:?}", RenewalId::new([1; 16])), alloc::format!("RenewalId({})", "01".repeat(16)));
     }
 }

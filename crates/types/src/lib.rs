@@ -2,7 +2,11 @@
 //!
 //! This crate names what every other crate has to agree on: the serial number and the validity of a certificate
 //! (RFC 5280), the identifiers of organizations, subjects and renewals, roles, languages and levels of key protection.
-//! It refuses to know a clock, randomness, storage or text for people.
+//! It refuses to know a clock, randomness, storage or text for people. `no_std`, with `alloc`.
+//!
+//! The feature `serde` (off by default) makes the closed sets of words ([`Role`], [`Language`], [`CertificateStatus`],
+//! [`ProtectionLevel`], [`RevocationReason`]) `Serialize` and `Deserialize`, as the words that [`Role::as_str`] and its like
+//! give. Everything else displays and parses, and is written as text.
 //!
 //! ```
 //! use koshin_types::{SerialNumber, SubjectId, Validity};

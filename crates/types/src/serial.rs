@@ -24,7 +24,16 @@ impl SerialNumber {
     /// # Errors
     ///
     /// [`SerialError::Zero`] for zero, [`SerialError::TooLong`] when the DER INTEGER would take more than 20 octets: a
-    /// number of 20 octets with the highest bit set needs a 21st for its sign.
+    /// number of 20 octets with the highest bit set needs a 21st for its sign (X.690, 8.3.3).
+    ///
+    /// ```
+    /// use koshin_types::{SerialError, SerialNumber};
+    /// assert_eq!(SerialNumber::from_be_bytes(&[0, 0x1a, 0xff])?.as_be_bytes(), [0x1a, 0xff]);
+    /// assert_eq!(SerialNumber::from_be_bytes(&[0x7f; 20])?.as_be_bytes().len(), 20);
+    /// assert_eq!(SerialNumber::from_be_bytes(&[0x80; 20]), Err(SerialError::TooLong { octets: 21 }));
+    /// assert_eq!(SerialNumber::from_be_bytes(&[]), Err(SerialError::Zero));
+    /// # Ok::<(), SerialError>(())
+    /// ```
     pub fn from_be_bytes(bytes: &[u8]) -> Result<Self, SerialError> {
         let significant = bytes.iter().position(|b| *b != 0).ok_or(SerialError::Zero)?;
         let digits = bytes.get(significant..).unwrap_or_default();
@@ -44,7 +53,18 @@ impl SerialNumber {
     /// random source. Time first, so that indexes append; random bits, so that nobody foresees a number.
     ///
     /// `milliseconds` outside 1 ..= 2^47 - 1 is clamped into it, which keeps the number positive and 19 octets long or
-    /// shorter. The last octet of the range lies in the year 6429.
+    /// shorter. The last millisecond of the range lies in the year 6429.
+    ///
+    /// ```
+    /// use koshin_types::SerialNumber;
+    /// let serial = SerialNumber::from_time_and_random(1_790_000_000_000, [0xaa; 104 / 8]);
+    /// let (milliseconds, random) = serial.as_be_bytes().split_at(48 / 8);
+    /// assert_eq!((milliseconds, random), (&[0x01, 0xa0, 0xc4, 0x50, 0x6c, 0x00][..], &[0xaa; 13][..]));
+    /// let last = SerialNumber::from_time_and_random(i64::MAX, [0xff; 13]);
+    /// assert_eq!(last.as_be_bytes(), [&[0x7f][..], &[0xff; 18]].concat());
+    /// assert_eq!(last, SerialNumber::from_time_and_random((1 << 47) - 1, [0xff; 13]));
+    /// assert_eq!(time::UtcDateTime::from_unix_timestamp(((1 << 47) - 1) / 1000).map(|last| last.year()), Ok(6429));
+    /// ```
     pub fn from_time_and_random(milliseconds: i64, random: [u8; 13]) -> Self {
         let clamped = milliseconds.clamp(1, (1 << 47) - 1).to_be_bytes();
         let mut octets = [0; Self::MAX_OCTETS];
@@ -55,10 +75,11 @@ impl SerialNumber {
         Self { octets }
     }
 
-    /// The number as unsigned big-endian octets without leading zeros: 1 to 20 of them.
+    /// The number as unsigned big-endian octets without leading zeros: 1 to 20 of them. In DER a zero octet comes in front
+    /// when the first bit is set (X.690, 8.3.3).
     pub fn as_be_bytes(&self) -> &[u8] {
-        let start = self.octets.iter().position(|b| *b != 0).unwrap_or(Self::MAX_OCTETS - 1);
-        self.octets.get(start..).unwrap_or(&self.octets)
+        let zeros = self.octets.iter().take_while(|octet| **octet == 0).count();
+        self.octets.get(zeros..).unwrap_or_default()
     }
 }
 
@@ -122,6 +143,10 @@ mod tests {
         assert_eq!(SerialNumber::from_be_bytes(&[0x80; 20]), Err(SerialError::TooLong { octets: 21 }));
         assert_eq!("0".parse::<SerialNumber>(), Err(SerialError::NotHexadecimal));
         assert_eq!("zz".parse::<SerialNumber>(), Err(SerialError::NotHexadecimal));
+        assert_eq!("01".repeat(20).parse::<SerialNumber>().map(|serial| serial.as_be_bytes().len()), Ok(20));
+        assert_eq!("01".repeat(21).parse::<SerialNumber>(), Err(SerialError::NotHexadecimal));
+        assert_eq!("".parse::<SerialNumber>(), Err(SerialError::Zero));
+        assert_eq!(alloc::format!("{:?}", SerialNumber::from_be_bytes(&[1, 0xab]).unwrap()), "SerialNumber(01AB)");
         assert_eq!("é".parse::<SerialNumber>(), Err(SerialError::NotHexadecimal));
     }
 
@@ -131,6 +156,14 @@ mod tests {
         let late = SerialNumber::from_time_and_random(1_700_000_000_001, [0; 13]);
         assert!(early < late);
         assert_eq!(late.as_be_bytes().len(), 19);
+        let largest = (1 << 47) - 1;
+        for (milliseconds, taken) in [(i64::MIN, 1), (0, 1), (1, 1), (largest, largest), (largest + 1, largest)] {
+            let serial = SerialNumber::from_time_and_random(milliseconds, [7; 13]);
+            assert_eq!(serial, SerialNumber::from_time_and_random(taken, [7; 13]));
+            let octets = taken.to_be_bytes();
+            let significant: alloc::vec::Vec<u8> = octets.into_iter().skip_while(|octet| *octet == 0).collect();
+            assert_eq!(serial.as_be_bytes(), [&significant[..], &[7; 13]].concat());
+        }
         for extreme in [i64::MIN, 0, i64::MAX] {
             let serial = SerialNumber::from_time_and_random(extreme, [0; 13]);
             assert_eq!(SerialNumber::from_be_bytes(serial.as_be_bytes()), Ok(serial));

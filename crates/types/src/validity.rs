@@ -3,6 +3,20 @@
 use time::{Duration, UtcDateTime};
 
 /// The validity of a certificate, inclusive at both ends and in whole seconds (RFC 5280, 4.1.2.5).
+///
+/// ```
+/// use koshin_types::{Validity, ValidityError};
+/// use time::{Duration, UtcDateTime};
+///
+/// let first = UtcDateTime::UNIX_EPOCH;
+/// let last = first + Duration::days(365) - Duration::SECOND;
+/// let validity = Validity::new(first, last)?;
+/// assert!(validity.contains(first) && validity.contains(last + Duration::milliseconds(999)));
+/// assert!(!validity.contains(first - Duration::MILLISECOND) && !validity.contains(validity.end()));
+/// assert_eq!(validity.end(), last + Duration::SECOND);
+/// assert!(matches!(Validity::new(last, first), Err(ValidityError::Reversed { .. })));
+/// # Ok::<(), ValidityError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Validity {
     not_before: UtcDateTime,
@@ -14,7 +28,8 @@ impl Validity {
     ///
     /// # Errors
     ///
-    /// [`ValidityError`] when `not_after` lies before `not_before` or one of them is no whole second.
+    /// [`ValidityError::Reversed`] when `not_after` lies before `not_before`, [`ValidityError::Fraction`] when one of them is
+    /// no whole second. Both may be the same second.
     pub const fn new(not_before: UtcDateTime, not_after: UtcDateTime) -> Result<Self, ValidityError> {
         if not_before.nanosecond() != 0 || not_after.nanosecond() != 0 {
             return Err(ValidityError::Fraction { not_before, not_after });
@@ -37,7 +52,18 @@ impl Validity {
 
     /// The first instant at which the certificate is no longer valid: `not_after` + 1 s.
     ///
-    /// Saturates at the last representable instant, the end of the year 9999.
+    /// Saturates at the last representable instant, the end of the year 9999. RFC 5280, 4.1.2.5 uses the last second of that
+    /// year for a certificate without a well-defined end.
+    ///
+    /// ```
+    /// use koshin_types::Validity;
+    /// use time::UtcDateTime;
+    ///
+    /// let last = UtcDateTime::MAX.truncate_to_second();
+    /// let for_ever = Validity::new(UtcDateTime::UNIX_EPOCH, last)?;
+    /// assert_eq!((for_ever.end(), for_ever.end().year()), (UtcDateTime::MAX, 9999));
+    /// # Ok::<(), koshin_types::ValidityError>(())
+    /// ```
     pub fn end(&self) -> UtcDateTime {
         self.not_after.saturating_add(Duration::SECOND)
     }
