@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration as Wait};
 use anyhow::Context as _;
 use koshin_expiry::Policy;
 use koshin_issuance::{Ca, CrlEdition, Gate, RevokedCertificate};
-use koshin_notify::{Mailer, Sender, Transport, Wake};
+use koshin_notify::{Mailer, Planner, Sender, Transport, Wake};
 use koshin_ra::{ChangeError, Directory as _, Passwords, Ra, Revocation, Settings, Settled};
 use koshin_sqlite::Store;
 use koshin_web::{
@@ -103,7 +103,9 @@ impl Parts {
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         let ra = self.ra()?;
-        let Self { store, clock, ca, zone, brand, contact, hosts, sender, transport, identity, listeners, .. } = self;
+        let Self {
+            store, clock, ca, policy, zone, brand, contact, hosts, sender, transport, identity, listeners, ..
+        } = self;
         let connections = Connections::default();
         let mail = Arc::new(Notify::new());
         let mut key = [0; 32];
@@ -139,7 +141,11 @@ impl Parts {
         tasks.spawn(clock.clone().keep(stopped(stopping.clone())));
         tasks.spawn(watch_changes(ra, seen, connections, lists, next_crl, stopping.clone()));
         tasks.spawn(sweep(portal, clock.clone(), stopping.clone()));
-        tasks.spawn(send_mails(Mailer::new(store, transport, sender), clock, mail, stopping));
+        let post = Post {
+            planner: Planner::new(store.clone(), Policy::clone(&policy)),
+            mailer: Mailer::new(store, transport, sender),
+        };
+        tasks.spawn(send_mails(post, clock, mail, stopping));
         ready()?;
         shutdown.await;
         stop.send_replace(true);
@@ -275,16 +281,18 @@ async fn sweep(portal: Arc<Portal>, clock: Clock, stopping: watch::Receiver<bool
     }
 }
 
-/// Sends what is owed, as soon as it is planned here and soon after it is planned elsewhere.
-async fn send_mails<T: Transport>(
+/// The planner owes the notices of expiry; the mailer sends whatever is owed.
+struct Post<T> {
+    planner: Planner<Arc<Store>>,
     mailer: Mailer<Arc<Store>, T>,
-    clock: Clock,
-    planned: Arc<Notify>,
-    stopping: watch::Receiver<bool>,
-) {
+}
+
+/// Plans what time makes due, and sends what is owed, as soon as it is planned here and soon after it is planned
+/// elsewhere.
+async fn send_mails<T: Transport>(post: Post<T>, clock: Clock, planned: Arc<Notify>, stopping: watch::Receiver<bool>) {
     loop {
         let wake = match clock.trusted() {
-            Ok(()) => run_mailer(&mailer, &clock).await,
+            Ok(()) => post.run(&clock).await,
             Err(_) => MAIL_EVERY,
         };
         tokio::select! {
@@ -295,15 +303,23 @@ async fn send_mails<T: Transport>(
     }
 }
 
-/// Sends what is due, and answers how long to wait.
-async fn run_mailer<T: Transport>(mailer: &Mailer<Arc<Store>, T>, clock: &Clock) -> Wait {
-    match mailer.run(clock.now()).await {
-        Ok(Wake::At(at)) => Wait::try_from(at - clock.now()).unwrap_or_default().min(MAIL_EVERY),
-        Ok(_) => MAIL_EVERY,
-        Err(error) => {
+impl<T: Transport> Post<T> {
+    /// Plans and sends what is due, and answers how long to wait. Mails go out even where none can be planned.
+    async fn run(&self, clock: &Clock) -> Wait {
+        let planned = self.planner.run(clock.now()).await.unwrap_or_else(|error| {
+            tracing::error!(error = ?error, "notices of expiry cannot be planned");
+            Wake::Idle
+        });
+        let sent = self.mailer.run(clock.now()).await.unwrap_or_else(|error| {
             tracing::error!(error = ?error, "mails cannot be sent");
-            MAIL_EVERY
-        }
+            Wake::Idle
+        });
+        let wait = |wake| match wake {
+            Wake::Now => Wait::ZERO,
+            Wake::At(at) => Wait::try_from(at - clock.now()).unwrap_or_default(),
+            Wake::Idle => MAIL_EVERY,
+        };
+        wait(planned).min(wait(sent)).min(MAIL_EVERY)
     }
 }
 

@@ -9,5 +9,6 @@ mod demo;
 mod operator;
 mod policy;
 mod program;
+mod replay;
 #[cfg(unix)]
 mod serve;

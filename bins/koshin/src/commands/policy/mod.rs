@@ -3,6 +3,7 @@
 mod eval;
 mod explain;
 mod lines;
+mod replay;
 mod tables;
 mod validity;
 
@@ -17,6 +18,9 @@ pub(crate) enum PolicyCommand {
     Eval,
     /// Read instants of issue as JSON lines from standard input and write one validity for each
     Validity,
+    /// Read scripts of events as JSON lines from standard input, run the mailer through each, and write its mails
+    #[command(long_about = replay::HELP)]
+    Replay,
 }
 
 pub(crate) fn run(command: PolicyCommand) -> anyhow::Result<()> {
@@ -24,5 +28,6 @@ pub(crate) fn run(command: PolicyCommand) -> anyhow::Result<()> {
         PolicyCommand::Explain(arguments) => explain::run(&arguments),
         PolicyCommand::Eval => lines::map(&mut eval::Evaluator::default()),
         PolicyCommand::Validity => lines::map(&mut validity::Calculator::default()),
+        PolicyCommand::Replay => lines::map(&mut replay::Rehearsal::new()?),
     }
 }
