@@ -21,6 +21,7 @@ const RULES: &[(&str, &[&[&str]])] = &[
     ("koshin-sqlite", &[FOREIGN_TLS, HTTP, TLS]),
     ("koshin-ra", &[FOREIGN_TLS, SQL, HTTP, TLS]),
     ("koshin-notify", &[FOREIGN_TLS, SQL, HTTP, TLS, CERTIFICATES]),
+    ("koshin-endpoints", &[FOREIGN_TLS, SQL, TLS]),
     ("koshin-issuance", &[FOREIGN_TLS, SQL, HTTP, TLS, RUNTIME]),
     ("koshin-renewal", &[FOREIGN_TLS, SQL, HTTP, TLS, RUNTIME, CERTIFICATES]),
 ];

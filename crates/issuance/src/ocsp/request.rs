@@ -99,6 +99,11 @@ impl CertificateId {
         Ok(Self { der: element.whole.to_vec(), hash, issuer_name_hash, issuer_key_hash, serial })
     }
 
+    /// The DER `CertID`, as it stood in the request.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// The serial number; `None` for one that no CA may use, zero or longer than 20 octets for example.
     pub const fn serial(&self) -> Option<SerialNumber> {
         self.serial

@@ -11,7 +11,6 @@ mod context;
 mod doctor;
 mod enrolment;
 mod layers;
-mod publication;
 mod renewal;
 mod sign_in;
 mod trouble;
@@ -26,7 +25,7 @@ use axum::{
 use koshin_ra::{Owed, Ra};
 use tokio::sync::Notify;
 
-pub use self::{completion::CompletionKey, publication::Publication};
+pub use self::completion::CompletionKey;
 use crate::{
     edge::Connections,
     screens::{Brand, Contact, Host, Hosts, Texts, Zone},

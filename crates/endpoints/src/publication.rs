@@ -11,7 +11,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use ring::digest;
 
-use super::hex;
+use crate::hex;
 
 /// The files that relying parties fetch, replaced as a whole: a reader sees the old or the new one, never a mixture.
 #[derive(Debug, Clone, Default)]

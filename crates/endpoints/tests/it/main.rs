@@ -1,0 +1,6 @@
+//! The endpoints over a real socket, asked by openssl and curl's equals.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod bench;
+mod ocsp;
+mod publication;
