@@ -90,7 +90,7 @@ fn number(octet: u8) -> SerialNumber {
 /// One of four renewals, eight certificates, four keys. No two certificates have one serial number or one fingerprint:
 /// the ledger sees to that.
 fn any_fact(script: &mut Script<'_>, issued: &mut u8) -> Fact {
-    let (word, detail) = (script.byte() % 15, script.byte());
+    let (word, detail) = (script.byte() % 16, script.byte());
     let id = RenewalId::new([detail % 4; 16]);
     let serial = number(1 + detail / 4 % 8);
     match word {
@@ -121,7 +121,8 @@ fn any_fact(script: &mut Script<'_>, issued: &mut u8) -> Fact {
         11 => Fact::RenewalExpired { id },
         12 => Fact::Deferred { serial },
         13 => Fact::Permitted { until: script.second() },
-        _ => Fact::PermissionUsed,
+        14 => Fact::PermissionUsed,
+        _ => Fact::PermissionWithdrawn,
     }
 }
 

@@ -3,7 +3,10 @@
 //! A target under `fuzz_targets/` only hands its bytes to the function of the same name; its tests replay the
 //! committed seeds through the same functions without a fuzzer. A function returns, or it panics and has found a bug.
 
+mod command;
 mod facts;
+#[path = "../../bins/koshin/src/instant.rs"]
+mod instant;
 mod mail;
 mod policy;
 mod renewal;
@@ -12,7 +15,11 @@ mod script;
 #[cfg(test)]
 mod tests;
 mod words;
+#[allow(dead_code, reason = "only screens show the abbreviation of a zone")]
+#[path = "../../bins/koshin/src/zone.rs"]
+mod zone;
 
+pub use command::policy_lines;
 pub use facts::{audit_facts, holding_facts};
 pub use mail::{mail_address, outbox_row};
 pub use policy::policy;
@@ -31,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     ("mail_address", mail_address),
     ("outbox_row", outbox_row),
     ("policy", policy),
+    ("policy_lines", policy_lines),
     ("renewal_events", renewal_events),
     ("serial_number", serial_number),
     ("signed_request", signed_request),

@@ -6,8 +6,8 @@ use std::{
 };
 
 use koshin_issuance::{
-    AuthorityName, AuthorityPlan, Ca, CertificationRequest, FileSigner, Gate, Profile, ProfileConfig, Random,
-    Curve, Signer, SubjectName, create_issuing, create_root, pem,
+    AuthorityName, AuthorityPlan, Ca, CertificationRequest, Curve, FileSigner, Gate, Profile, ProfileConfig, Random,
+    Signer, SubjectName, create_issuing, create_root, pem,
 };
 use koshin_types::{SerialNumber, Validity};
 use time::{Duration, UtcDateTime};

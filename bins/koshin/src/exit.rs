@@ -10,7 +10,7 @@ use std::{
 use koshin_ra::{AdministerError, ChangeError, DirectoryError, PasswordError, StorageError};
 use koshin_sqlite::OpenError;
 
-use crate::{config::Problems, output::harmless_lines};
+use crate::{commands::policy::WrongLine, config::Problems, output::harmless_lines};
 
 /// What `koshin --help` says about it.
 pub(crate) const STATUSES: &str = "\
@@ -85,6 +85,9 @@ pub(crate) fn status(error: &anyhow::Error) -> Option<Status> {
 fn known(cause: &(dyn Error + 'static)) -> Option<Status> {
     if let Some(fault) = cause.downcast_ref::<Fault>() {
         return Some(fault.status);
+    }
+    if cause.is::<WrongLine>() {
+        return Some(Status::Usage);
     }
     if let Some(problems) = cause.downcast_ref::<Problems>() {
         return problems.status;

@@ -12,6 +12,7 @@ mod output;
 mod p12;
 mod secret;
 mod service;
+mod shown;
 mod zone;
 
 use std::process::ExitCode;

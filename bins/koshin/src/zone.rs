@@ -1,11 +1,8 @@
-//! IANA time zones, for the expiry policy and for the screens.
-
-use std::borrow::Cow;
+//! IANA time zones, for the expiry policy. `shown.rs` has what screens need of them beside that.
 
 use anyhow::Context as _;
 use jiff::{Timestamp, tz::TimeZone as IanaZone};
 use koshin_expiry::TimeZone;
-use koshin_web::screens::{Clocked, Zone};
 use time::{UtcDateTime, UtcOffset};
 
 /// A zone of the IANA database, which is part of this program.
@@ -21,6 +18,12 @@ impl NamedZone {
         anyhow::ensure!(!zone.is_unknown(), unknown());
         Ok(Self(zone))
     }
+
+    /// The offset at an instant, and its abbreviation such as `JST`.
+    pub(crate) fn info_at(&self, at: UtcDateTime) -> (UtcOffset, String) {
+        let info = self.0.to_offset_info(timestamp(at));
+        (offset(info.offset()), info.abbreviation().to_owned())
+    }
 }
 
 impl TimeZone for NamedZone {
@@ -31,13 +34,6 @@ impl TimeZone for NamedZone {
     fn next_transition(&self, after: UtcDateTime) -> Option<UtcDateTime> {
         let next = self.0.following(timestamp(after)).next()?;
         UtcDateTime::from_unix_timestamp(next.timestamp().as_second()).ok()
-    }
-}
-
-impl Zone for NamedZone {
-    fn clocked(&self, instant: UtcDateTime) -> Clocked {
-        let info = self.0.to_offset_info(timestamp(instant));
-        Clocked { offset: offset(info.offset()), abbreviation: Cow::Owned(info.abbreviation().to_owned()) }
     }
 }
 
@@ -62,7 +58,7 @@ mod tests {
         let tokyo = NamedZone::find("Asia/Tokyo").unwrap();
         let instant = utc_datetime!(2026-11-22 03:00);
         assert_eq!(tokyo.offset_at(instant), offset!(+9));
-        assert_eq!(tokyo.clocked(instant).abbreviation, "JST");
+        assert_eq!(tokyo.info_at(instant), (offset!(+9), "JST".to_owned()));
         let new_york = NamedZone::find("America/New_York").unwrap();
         assert_eq!(new_york.next_transition(instant), Some(utc_datetime!(2027-03-14 07:00)));
         for wrong in ["Asia/Nowhere", "Etc/Unknown", "etc/unknown", "", "+09:00"] {

@@ -16,7 +16,7 @@ use serde::{
 use serde_json::value::RawValue;
 use time::UtcDateTime;
 
-use crate::{exit::Fault, instant, zone::NamedZone};
+use crate::{instant, zone::NamedZone};
 
 /// What is made of each line.
 pub(super) trait Answer {
@@ -39,6 +39,16 @@ impl Wrong {
     }
 }
 
+/// The first line that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("line {number}: {reason}")]
+pub(crate) struct WrongLine {
+    /// Counted from 1.
+    number: u64,
+    /// The key, where there is one, and what is wrong.
+    reason: String,
+}
+
 /// Whatever stands behind `"id"`: it comes back as it was written, to the octet.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -56,7 +66,8 @@ pub(super) fn map<A: Answer>(answers: &mut A) -> anyhow::Result<()> {
     map_between(answers, std::io::stdin().lock(), std::io::stdout().lock())
 }
 
-fn map_between<A: Answer>(answers: &mut A, input: impl Read, output: impl Write) -> anyhow::Result<()> {
+/// Answers one stream on another.
+pub(super) fn map_between<A: Answer>(answers: &mut A, input: impl Read, output: impl Write) -> anyhow::Result<()> {
     let mut input = BufReader::with_capacity(1 << 16, input);
     let mut output = BufWriter::with_capacity(1 << 16, output);
     let mut line = Vec::new();
@@ -77,7 +88,7 @@ fn map_between<A: Answer>(answers: &mut A, input: impl Read, output: impl Write)
                 // What was answered before stays answered.
                 output.flush()?;
                 let place = if key.is_empty() { String::new() } else { format!("{key}: ") };
-                return Err(Fault::usage(format!("line {number}: {}", bounded(&format!("{place}{reason}")))).into());
+                return Err(WrongLine { number, reason: bounded(&format!("{place}{reason}")) }.into());
             }
         }
         output.write_all(b"\n")?;

@@ -9,6 +9,8 @@ mod validity;
 
 use clap::Subcommand;
 
+pub(crate) use self::lines::WrongLine;
+
 /// What the expiry policy says. No installation is needed.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
