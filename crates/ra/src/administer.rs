@@ -1,6 +1,12 @@
 //! What operators and administrators do to subjects.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use koshin_notify::{Address, Notice};
 use koshin_types::{RevocationReason, SubjectId};
@@ -79,7 +85,30 @@ impl Administration {
         Ok(until)
     }
 
-    /// Revokes every certificate of a subject that is active or waits for activation. Final.
+    /// Takes an open permission to enrol back, and answers whether there was one. An enrolment that has begun goes on;
+    /// [`Administration::revoke`] ends it too.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError`].
+    pub async fn withdraw_permission(
+        &self,
+        id: &SubjectId,
+        actor: &Actor,
+        now: UtcDateTime,
+    ) -> Result<bool, ChangeError> {
+        let open = AtomicBool::new(false);
+        let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
+            let change = file.holding.withdraw_permission(now);
+            open.store(!change.facts.is_empty(), Ordering::Relaxed);
+            Ok(change.into())
+        };
+        self.change(id, actor, now, decide).await?;
+        Ok(open.into_inner())
+    }
+
+    /// Revokes every certificate of a subject that is active or waits for activation, and takes an open permission to
+    /// enrol back. Final.
     ///
     /// # Errors
     ///

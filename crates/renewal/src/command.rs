@@ -209,7 +209,8 @@ impl Holding {
         }
     }
 
-    /// Revokes every certificate that is active or pending and ends an open renewal. Revocation is final.
+    /// Revokes every certificate that is active or pending, ends an open renewal and takes back an open permission to
+    /// enrol: it may have been given for somebody who has the key too. Revocation is final.
     ///
     /// # Errors
     ///
@@ -224,12 +225,23 @@ impl Holding {
             effects.push(Effect::CloseCertificate { fingerprint: held.fingerprint });
             effects.push(Effect::TellRevoked { serial: held.serial, reason });
         }
+        if self.granted(now) {
+            facts.push(Fact::PermissionWithdrawn);
+        }
         if facts.is_empty() { Err(Refused::NoCertificate) } else { Ok(self.change(facts, effects, now)) }
     }
 
     /// Permits enrolment until an instant: the first permission, or a reissue.
     pub fn permit(&self, until: UtcDateTime, now: UtcDateTime) -> Change {
         self.change(vec![Fact::Permitted { until }], Vec::new(), now)
+    }
+
+    /// Takes an open permission to enrol back. An enrolment that has begun goes on; [`Holding::revoke`] ends it too.
+    pub fn withdraw_permission(&self, now: UtcDateTime) -> Change {
+        if !self.granted(now) {
+            return self.unchanged();
+        }
+        self.change(vec![Fact::PermissionWithdrawn], Vec::new(), now)
     }
 
     /// What time alone changes: an overdue renewal ends.

@@ -109,6 +109,8 @@ pub enum Fact {
     },
     /// The permission was used up by an issue.
     PermissionUsed,
+    /// The permission was taken back, by itself or with a revocation.
+    PermissionWithdrawn,
 }
 
 impl Fact {
@@ -130,6 +132,7 @@ impl Fact {
             Self::Deferred { .. } => "deferred",
             Self::Permitted { .. } => "permitted",
             Self::PermissionUsed => "permission_used",
+            Self::PermissionWithdrawn => "permission_withdrawn",
         }
     }
 }

@@ -41,7 +41,7 @@ impl Holding {
                 }
             }
             Fact::Permitted { until } => self.grant = Some(Grant { until }),
-            Fact::PermissionUsed => self.grant = None,
+            Fact::PermissionUsed | Fact::PermissionWithdrawn => self.grant = None,
             Fact::Declined { .. } => {}
         }
     }

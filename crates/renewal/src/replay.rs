@@ -158,6 +158,8 @@ impl Holding {
             Fact::Deferred { .. } => self.defer_notice(at),
             Fact::Permitted { until } => Ok(self.permit(until, at)),
             Fact::PermissionUsed => return None,
+            // A revocation of nothing else records the same.
+            Fact::PermissionWithdrawn => Ok(self.withdraw_permission(at)),
         })
     }
 

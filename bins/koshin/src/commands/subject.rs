@@ -37,11 +37,11 @@ pub(crate) enum SubjectCommand {
     SetPassword(PasswordArguments),
     /// Set or remove the mail address; the old and the new one are told
     SetAddress(AddressArguments),
-    /// Permit an ID to obtain a certificate, whatever it holds
-    Permit(OneArguments),
+    /// Permit an ID to obtain a certificate, whatever it holds, or take the permission back
+    Permit(PermitArguments),
     /// Let an ID that lost its certificate obtain a new one
     Reissue(ReissueArguments),
-    /// Revoke every certificate of an ID, for ever
+    /// Revoke every certificate of an ID, for ever, and take back a permission to obtain one
     Revoke(RevokeArguments),
 }
 
@@ -126,6 +126,17 @@ pub(crate) struct AddressArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct PermitArguments {
+    /// The ID
+    id: SubjectId,
+    /// Take an open permission back. An enrolment that has begun goes on; `koshin subject revoke` ends it too
+    #[arg(long)]
+    withdraw: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ReissueArguments {
     /// The ID
     id: SubjectId,
@@ -175,9 +186,16 @@ pub(crate) async fn run(command: SubjectCommand) -> anyhow::Result<()> {
             desk.administration()?.set_address(&id, address, at_once, &desk.actor, desk.now).await?;
             done(common.json, &id, "address_set")
         }
-        SubjectCommand::Permit(OneArguments { id, common }) => {
+        SubjectCommand::Permit(PermitArguments { id, withdraw: false, common }) => {
             let desk = common.place.open().await?;
             permit(&desk, &id, 0, common.json).await
+        }
+        SubjectCommand::Permit(PermitArguments { id, withdraw: true, common }) => {
+            let desk = common.place.open().await?;
+            if !desk.administration()?.withdraw_permission(&id, &desk.actor, desk.now).await? {
+                return Err(Fault::new(Status::State, format!("{id} has no open permission")).into());
+            }
+            done(common.json, &id, "permission_withdrawn")
         }
         SubjectCommand::Reissue(arguments) => reissue(arguments).await,
         SubjectCommand::Revoke(arguments) => revoke(arguments).await,
@@ -277,18 +295,23 @@ async fn revoke(arguments: RevokeArguments) -> anyhow::Result<()> {
         return Err(Fault::usage("there is no terminal to confirm on; say --yes to revoke without being asked").into());
     }
     let desk = common.place.open().await?;
-    existing(&desk, &id).await?;
-    if asks && !confirmed(&id)? {
+    let grant = existing(&desk, &id).await?.holding.grant.filter(|grant| desk.now < grant.until);
+    if asks && !confirmed(&id, grant.is_some())? {
         return Err(Fault::new(Status::NotPermitted, "nothing was revoked").into());
     }
     // A running service learns of it from the database and ends the connections.
     let owed = desk.administration()?.revoke(&id, reason, &desk.actor, desk.now).await?;
-    let view = json!({"id": id.as_str(), "revoked": owed.close.len(), "reason": reason.as_str()});
-    Form::new(common.json).one(&view)
+    Form::new(common.json).one(&json!({
+        "id": id.as_str(),
+        "revoked": owed.close.len(),
+        "reason": reason.as_str(),
+        "permission_withdrawn": grant.is_some(),
+    }))
 }
 
-fn confirmed(id: &SubjectId) -> anyhow::Result<bool> {
-    eprint!("Every certificate of {id} will be revoked, for ever. Type the ID to confirm: ");
+fn confirmed(id: &SubjectId, permitted: bool) -> anyhow::Result<bool> {
+    let permission = if permitted { ", and its open permission to obtain one is taken back" } else { "" };
+    eprint!("Every certificate of {id} will be revoked, for ever{permission}. Type the ID to confirm: ");
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(answer.trim() == id.as_str())

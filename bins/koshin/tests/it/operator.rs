@@ -159,6 +159,28 @@ fn a_permission_that_nobody_can_use_is_remarked_on() {
 }
 
 #[test]
+fn a_permission_is_taken_back_alone_or_with_a_revocation() {
+    let site = peopled();
+    let enrols = |site: &Site| site.run("subject show U-1 --json").one()["enrolment"].clone();
+    site.run("subject permit U-1 --json").one();
+    assert_eq!(enrols(&site), true);
+    let withdrawn = site.run("subject permit U-1 --withdraw --json").one();
+    assert_eq!(withdrawn, json!({"id": "U-1", "done": "permission_withdrawn"}));
+    assert_eq!(enrols(&site), false);
+    assert!(site.run("subject permit U-1 --withdraw").refused(4).contains("has no open permission"));
+    site.run("subject permit U-9 --withdraw").refused(3);
+
+    site.run("subject permit U-1 --json").one();
+    let revoked = site.run("subject revoke U-1 --yes --json").one();
+    let expected = json!({"id": "U-1", "revoked": 0, "reason": "unspecified", "permission_withdrawn": true});
+    assert_eq!(revoked, expected);
+    assert_eq!(enrols(&site), false);
+    site.run("subject revoke U-1 --yes").refused(4);
+    assert_eq!(site.run("audit verify --json").one()["ok"], true);
+    assert_eq!(site.run("audit replay --json").status, 0);
+}
+
+#[test]
 fn a_text_from_outside_does_not_reach_the_terminal_raw() {
     let ended = koshin([
         "policy",

@@ -182,6 +182,38 @@ fn revocation_is_whole_and_final() {
 }
 
 #[test]
+fn a_revocation_takes_an_open_permission_with_it() {
+    let until = NOW + Duration::DAY;
+    let permitted = holder(10).permit(until, NOW).next;
+    let reason = RevocationReason::KeyCompromise;
+    let revoked = permitted.revoke(reason, until - MS).unwrap();
+    assert_eq!(words(&revoked.facts), ["revoked", "permission_withdrawn"]);
+    assert_eq!(revoked.next.enrol(id(2), &policy(), until - MS).unwrap_err(), Refused::EnrolmentClosed);
+    assert_eq!(revoked.next.revoke(reason, until - MS).unwrap_err(), Refused::NoCertificate);
+    // One that has run out by itself is not taken back.
+    assert_eq!(words(&permitted.revoke(reason, until).unwrap().facts), ["revoked"]);
+    let nobody = Holding::default().permit(until, NOW).next;
+    assert_eq!(words(&nobody.revoke(reason, NOW).unwrap().facts), ["permission_withdrawn"]);
+    assert_eq!(nobody.revoke(reason, until).unwrap_err(), Refused::NoCertificate);
+}
+
+#[test]
+fn a_permission_can_be_taken_back_and_an_enrolment_goes_on() {
+    let until = NOW + Duration::DAY;
+    let permitted = Holding::default().permit(until, NOW).next;
+    let withdrawn = permitted.withdraw_permission(NOW);
+    assert_eq!((words(&withdrawn.facts), &withdrawn.next), (vec!["permission_withdrawn"], &Holding::default()));
+    for nothing in [withdrawn.next.withdraw_permission(NOW), permitted.withdraw_permission(until)] {
+        assert!(nothing.facts.is_empty() && nothing.effects.is_empty());
+    }
+    let open = permitted.enrol(id(1), &policy(), NOW).unwrap().next.withdraw_permission(NOW).next;
+    assert!(open.outlook(&policy(), NOW).enrolment);
+    let ended = open.revoke(RevocationReason::Unspecified, NOW).unwrap();
+    assert_eq!(words(&ended.facts), ["abandoned"]);
+    assert!(!ended.next.outlook(&policy(), NOW).enrolment);
+}
+
+#[test]
 fn later_is_counted_only_while_the_notice_is_shown() {
     let holding = holder(10);
     let twice = holding.defer(&policy(), NOW).unwrap().next.defer(&policy(), NOW).unwrap().next;

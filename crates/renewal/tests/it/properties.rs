@@ -157,6 +157,6 @@ fn histories_get_somewhere() {
         words.extend(walk(&ops).iter().flat_map(|step| step.change.facts.iter().map(Fact::as_str)).map(str::to_owned));
     }
     // Every word of the log comes up, or the properties above would be about nothing.
-    assert_eq!(words.len(), 15, "{words:?}");
+    assert_eq!(words.len(), 16, "{words:?}");
     assert!(holder(20).certificates[0].validity.contains(NOW));
 }

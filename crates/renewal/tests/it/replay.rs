@@ -325,6 +325,7 @@ fn the_first_fact_that_is_not_allowed_is_named_with_what_the_machine_says() {
         ),
         (vec![superseded.clone(), activated.clone(), Fact::Deferred { serial: old }], 2, "stands where Deferred"),
         (vec![Fact::PermissionUsed], 0, "permission_used comes only together with what it follows from"),
+        (vec![Fact::PermissionWithdrawn], 0, "permission_withdrawn changes nothing"),
         (vec![Fact::RenewalExpired { id: id(1) }], 0, "renewal_expired changes nothing"),
         (vec![abandoned(Why::NotActivated)], 0, "abandoned changes nothing"),
         (vec![abandoned(Why::StartedAgain)], 0, "abandoned stands where revoked belongs"),
