@@ -6,13 +6,19 @@ mod eval;
 #[allow(dead_code, reason = "only the command reads standard input")]
 #[path = "../../bins/koshin/src/commands/policy/lines.rs"]
 mod lines;
+#[allow(dead_code, reason = "only the command has a help text")]
+#[path = "../../bins/koshin/src/commands/policy/replay.rs"]
+mod replay;
 #[path = "../../bins/koshin/src/commands/policy/tables.rs"]
 mod tables;
 #[path = "../../bins/koshin/src/commands/policy/validity.rs"]
 mod validity_of_issue;
 
+use std::sync::LazyLock;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::runtime::{Builder, Runtime};
 
 use self::lines::{Answer, WrongLine, map_between};
 
@@ -22,6 +28,15 @@ pub fn policy_lines(data: &[u8]) {
     answered(&mut eval::Evaluator::default(), data);
     answered(&mut validity_of_issue::Calculator::default(), data);
 }
+
+/// The same for scripts of events, which the real planner and mailer go through.
+pub fn policy_replay(data: &[u8]) {
+    RUNTIME.block_on(async { answered(&mut replay::Rehearsal::new().expect("its words are fixed"), data) });
+}
+
+/// The command's own kind of runtime: the mailer waits within it.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime"));
 
 fn answered<A: Answer>(answers: &mut A, data: &[u8]) {
     let mut output = Vec::new();

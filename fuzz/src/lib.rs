@@ -19,7 +19,7 @@ mod words;
 #[path = "../../bins/koshin/src/zone.rs"]
 mod zone;
 
-pub use command::policy_lines;
+pub use command::{policy_lines, policy_replay};
 pub use facts::{audit_facts, holding_facts};
 pub use mail::{mail_address, outbox_row};
 pub use policy::policy;
@@ -39,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     ("outbox_row", outbox_row),
     ("policy", policy),
     ("policy_lines", policy_lines),
+    ("policy_replay", policy_replay),
     ("renewal_events", renewal_events),
     ("serial_number", serial_number),
     ("signed_request", signed_request),
