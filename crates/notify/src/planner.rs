@@ -12,6 +12,35 @@ use crate::{
 ///
 /// It looks at a certificate when a threshold opens and not in between: a run costs what is due, however many
 /// certificates there are.
+///
+/// ```
+/// use koshin_expiry::Policy;
+/// use koshin_notify::{InUse, MemorySchedule, Planner, Stage, Wake};
+/// use koshin_types::{Language, Validity};
+/// use std::sync::Arc;
+/// use time::{Duration, UtcDateTime};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let validity = Validity::new(UtcDateTime::UNIX_EPOCH, UtcDateTime::UNIX_EPOCH + Duration::days(365))?;
+/// let certificate = InUse {
+///     serial: "1A2B".parse()?,
+///     validity,
+///     subject_id: "U-1001".parse()?,
+///     language: Language::Ja,
+///     address: Some("taro@example.co.jp".parse()?),
+/// };
+/// let (schedule, policy) = (Arc::new(MemorySchedule::default()), Policy::default_jst());
+/// schedule.activate(certificate.clone());
+///
+/// // First looked at when 8 days are left: the mail of 10 days is due, and that of 30 days is closed with it.
+/// let planner = Planner::new(Arc::clone(&schedule), policy);
+/// assert_eq!(planner.run(validity.not_after() - Duration::days(8)).await?, Wake::Idle);
+/// let stages: Vec<_> = schedule.notices(&certificate.serial).iter().map(|(days, stage, _)| (*days, *stage)).collect();
+/// assert_eq!(stages, [(10, Stage::Waiting), (30, Stage::Closed { with: 10 })]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Planner<S> {
     schedule: S,

@@ -205,3 +205,19 @@ async fn another_policy_plans_anew_what_is_near_and_the_rest_when_it_comes_near(
     assert_eq!(house.run(&usual, utc_datetime!(2026-12-12 15:00)).await, Wake::At(utc_datetime!(2027-02-28 14:59:59)));
     assert_eq!(house.arrived(), [60, 30, 10]);
 }
+
+/// The mail of 60 days waits for another try when the operator goes back to 30 and 10: it must not go out any more, although
+/// by the new policy the certificate would not have to be looked at for weeks.
+#[tokio::test]
+async fn what_waits_by_an_older_policy_is_withdrawn_however_far_the_end_is() {
+    let house = House::with([holder(1)]);
+    let now = utc_datetime!(2026-10-22 15:00);
+    Planner::new(Arc::clone(&house.schedule), policy(&[60, 10])).run(now).await.unwrap();
+    assert_eq!(house.stages(), [(60, Stage::Waiting)]);
+    assert_eq!(house.run(&policy(&[30, 10]), now).await, Wake::At(OPENS_30));
+    assert_eq!(house.stages(), [(60, Stage::Withdrawn)]);
+    assert!(house.arrived().is_empty());
+    // Back again: it is the same mail.
+    assert_eq!(house.run(&policy(&[60, 10]), now + Duration::HOUR).await, Wake::At(OPENS_10));
+    assert_eq!(house.arrived(), [60]);
+}
