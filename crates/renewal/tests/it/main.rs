@@ -14,4 +14,5 @@ mod history;
 mod model;
 mod properties;
 mod replay;
+mod situations;
 mod table;

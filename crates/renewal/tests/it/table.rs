@@ -1,6 +1,6 @@
 //! The exhaustive table of states and events. `transitions.md` is what this prints; set `KOSHIN_BLESS=1` to write it.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use koshin_renewal::{Basis, Deadlines, Dialog, Event, Refused, Renewal, State, Why};
 use time::{Duration, UtcDateTime};
@@ -39,7 +39,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("refuse", Event::Refuse),
         ("abandon", Event::Abandon { why: Why::Revoked }),
         ("abandon, same reason", Event::Abandon { why: Why::StartedAgain }),
-        ("tick", Event::Tick),
+        ("time", Event::Tick),
     ]
 }
 
@@ -77,27 +77,66 @@ fn table(title: &str, basis: Basis, now: UtcDateTime) -> String {
     out
 }
 
-fn page() -> String {
+/// The instants and bases of the tables below, with their titles.
+fn tables() -> [(&'static str, Basis, UtcDateTime); 5] {
     let end = NOW + Duration::days(10);
-    let enrolment = Basis::Enrolment { predecessor_end: None };
+    let (renewal, enrolment) = (renewal_basis(end), Basis::Enrolment { predecessor_end: None });
+    let (soon, late) = (NOW + Duration::HOUR, NOW + Duration::days(40));
+    [
+        ("A renewal, in time", renewal, soon),
+        ("A renewal, after its predecessor's end", renewal, end),
+        ("A renewal, after every deadline", renewal, late),
+        ("An enrolment, in time", enrolment, soon),
+        ("An enrolment, after every deadline", enrolment, late),
+    ]
+}
+
+/// Every transition there is in the tables, by its events.
+fn diagram() -> String {
+    let mut arrows: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
+    let place = |state: State| states().iter().position(|known| known.as_str() == state.as_str()).unwrap();
+    for (_, basis, now) in tables() {
+        for state in states() {
+            for (_, event) in events() {
+                let renewal = Renewal { state, ..Renewal::new(id(1), basis, NOW) };
+                let Ok(next) = renewal.step(&event, now, &Deadlines::default()) else { continue };
+                let words =
+                    if next == state { continue } else { arrows.entry((place(state), place(next))).or_default() };
+                let word = if event == Event::Tick { "time" } else { event.as_str() };
+                if !words.contains(&word) {
+                    words.push(word);
+                }
+            }
+        }
+    }
+    let mut out = String::from("```mermaid\nstateDiagram-v2\n    [*] --> started\n");
+    for ((from, to), words) in arrows {
+        let (from, to) = (states()[from].as_str(), states()[to].as_str());
+        writeln!(out, "    {from} --> {to}: {}", words.join(" / ")).unwrap();
+    }
+    for end in states().iter().filter(|state| state.is_end()) {
+        writeln!(out, "    {end} --> [*]", end = end.as_str()).unwrap();
+    }
+    out + "```\n\n"
+}
+
+fn page() -> String {
     let mut out = String::from(
         "# Transitions of a renewal\n\n\
-         Printed from the code by the test `the_table_is_the_one_people_read`. **Bold** is the next state, `·` changes \
-         nothing (a repetition, or something that is only recorded), `✗` is refused and changes nothing.\n\n",
+         Printed from the code by the test `the_table_is_the_one_people_read`. First one renewal by itself, then a subject \
+         with all it holds, then the situations people get into.\n\n\
+         **request** is \"yes\" to the first dialog, **intend** the commit of serial number and to-be-signed bytes, **issue** that \
+         of the certificate, **deliver** \"yes\" to the second dialog, **decline** \"no\" to either, **activate** the first login \
+         with the new certificate, **refuse** a refusal by the CA for good, **abandon** an end from outside (started again, an \
+         enrolment instead, a revocation), **time** whatever a deadline ends.\n\n",
     );
-    out += "```mermaid\nstateDiagram-v2\n    [*] --> started\n    started --> requested: yes to dialog 1\n    \
-            requested --> intended: serial and TBS stored\n    intended --> issued: signed and stored\n    \
-            issued --> delivered: yes to dialog 2\n    issued --> activated: first login\n    \
-            delivered --> activated: first login\n    started --> abandoned: no request in 24 hours\n    \
-            issued --> abandoned: not activated in time\n    delivered --> abandoned: started again\n    \
-            started --> expired: predecessor ended\n    requested --> expired: predecessor ended\n    \
-            intended --> expired: predecessor ended\n    intended --> refused: CA refuses for good\n    \
-            activated --> [*]\n    abandoned --> [*]\n    expired --> [*]\n    refused --> [*]\n```\n\n";
-    out += &table("A renewal, in time", renewal_basis(end), NOW + Duration::HOUR);
-    out += &table("A renewal, after its predecessor's end", renewal_basis(end), end);
-    out += &table("A renewal, after every deadline", renewal_basis(end), NOW + Duration::days(40));
-    out += &table("An enrolment, in time", enrolment, NOW + Duration::HOUR);
-    out += &table("An enrolment, after every deadline", enrolment, NOW + Duration::days(40));
+    out += &diagram();
+    out += "In the tables, **bold** is the next state, `·` changes nothing (a repetition, or something that is only recorded), \
+            `✗` is refused and changes nothing.\n\n";
+    for (title, basis, now) in tables() {
+        out += &table(title, basis, now);
+    }
+    crate::situations::print(&mut out);
     out.truncate(out.trim_end().len());
     out.push('\n');
     out
