@@ -9,6 +9,7 @@
 )]
 
 mod clock;
+mod invariants;
 mod load;
 mod people;
 mod renewal;
