@@ -347,3 +347,41 @@ impl Schedule for Store {
         Ok(self.write(StorePlans { policy, plans, now }).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use koshin_notify::{Mail, Notice, Owed};
+    use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
+    use time::Duration;
+
+    use super::*;
+    use crate::Options;
+
+    /// What a plan costs does not grow with the tables: of each statement only the list of plans is gone through.
+    #[tokio::test]
+    async fn a_plan_scans_no_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("koshin.db");
+        Store::open(&file, &Options::default()).await.unwrap().shut_down().await;
+        let now = UtcDateTime::UNIX_EPOCH + Duration::days(20_000);
+        let (to, id) = ("taro@example.co.jp".parse().unwrap(), "U-1".parse().unwrap());
+        let mail = Mail::new(Notice::AddressChanged { at: now }, "1", to, koshin_types::Language::Ja, id);
+        let due = Some(Owed { threshold_days: 10, mail: Some(mail), closes: vec![30] });
+        let plan = Plan { number: 1, revision: 0, withdraw: vec![30], due, next: Next::At(now) };
+        let script = script(&[plan], now);
+        let statements: Vec<_> = script.text.split(";\n").filter(|statement| !statement.is_empty()).collect();
+        assert_eq!(statements.len(), 5);
+        let mut connection = SqliteConnectOptions::new().filename(&file).connect().await.unwrap();
+        for statement in statements {
+            let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let rows = sqlx::query(explain).fetch_all(&mut connection).await.unwrap();
+            let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            // A new mail's notices are only searched for while a foreign key lacks its parent, which none ever does.
+            let expected =
+                ["SCAN j VIRTUAL TABLE", if statement.contains("INTO outbox") { "SCAN notices" } else { "-" }];
+            let known = |step: &&String| expected.iter().any(|expected| step.starts_with(expected));
+            let scans = steps.iter().filter(|step| step.starts_with("SCAN") && !known(step));
+            assert_eq!(scans.count(), 0, "{statement}: {steps:?}");
+        }
+    }
+}
