@@ -6,9 +6,13 @@ mod clock;
 mod config;
 #[cfg(unix)]
 mod demo;
+#[cfg(unix)]
+mod mailbox;
 mod operator;
 mod policy;
 mod program;
+#[cfg(unix)]
+mod readme;
 mod replay;
 #[cfg(unix)]
 mod serve;

@@ -5,6 +5,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::net::UnixDatagram,
+    path::Path,
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -70,9 +71,13 @@ impl Running {
 
 /// Gives the installation ports that are free now; the one of the CA's files.
 pub(crate) fn choose_ports(site: &Site) -> u16 {
+    choose_ports_in(site.folder())
+}
+
+pub(crate) fn choose_ports_in(folder: &Path) -> u16 {
     let free: Vec<_> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let ports: Vec<_> = free.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
-    let file = site.folder().join("koshin.toml");
+    let file = folder.join("koshin.toml");
     let mut text = fs::read_to_string(&file).unwrap();
     for (usual, port) in (8443..).zip(&ports) {
         let usual: u16 = usual;
@@ -83,7 +88,7 @@ pub(crate) fn choose_ports(site: &Site) -> u16 {
 }
 
 /// Fetches a file over plain HTTP, as soon as somebody answers.
-fn fetch(port: u16, path: &str) -> Vec<u8> {
+pub(crate) fn fetch(port: u16, path: &str) -> Vec<u8> {
     let begun = Instant::now();
     let mut stream = loop {
         match TcpStream::connect(("127.0.0.1", port)) {
