@@ -122,7 +122,7 @@ async fn run(
                             word: "sign_in_refused",
                             details: std::collections::BTreeMap::new(),
                         };
-                        store.note_try(id.as_str(), Some((rim::now(), note))).await?;
+                        store.note_try(id.as_str(), Some((rim::now(), note.into()))).await?;
                     }
                 }
                 latencies.push(one.elapsed());

@@ -60,7 +60,7 @@ mod texts;
 mod transport;
 
 pub use address::{Address, AddressError};
-pub use mail::{Audience, Code, Mail, MailId, NoCode, NoMailId, Notice, Way};
+pub use mail::{Audience, Code, Mail, MailId, NoCode, NoMailId, Notice, Way, WhyClosed};
 pub use mailer::{Mailer, Settings, Tally, Wake};
 pub use mime::{ComposeError, Composed, compose};
 pub use outbox::{Claimed, Disposition, Fence, MemoryOutbox, Outbox, OutboxError, Suppression};

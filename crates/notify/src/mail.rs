@@ -67,6 +67,12 @@ pub enum Notice {
         /// The first instant at which it is refused.
         expires: UtcDateTime,
     },
+    /// ID and password were right, but no certificate can be obtained at the moment. The page does not say so, because
+    /// whoever sees it need not be the holder.
+    EnrolmentClosed {
+        /// Why.
+        why: WhyClosed,
+    },
     /// The administrator or the operator permits the ID to obtain a certificate until the given instant.
     EnrolmentPermitted {
         /// The first instant at which the permission is over.
@@ -125,6 +131,7 @@ impl Notice {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::EnrolmentCode { .. } => "enrolment_code",
+            Self::EnrolmentClosed { .. } => "enrolment_closed",
             Self::EnrolmentPermitted { .. } => "enrolment_permitted",
             Self::CertificateIssued { audience: Audience::Holder, .. } => "certificate_issued",
             Self::CertificateIssued { audience: Audience::Administrator, .. } => "certificate_issued_administrator",
@@ -153,6 +160,70 @@ pub enum Audience {
     Holder,
     /// An administrator of the holder's organization.
     Administrator,
+}
+
+/// Why no certificate can be obtained at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyClosed {
+    /// There is a valid one: renewal is the way.
+    StillValid {
+        /// Its last second.
+        not_after: UtcDateTime,
+    },
+    /// It ended too long ago: it has to be reissued.
+    TooLate {
+        /// Its last second.
+        not_after: UtcDateTime,
+    },
+    /// The permission was not used in time.
+    PermissionLapsed {
+        /// The first instant at which it was over.
+        until: UtcDateTime,
+    },
+    /// Nobody has permitted it.
+    NotPermitted,
+    /// The certificate was revoked and no reissue was permitted.
+    Revoked,
+    /// The registered address was changed a short time ago.
+    AddressRests {
+        /// When it will be possible again.
+        until: UtcDateTime,
+    },
+}
+
+impl WhyClosed {
+    /// The word that stands for it in storage and in the audit log.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::StillValid { .. } => "still_valid",
+            Self::TooLate { .. } => "too_late",
+            Self::PermissionLapsed { .. } => "permission_lapsed",
+            Self::NotPermitted => "not_permitted",
+            Self::Revoked => "revoked",
+            Self::AddressRests { .. } => "address_rests",
+        }
+    }
+
+    /// The instant that belongs to it.
+    pub(crate) const fn at(&self) -> Option<UtcDateTime> {
+        match self {
+            Self::StillValid { not_after } | Self::TooLate { not_after } => Some(*not_after),
+            Self::PermissionLapsed { until } | Self::AddressRests { until } => Some(*until),
+            Self::NotPermitted | Self::Revoked => None,
+        }
+    }
+
+    pub(crate) fn from_parts(word: &str, at: Option<UtcDateTime>) -> Option<Self> {
+        Some(match (word, at) {
+            ("still_valid", Some(not_after)) => Self::StillValid { not_after },
+            ("too_late", Some(not_after)) => Self::TooLate { not_after },
+            ("permission_lapsed", Some(until)) => Self::PermissionLapsed { until },
+            ("not_permitted", None) => Self::NotPermitted,
+            ("revoked", None) => Self::Revoked,
+            ("address_rests", Some(until)) => Self::AddressRests { until },
+            _ => return None,
+        })
+    }
 }
 
 /// How a certificate was come by.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 use zeroize::Zeroizing;
 
-use crate::{Address, Audience, Code, Mail, Notice, Way};
+use crate::{Address, Audience, Code, Mail, Notice, Way, WhyClosed};
 
 impl Mail {
     /// Writes the mail as one line of JSON for its outbox row. Instants are milliseconds since 1970. The text holds the
@@ -93,6 +93,11 @@ enum StoredNotice {
         code: Zeroizing<String>,
         expires: i64,
     },
+    EnrolmentClosed {
+        why: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        at: Option<i64>,
+    },
     EnrolmentPermitted {
         until: i64,
     },
@@ -134,6 +139,9 @@ impl From<&Notice> for StoredNotice {
             Notice::EnrolmentCode { code, expires } => {
                 Self::EnrolmentCode { code: Zeroizing::new(code.reveal().to_owned()), expires: milliseconds(*expires) }
             }
+            Notice::EnrolmentClosed { why } => {
+                Self::EnrolmentClosed { why: why.word().into(), at: why.at().map(milliseconds) }
+            }
             Notice::EnrolmentPermitted { until } => Self::EnrolmentPermitted { until: milliseconds(*until) },
             Notice::CertificateIssued { serial, validity, audience, way } => Self::CertificateIssued {
                 serial: serial.to_string(),
@@ -174,6 +182,12 @@ impl TryFrom<StoredNotice> for Notice {
                     Code::new(&code).map_err(|_| DecodeError::Field { name: "code" })?
                 };
                 Self::EnrolmentCode { code, expires: instant(expires, "expires")? }
+            }
+            StoredNotice::EnrolmentClosed { why, at } => {
+                let at = at.map(|at| instant(at, "at")).transpose()?;
+                Self::EnrolmentClosed {
+                    why: WhyClosed::from_parts(&why, at).ok_or(DecodeError::Field { name: "why" })?,
+                }
             }
             StoredNotice::EnrolmentPermitted { until } => Self::EnrolmentPermitted { until: instant(until, "until")? },
             StoredNotice::CertificateIssued { serial, not_before, not_after, audience, way } => {

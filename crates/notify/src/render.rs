@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime, UtcDateTime};
 use zeroize::Zeroizing;
 
 use crate::{
-    Audience, Mail, Notice, Sender, Way,
+    Audience, Mail, Notice, Sender, Way, WhyClosed,
     sender::Zone,
     texts::{Key, fill},
 };
@@ -93,6 +93,30 @@ fn values(mail: &Mail, sender: &Sender) -> (Key, Values) {
             put("expires", moment(*expires));
             Key::EnrolmentCode
         }
+        Notice::EnrolmentClosed { why } => match *why {
+            WhyClosed::StillValid { not_after } => {
+                put("not_after", moment(not_after));
+                put("end_date", date(not_after));
+                Key::ClosedStillValid
+            }
+            WhyClosed::TooLate { not_after } => {
+                put("not_after", moment(not_after));
+                put("end_date", date(not_after));
+                Key::ClosedTooLate
+            }
+            WhyClosed::PermissionLapsed { until } => {
+                let last = until.saturating_sub(Duration::SECOND);
+                put("until", moment(last));
+                put("until_date", date(last));
+                Key::ClosedPermissionLapsed
+            }
+            WhyClosed::NotPermitted => Key::ClosedNotPermitted,
+            WhyClosed::Revoked => Key::ClosedRevoked,
+            WhyClosed::AddressRests { until } => {
+                put("until", moment(until));
+                Key::ClosedAddressRests
+            }
+        },
         Notice::EnrolmentPermitted { until } => {
             // The last second of the permission: midnight would name the wrong day.
             let last = until.saturating_sub(Duration::SECOND);

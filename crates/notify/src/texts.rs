@@ -43,6 +43,14 @@ catalogue! {
     Frame = "frame", must ["body", "contact"], may ["brand", "portal"];
     Reasons = "reasons", must [], may [];
     EnrolmentCode = "enrolment-code", must ["id", "code", "expires"], may ["brand", "portal"];
+    ClosedStillValid = "enrolment-closed-still-valid",
+        must ["id", "not_after"], may ["brand", "portal", "end_date"];
+    ClosedTooLate = "enrolment-closed-too-late", must ["id", "not_after"], may ["brand", "portal", "end_date"];
+    ClosedPermissionLapsed = "enrolment-closed-permission-lapsed",
+        must ["id", "until"], may ["brand", "portal", "until_date"];
+    ClosedNotPermitted = "enrolment-closed-not-permitted", must ["id"], may ["brand", "portal"];
+    ClosedRevoked = "enrolment-closed-revoked", must ["id"], may ["brand", "portal"];
+    ClosedAddressRests = "enrolment-closed-address-rests", must ["id", "until"], may ["brand", "portal"];
     EnrolmentPermitted = "enrolment-permitted", must ["id", "until"], may ["brand", "portal", "until_date"];
     IssuedByRenewal = "issued-by-renewal",
         must ["id", "serial", "not_after"], may ["brand", "portal", "not_before", "end_date"];

@@ -9,7 +9,8 @@ use koshin_types::{Fingerprint, RenewalId, SubjectId};
 use time::{Duration, UtcDateTime};
 
 use crate::{
-    Administration, ClockWatch, Directory, Passwords, Registry, Sessions, StorageError, SubjectFile, room::Room,
+    Administration, ClockWatch, Directory, Passwords, Patience, Registry, Sessions, StorageError, SubjectFile,
+    room::Room,
 };
 
 /// Fills a buffer from the operating system's random source. Only binaries name that source.
@@ -35,7 +36,8 @@ pub struct Settings {
     pub permission: Duration,
     /// For how long a changed mail address opens no enrolment: 24 hours.
     pub address_rest: Duration,
-    /// Wrong passwords that are free of delay: 5. Each further one doubles the wait.
+    /// Wrong passwords that are free of delay: 5. Each further one doubles the wait. On the public host everything that
+    /// is begun or entered for an ID counts, until a right code.
     pub free_tries: u32,
     /// The first wait: 30 seconds.
     pub first_delay: Duration,
@@ -43,6 +45,13 @@ pub struct Settings {
     pub longest_delay: Duration,
     /// The times of a renewal.
     pub deadlines: Deadlines,
+}
+
+impl Settings {
+    /// How tries of passwords and codes are slowed down.
+    pub const fn patience(&self) -> Patience {
+        Patience { free: self.free_tries, first: self.first_delay, longest: self.longest_delay }
+    }
 }
 
 impl Default for Settings {

@@ -54,9 +54,10 @@ pub use commits::{
     random_walks_are_read_as_they_were_committed, starting_again_keeps_both_renewals, unknown_things_are_not_found,
 };
 pub use people::{
-    a_changed_subject_is_a_new_version, a_session_is_closed_once, a_session_is_replaced_once, expiring_is_inclusive,
-    identifiers_are_taken_once, sessions_are_read_as_they_were_opened, subjects_are_listed, the_revoked_are_listed,
-    tries_are_counted,
+    a_changed_password_or_address_ends_sessions, a_changed_subject_is_a_new_version, a_session_is_closed_once,
+    a_session_is_replaced_once, an_enrolment_begins_as_one_commit, expiring_is_inclusive, identifiers_are_taken_once,
+    sessions_are_read_as_they_were_opened, subjects_are_listed, the_revoked_are_listed, tries_are_counted,
+    what_is_counted_is_recorded_seldom,
 };
 
 /// A store on the bench: what the tests need beside the ports.
@@ -102,7 +103,8 @@ macro_rules! store_conformance {
             a_serial_number_is_used_once, a_commit_that_does_not_add_up_is_refused, every_fact_leaves_one_record,
             mails_are_owed_once, overdue_subjects_come_first, changes_are_seen_in_order,
             random_walks_are_read_as_they_were_committed, sessions_are_read_as_they_were_opened,
-            a_session_is_replaced_once, a_session_is_closed_once, tries_are_counted, identifiers_are_taken_once,
+            a_session_is_replaced_once, a_session_is_closed_once, tries_are_counted, what_is_counted_is_recorded_seldom,
+            an_enrolment_begins_as_one_commit, a_changed_password_or_address_ends_sessions, identifiers_are_taken_once,
             a_changed_subject_is_a_new_version, subjects_are_listed, expiring_is_inclusive, the_revoked_are_listed,
             the_largest_instant_is_kept, a_jump_waits_for_its_confirmation, a_confirmation_may_go_back,
         );

@@ -14,6 +14,7 @@
 mod activate;
 mod administer;
 mod authority;
+mod beginning;
 mod change;
 mod clock;
 pub mod conformance;
@@ -29,14 +30,15 @@ mod sweep;
 
 pub use administer::{AdministerError, Administration};
 pub use authority::{ChangeError, Entropy, NoEntropy, Owed, Ra, Settings};
+pub use beginning::{Beginning, Begun, Patience, Trace};
 pub use clock::{Chronicle, ClockRecord, ClockWatch, Jump, Reading};
 pub use enrol::EnrolError;
 pub use memory::MemoryStore;
 pub use password::{PasswordError, Passwords};
 pub use port::{
     Actor, AuditNote, Certified, ChangeSeen, Commit, CommitError, Directory, DirectoryError, Document, Intent,
-    Organization, Proof, Registry, Revocation, Session, SessionKey, SessionKind, Sessions, Settled, StorageError,
-    Subject, SubjectFile, Tries,
+    Organization, Proof, Registry, Revocation, SentCode, Session, SessionKey, SessionKind, Sessions, Settled,
+    StorageError, Subject, SubjectFile, Tries,
 };
 pub use renew::{Bundle, IssuanceError};
 pub use session::{Access, SessionError, SessionToken};

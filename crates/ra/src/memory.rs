@@ -13,9 +13,9 @@ use time::UtcDateTime;
 
 use crate::conformance::Recorded;
 use crate::{
-    Actor, AuditNote, ChangeSeen, Chronicle, ClockRecord, Commit, CommitError, Directory, DirectoryError, Document,
-    Jump, Organization, Registry, Revocation, Session, SessionKey, SessionKind, Sessions, Settled, StorageError,
-    Subject, SubjectFile, Tries,
+    Actor, AuditNote, Beginning, Begun, ChangeSeen, Chronicle, ClockRecord, Commit, CommitError, Directory,
+    DirectoryError, Document, Jump, Organization, Proof, Registry, Revocation, SentCode, Session, SessionKey,
+    SessionKind, Sessions, Settled, StorageError, Subject, SubjectFile, Trace, Tries,
 };
 
 /// A [`Registry`], [`Sessions`], [`Directory`] and [`Chronicle`] that forgets everything when it is dropped: for tests,
@@ -84,6 +84,40 @@ impl State {
 
     fn note(&mut self, note: &AuditNote, at: UtcDateTime) {
         self.record(at, &note.actor, note.subject.as_ref(), note.word);
+    }
+
+    /// Whether password and address still are those of this subject.
+    fn knows(&self, subject: &Subject) -> bool {
+        let same = |now: &Subject| (&now.password_hash, &now.address) == (&subject.password_hash, &subject.address);
+        self.files.get(&subject.id).is_some_and(|file| same(&file.subject))
+    }
+
+    fn admit(&mut self, session: &Session) -> Result<(), StorageError> {
+        self.sessions.retain(|_, other| other.ends_at > session.opened_at);
+        if self.sessions.contains_key(&session.key) {
+            return Err(taken());
+        }
+        self.sessions.insert(session.key, session.clone());
+        Ok(())
+    }
+
+    fn count(&mut self, key: &str, at: UtcDateTime) -> Tries {
+        let tries = self.tries.entry(key.to_owned()).or_default();
+        tries.failures = tries.failures.saturating_add(1);
+        tries.last_at = at.unix_timestamp() * 1000 + i64::from(at.millisecond());
+        *tries
+    }
+
+    fn trace(&mut self, trace: &Trace, at: UtcDateTime) {
+        match trace {
+            Trace::Recorded(note) => self.note(note, at),
+            Trace::Counted(note) => {
+                let count = self.count(note.word, at).failures;
+                if let Some(note) = Trace::due(note, count) {
+                    self.note(&note, at);
+                }
+            }
+        }
     }
 
     /// Everything that may speak against a commit, in the order in which it is answered.
@@ -204,19 +238,37 @@ impl Registry for MemoryStore {
 
 #[async_trait]
 impl Sessions for MemoryStore {
-    async fn open(&self, session: Session, note: AuditNote) -> Result<(), StorageError> {
+    async fn open(&self, session: Session, subject: &Subject, note: AuditNote) -> Result<bool, StorageError> {
         let mut state = self.state();
-        let session = whole_session(&session);
-        state.sessions.retain(|_, other| other.ends_at > session.opened_at);
-        if state.sessions.contains_key(&session.key) {
-            return Err(taken());
+        if !state.knows(subject) {
+            return Ok(false);
         }
+        let session = whole_session(&session);
+        state.admit(&session)?;
         if let SessionKind::Portal { subject, .. } = &session.kind {
             state.update(subject, |file| file.subject.last_sign_in = Some(session.opened_at));
         }
         state.note(&note, session.opened_at);
-        state.sessions.insert(session.key, session);
-        Ok(())
+        Ok(true)
+    }
+
+    async fn begin(&self, beginning: Beginning) -> Result<Begun, StorageError> {
+        let mut state = self.state();
+        let Beginning { session, tries, patience, subject, trace, mail } = beginning;
+        let session = whole_session(&session);
+        let at = session.opened_at;
+        let before = state.tries.get(&tries).copied().unwrap_or_default();
+        if let Some(retry_at) = patience.blocked_until(before).filter(|retry_at| at < *retry_at) {
+            return Ok(Begun::TooSoon { retry_at });
+        }
+        if subject.is_some_and(|subject| !state.knows(&subject)) {
+            return Ok(Begun::Changed);
+        }
+        state.admit(&session)?;
+        state.count(&tries, at);
+        state.trace(&trace, at);
+        self.owe(&mut state, mail.into_iter().collect(), at);
+        Ok(Begun::Opened)
     }
 
     async fn find(&self, key: &SessionKey) -> Result<Option<Session>, StorageError> {
@@ -257,17 +309,14 @@ impl Sessions for MemoryStore {
         Ok(self.state().tries.get(key).copied().unwrap_or_default())
     }
 
-    async fn note_try(&self, key: &str, failed: Option<(UtcDateTime, AuditNote)>) -> Result<Tries, StorageError> {
+    async fn note_try(&self, key: &str, failed: Option<(UtcDateTime, Trace)>) -> Result<Tries, StorageError> {
         let mut state = self.state();
-        let Some((at, note)) = failed else {
+        let Some((at, trace)) = failed else {
             state.tries.remove(key);
             return Ok(Tries::default());
         };
-        state.note(&note, at);
-        let tries = state.tries.entry(key.to_owned()).or_default();
-        tries.failures = tries.failures.saturating_add(1);
-        tries.last_at = at.unix_timestamp() * 1000 + i64::from(at.millisecond());
-        Ok(*tries)
+        state.trace(&trace, at);
+        Ok(state.count(key, at))
     }
 }
 
@@ -318,6 +367,9 @@ impl Directory for MemoryStore {
         }
         let organization = state.organizations.get(&subject.organization).cloned();
         let organization = organization.ok_or_else(|| missing("organization", &subject.organization.to_string()))?;
+        if !state.knows(subject) {
+            state.sessions.retain(|_, session| session.kind.subject() != Some(&subject.id));
+        }
         state.update(&subject.id, |file| {
             // A sign-in is no change of the file; one since it was read stays.
             let last_sign_in = file.subject.last_sign_in.max(subject.last_sign_in.map(whole));
@@ -424,14 +476,26 @@ fn whole(at: UtcDateTime) -> UtcDateTime {
 
 fn whole_session(session: &Session) -> Session {
     let kind = match &session.kind {
-        SessionKind::Enrolment { subject, proof: crate::Proof::CodeSent { code, tries, until } } => {
-            let proof = crate::Proof::CodeSent { code: *code, tries: *tries, until: whole(*until) };
-            SessionKind::Enrolment { subject: subject.clone(), proof }
+        SessionKind::Portal { subject, certificate, previous_sign_in } => SessionKind::Portal {
+            subject: subject.clone(),
+            certificate: *certificate,
+            previous_sign_in: previous_sign_in.map(whole),
+        },
+        SessionKind::Enrolment { subject, proof } => {
+            SessionKind::Enrolment { subject: subject.clone(), proof: whole_proof(*proof) }
         }
-        kind => kind.clone(),
     };
     let Session { key, opened_at, seen_at, ends_at, .. } = *session;
     Session { key, kind, opened_at: whole(opened_at), seen_at: whole(seen_at), ends_at: whole(ends_at) }
+}
+
+fn whole_proof(proof: Proof) -> Proof {
+    let whole = |sent: SentCode| SentCode { until: whole(sent.until), ..sent };
+    match proof {
+        Proof::CodeSent(sent) => Proof::CodeSent(whole(sent)),
+        Proof::CodeUsed { sent, renewal } => Proof::CodeUsed { sent: whole(sent), renewal },
+        Proof::Proven { .. } => proof,
+    }
 }
 
 fn whole_subject(subject: &Subject) -> Subject {

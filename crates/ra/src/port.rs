@@ -10,6 +10,8 @@ use koshin_types::{
 };
 use time::UtcDateTime;
 
+use crate::{Beginning, Begun, Trace};
+
 /// One contract with its administrators and users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Organization {
@@ -28,9 +30,9 @@ pub struct Subject {
     pub organization: OrganizationId,
     /// What it may do there.
     pub role: Role,
-    /// The holder's name for screens and mails; may be empty.
+    /// The holder's name for the main screen; may be empty.
     pub name: String,
-    /// The language of screens and mails.
+    /// The language of mails, and of screens after the login unless another one was chosen on a page.
     pub language: Language,
     /// The registered mail address.
     pub address: Option<Address>,
@@ -38,7 +40,7 @@ pub struct Subject {
     pub address_rests_until: Option<UtcDateTime>,
     /// Argon2id in PHC string format; `None` until a password is set.
     pub password_hash: Option<String>,
-    /// When the subject last signed in, for its main screen.
+    /// When the subject last signed in.
     pub last_sign_in: Option<UtcDateTime>,
 }
 
@@ -275,6 +277,8 @@ pub enum SessionKind {
         subject: SubjectId,
         /// SHA-256 of the certificate.
         certificate: Fingerprint,
+        /// When the subject had signed in before that: shown, so that a sign-in by somebody else is noticed.
+        previous_sign_in: Option<UtcDateTime>,
     },
     /// One enrolment on the host without certificates.
     Enrolment {
@@ -285,23 +289,47 @@ pub enum SessionKind {
     },
 }
 
+impl SessionKind {
+    /// Whose session it is.
+    pub const fn subject(&self) -> Option<&SubjectId> {
+        match self {
+            Self::Portal { subject, .. } => Some(subject),
+            Self::Enrolment { subject, .. } => subject.as_ref(),
+        }
+    }
+}
+
 /// How far the proof of an enrolment has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// A one-time code was sent.
-    CodeSent {
-        /// SHA-256 of session token and code together.
-        code: Fingerprint,
-        /// Wrong codes so far.
-        tries: u8,
-        /// The first instant at which the code is void.
-        until: UtcDateTime,
+    /// A one-time code was sent. The session ends with it.
+    CodeSent(SentCode),
+    /// The code was right and this enrolment was opened, in a session of its own. Until the code's end the same code in
+    /// the same browser leads there again: the answer may have been lost.
+    CodeUsed {
+        /// The code.
+        sent: SentCode,
+        /// The enrolment.
+        renewal: RenewalId,
     },
-    /// The code was right; this enrolment was opened.
+    /// The session of this enrolment, and of no other.
     Proven {
         /// The enrolment.
         renewal: RenewalId,
     },
+}
+
+/// A one-time code, as far as storage knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentCode {
+    /// SHA-256 of session token and code together.
+    pub code: Fingerprint,
+    /// How often a code was entered. Counted before it is compared.
+    pub tries: u8,
+    /// The first instant at which the code is void.
+    pub until: UtcDateTime,
+    /// SHA-256 of the ID as it was typed, whether there is one or not: tries are counted under it.
+    pub typed_id: Fingerprint,
 }
 
 /// Failed tries under one key, such as the wrong passwords of one ID on the public host.
@@ -318,7 +346,12 @@ pub struct Tries {
 pub trait Sessions: Send + Sync {
     /// Stores a new session together with an audit record; a sign-in also becomes the subject's `last_sign_in`.
     /// Sessions that ended before `session.opened_at`, and failed tries a day older than it, may be deleted by the way.
-    async fn open(&self, session: Session, note: AuditNote) -> Result<(), StorageError>;
+    /// `subject` is the one whose session it is, as it was when its password was checked: when its password or address is
+    /// another one by now, nothing is stored and the answer is `false`.
+    async fn open(&self, session: Session, subject: &Subject, note: AuditNote) -> Result<bool, StorageError>;
+
+    /// Counts a try and stores a new session, its trace and its mail, unless it comes too soon.
+    async fn begin(&self, beginning: Beginning) -> Result<Begun, StorageError>;
 
     /// The session with this key, ended or not.
     async fn find(&self, key: &SessionKey) -> Result<Option<Session>, StorageError>;
@@ -338,9 +371,9 @@ pub trait Sessions: Send + Sync {
     /// The failed tries under a key.
     async fn tries(&self, key: &str) -> Result<Tries, StorageError>;
 
-    /// Counts a failed try with its instant and audit record, or forgets them all after a success (`None`). Answers
-    /// with what is counted then.
-    async fn note_try(&self, key: &str, failed: Option<(UtcDateTime, AuditNote)>) -> Result<Tries, StorageError>;
+    /// Counts a failed try with its instant and its trace, or forgets them all after a success (`None`). Answers with what
+    /// is counted then.
+    async fn note_try(&self, key: &str, failed: Option<(UtcDateTime, Trace)>) -> Result<Tries, StorageError>;
 }
 
 /// The operator's work on organizations and subjects. Every change leaves an audit record in the same transaction.
@@ -358,7 +391,7 @@ pub trait Directory: Send + Sync {
     async fn add_subject(&self, subject: &Subject, note: AuditNote, at: UtcDateTime) -> Result<(), DirectoryError>;
 
     /// Replaces a subject's own data (not its holding) if its version still is `version`; the version grows by one.
-    /// `mails` are owed by it.
+    /// `mails` are owed by it. Another password or address ends all sessions of the subject.
     async fn update_subject(
         &self,
         subject: &Subject,

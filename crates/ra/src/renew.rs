@@ -180,7 +180,7 @@ impl Ra {
         };
         let owed = self.desk.change_from(access.file.clone(), &access.actor(), now, decide).await?.owed;
         if matches!(access.session.kind, SessionKind::Enrolment { .. }) {
-            self.rebind_enrolment(&access.session, new_id).await?;
+            self.rebind_enrolment(&access.session, id, new_id).await?;
         }
         Ok((new_id, owed))
     }

@@ -7,10 +7,7 @@ use koshin_types::{Fingerprint, RenewalId, SubjectId};
 use ring::digest;
 use time::{Duration, UtcDateTime};
 
-use crate::{
-    Actor, AuditNote, ChangeError, Proof, Ra, Session, SessionKey, SessionKind, StorageError, SubjectFile,
-    sign_in::note,
-};
+use crate::{Actor, AuditNote, Proof, Ra, Session, SessionKey, SessionKind, StorageError, SubjectFile, sign_in::note};
 
 /// The secret of a session, as the cookie carries it: 256 random bits in lower-case hexadecimal.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,6 +56,14 @@ impl Access {
         &self.file.subject.id
     }
 
+    /// When the subject had signed in before this session was opened.
+    pub const fn previous_sign_in(&self) -> Option<UtcDateTime> {
+        match self.session.kind {
+            SessionKind::Portal { previous_sign_in, .. } => previous_sign_in,
+            SessionKind::Enrolment { .. } => None,
+        }
+    }
+
     /// On whose behalf this request acts.
     pub fn actor(&self) -> Actor {
         Actor::Holder(self.id().clone())
@@ -97,6 +102,12 @@ pub enum SessionError {
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The enrolment that the session is for was followed by another one.
+    #[error("the session is for the enrolment {renewal}, which is over")]
+    EnrolmentOver {
+        /// The enrolment.
+        renewal: RenewalId,
+    },
 }
 
 /// Sessions are written back at most this often; idleness is counted to this precision.
@@ -115,7 +126,9 @@ impl Ra {
         now: UtcDateTime,
     ) -> Result<Access, SessionError> {
         let session = self.sessions.find(&token.key()).await?.ok_or(SessionError::None)?;
-        let SessionKind::Portal { subject, certificate: bound } = &session.kind else { return Err(SessionError::None) };
+        let SessionKind::Portal { subject, certificate: bound, .. } = &session.kind else {
+            return Err(SessionError::None);
+        };
         if certificate != Some(bound) {
             return Err(SessionError::OtherCertificate);
         }
@@ -130,7 +143,7 @@ impl Ra {
         Ok(Access { session, file })
     }
 
-    /// The session of an enrolment whose code was right, with the enrolment it is for.
+    /// The session of an enrolment whose code was right, with the enrolment it is for and no other.
     ///
     /// # Errors
     ///
@@ -147,6 +160,9 @@ impl Ra {
         let renewal = *renewal;
         self.within_time(&session, now)?;
         let file = self.desk.registry.subject(subject).await?.ok_or(SessionError::None)?;
+        if file.holding.renewal.as_ref().is_none_or(|current| current.id != renewal) {
+            return Err(SessionError::EnrolmentOver { renewal });
+        }
         let session = self.touch(session, now).await?;
         Ok((Access { session, file }, renewal))
     }
@@ -160,13 +176,23 @@ impl Ra {
         self.sessions.close(&access.session.key, note(access.actor(), Some(access.id()), "signed_out", []), now).await
     }
 
-    /// Binds an enrolment session to another enrolment, after "start again with a new key".
-    pub(crate) async fn rebind_enrolment(&self, session: &Session, renewal: RenewalId) -> Result<(), ChangeError> {
-        if let SessionKind::Enrolment { subject, .. } = &session.kind {
-            let kind = SessionKind::Enrolment { subject: subject.clone(), proof: Proof::Proven { renewal } };
-            let after = Session { kind, ..session.clone() };
-            // Lost against another tab's change of the same session, which is bound to the same newest enrolment.
-            self.sessions.replace(session, &after, None).await?;
+    /// Binds an enrolment session to another enrolment, after "start again with a new key". Every request may touch the
+    /// session in between; only its end, or somebody else's binding, is a reason not to.
+    pub(crate) async fn rebind_enrolment(
+        &self,
+        session: &Session,
+        from: RenewalId,
+        to: RenewalId,
+    ) -> Result<(), StorageError> {
+        while let Some(found) = self.sessions.find(&session.key).await? {
+            let SessionKind::Enrolment { subject, proof: Proof::Proven { renewal } } = &found.kind else { break };
+            if *renewal != from {
+                break;
+            }
+            let kind = SessionKind::Enrolment { subject: subject.clone(), proof: Proof::Proven { renewal: to } };
+            if self.sessions.replace(&found, &Session { kind, ..found.clone() }, None).await? {
+                break;
+            }
         }
         Ok(())
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use koshin_renewal::Admission;
 use koshin_types::{Fingerprint, SubjectId};
-use time::{Duration, UtcDateTime};
+use time::UtcDateTime;
 
 use crate::{
     Access, Actor, AuditNote, ChangeError, NoEntropy, Owed, PasswordError, Ra, Session, SessionKind, SessionToken,
-    StorageError, SubjectFile, Tries, authority::millis,
+    StorageError, Subject, SubjectFile,
 };
 
 /// A sign-in that succeeded.
@@ -84,7 +84,7 @@ impl Ra {
         let right = self.desk.passwords.verify(password, file.subject.password_hash.as_deref()).await?;
         if !right || id != file.subject.id.as_str() {
             let note = note(Actor::Holder(file.subject.id.clone()), Some(&file.subject.id), "sign_in_refused", []);
-            self.sessions.note_try(&tries_key, Some((now, note))).await?;
+            self.sessions.note_try(&tries_key, Some((now, note.into()))).await?;
             return Err(SignInError::Wrong);
         }
         let (file, owed) = match admission {
@@ -93,10 +93,13 @@ impl Ra {
         };
         let held = file.holding.certificate(certificate).ok_or(SignInError::Certificate(Admission::Unknown))?;
         let ends_at = now.saturating_add(self.desk.settings.session_total).min(held.validity.end());
-        let kind = SessionKind::Portal { subject: file.subject.id.clone(), certificate: *certificate };
+        let (subject, previous_sign_in) = (file.subject.id.clone(), file.subject.last_sign_in);
+        let kind = SessionKind::Portal { subject, certificate: *certificate, previous_sign_in };
         let opened = note(Actor::Holder(file.subject.id.clone()), Some(&file.subject.id), "signed_in", []);
         let opened = opened.with("serial", &held.serial);
-        let (token, session) = self.open(kind, ends_at, opened, now).await?;
+        // The password may have been changed while it was checked.
+        let session = self.open(kind, ends_at, &file.subject, opened, now).await?;
+        let (token, session) = session.ok_or(ChangeError::Contended)?;
         if self.sessions.tries(&tries_key).await?.failures > 0 {
             self.sessions.note_try(&tries_key, None).await?;
         }
@@ -114,35 +117,28 @@ impl Ra {
         Ok((file.ok_or(SignInError::Certificate(Admission::Unknown))?, owed))
     }
 
+    /// Opens a session; `None` when the subject's password or address is another one by now.
     pub(crate) async fn open(
         &self,
         kind: SessionKind,
         ends_at: UtcDateTime,
+        subject: &Subject,
         note: AuditNote,
         now: UtcDateTime,
-    ) -> Result<(SessionToken, Session), SignInError> {
+    ) -> Result<Option<(SessionToken, Session)>, SignInError> {
         let token = SessionToken::new(self.desk.random()?);
         let session = Session { key: token.key(), kind, opened_at: now, seen_at: now, ends_at };
-        self.sessions.open(session.clone(), note).await?;
-        Ok((token, session))
+        let opened = self.sessions.open(session.clone(), subject, note).await?;
+        Ok(opened.then_some((token, session)))
     }
 
     /// Refuses a try that comes too soon after too many failures.
     pub(crate) async fn not_too_many(&self, key: &str, now: UtcDateTime) -> Result<(), SignInError> {
         let tries = self.sessions.tries(key).await?;
-        match self.blocked_until(tries) {
+        match self.desk.settings.patience().blocked_until(tries) {
             Some(retry_at) if now < retry_at => Err(SignInError::TooMany { retry_at }),
             _ => Ok(()),
         }
-    }
-
-    fn blocked_until(&self, tries: Tries) -> Option<UtcDateTime> {
-        let beyond = tries.failures.checked_sub(self.desk.settings.free_tries)?;
-        let delay =
-            self.desk.settings.first_delay.saturating_mul(1 << beyond.min(16)).min(self.desk.settings.longest_delay);
-        let last = UtcDateTime::from_unix_timestamp_nanos(i128::from(tries.last_at) * 1_000_000).ok()?;
-        debug_assert!(millis(last) == tries.last_at && delay > Duration::ZERO);
-        Some(last.saturating_add(delay))
     }
 }
 

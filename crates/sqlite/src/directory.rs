@@ -91,8 +91,16 @@ impl Job for UpdateSubject {
             return Err(Failed::Refused(DirectoryError::Conflict));
         }
         let organization = needed(tx, &self.subject.organization).await?;
-        // A sign-in is no change of the file; one since it was read stays.
         let mut script = Script::one(
+            "/* UpdateSubject::run */ DELETE FROM sessions WHERE subject IN \
+             (SELECT id FROM subjects WHERE id = ? AND (address IS NOT ? OR password_hash IS NOT ?))",
+        );
+        script
+            .bind(self.subject.id.as_str())
+            .bind(self.subject.address.as_ref().map(|address| address.as_str().to_owned()));
+        script.bind(self.subject.password_hash.as_deref());
+        // A sign-in is no change of the file; one since it was read stays.
+        script.push(
             "/* UpdateSubject::run */ UPDATE subjects SET organization = ?, role = ?, name = ?, language = ?, \
              address = ?, address_rests_until = ?, password_hash = ?, version = version + 1 WHERE id = ?",
         );

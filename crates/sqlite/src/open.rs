@@ -182,6 +182,7 @@ fn migrations() -> Migrator {
         simple(2, "clock", include_str!("../migrations/0002_clock.sql")),
         simple(3, "schedule", include_str!("../migrations/0003_schedule.sql")),
         simple(4, "revocations", include_str!("../migrations/0004_revocations.sql")),
+        simple(5, "enrolment sessions", include_str!("../migrations/0005_enrolment_sessions.sql")),
         simple(6, "previous sign-in", include_str!("../migrations/0006_previous_sign_in.sql")),
     ])
 }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Mutex};
 
 use async_trait::async_trait;
 use koshin_notify::{
-    Address, Audience, Bilingual, Code, Envelope, Mail, Notice, Outcome, Reply, Sender, Transport, Way, Zone,
+    Address, Audience, Bilingual, Code, Envelope, Mail, Notice, Outcome, Reply, Sender, Transport, Way, WhyClosed, Zone,
 };
 use koshin_types::{Language, RevocationReason, SerialNumber, Validity};
 use time::{Duration, UtcDateTime, UtcOffset, macros::utc_datetime};
@@ -55,12 +55,22 @@ pub(crate) fn code(expires: UtcDateTime) -> Mail {
 pub(crate) fn notices() -> Vec<(&'static str, Notice)> {
     let (old, new) = (serial("0193A4C8D2F1A0B1C2D3E4F5"), serial("0194E1770C2B9A8897A6B5C4"));
     let validity = validity();
+    let closed = |why| Notice::EnrolmentClosed { why };
     let issued = |audience, way| Notice::CertificateIssued { serial: new, validity, audience, way };
     vec![
         (
             "enrolment-code",
             Notice::EnrolmentCode { code: Code::new("4821-7730").unwrap(), expires: utc_datetime!(2026-11-22 00:15) },
         ),
+        ("enrolment-closed-still-valid", closed(WhyClosed::StillValid { not_after: validity.not_after() })),
+        ("enrolment-closed-too-late", closed(WhyClosed::TooLate { not_after: utc_datetime!(2026-07-01 14:59:59) })),
+        (
+            "enrolment-closed-permission-lapsed",
+            closed(WhyClosed::PermissionLapsed { until: utc_datetime!(2026-10-01 15:00) }),
+        ),
+        ("enrolment-closed-not-permitted", closed(WhyClosed::NotPermitted)),
+        ("enrolment-closed-revoked", closed(WhyClosed::Revoked)),
+        ("enrolment-closed-address-rests", closed(WhyClosed::AddressRests { until: utc_datetime!(2026-11-23 06:30) })),
         ("enrolment-permitted", Notice::EnrolmentPermitted { until: utc_datetime!(2027-02-10 15:00) }),
         ("issued-by-renewal", issued(Audience::Holder, Way::Renewal)),
         ("issued-by-enrolment", issued(Audience::Holder, Way::Enrolment)),

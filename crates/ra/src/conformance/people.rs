@@ -1,16 +1,17 @@
 //! Sessions and directory.
 
+use koshin_notify::{Mail, Notice};
 use koshin_renewal::Status;
 use koshin_types::{Language, Role, SubjectId};
-use time::Duration;
+use time::{Duration, UtcDateTime};
 
 use super::{
     Rig,
     world::{World, at, bare, hash, id, note, renewal_id, subject},
 };
 use crate::{
-    Actor, AuditNote, CommitError, DirectoryError, Organization, Proof, Revocation, Session, SessionKind, StorageError,
-    Subject, Tries,
+    Actor, AuditNote, Beginning, Begun, CommitError, DirectoryError, Organization, Patience, Proof, Revocation,
+    SentCode, Session, SessionKind, StorageError, Subject, Trace, Tries,
 };
 
 fn session(number: u32, kind: SessionKind) -> Session {
@@ -18,7 +19,8 @@ fn session(number: u32, kind: SessionKind) -> Session {
 }
 
 fn portal(number: u32) -> Session {
-    session(number, SessionKind::Portal { subject: id("U-1"), certificate: hash(900) })
+    let previous_sign_in = Some(at(0) - Duration::days(3));
+    session(number, SessionKind::Portal { subject: id("U-1"), certificate: hash(900), previous_sign_in })
 }
 
 fn enrolment(number: u32, subject: Option<SubjectId>, proof: Proof) -> Session {
@@ -26,7 +28,16 @@ fn enrolment(number: u32, subject: Option<SubjectId>, proof: Proof) -> Session {
 }
 
 fn code_sent(tries: u8) -> Proof {
-    Proof::CodeSent { code: hash(77), tries, until: at(10) }
+    Proof::CodeSent(sent(tries))
+}
+
+fn sent(tries: u8) -> SentCode {
+    SentCode { code: hash(77), tries, until: at(10), typed_id: hash(78) }
+}
+
+/// A session of `U-1`, as it is registered by the suite.
+async fn opened(rig: &dyn Rig, session: Session, word: &'static str) {
+    assert!(rig.sessions().open(session, &subject("U-1", "C-1"), note(word)).await.unwrap());
 }
 
 /// Every kind of session is read as it was opened, with its record; a sign-in is remembered without a new version.
@@ -34,17 +45,20 @@ pub async fn sessions_are_read_as_they_were_opened(rig: &dyn Rig) {
     let world = World::with(rig, &["U-1"]).await;
     assert_eq!(rig.sessions().find(&hash(1)).await.unwrap(), None);
     let proven = Proof::Proven { renewal: renewal_id(5) };
+    let first = SessionKind::Portal { subject: id("U-1"), certificate: hash(901), previous_sign_in: None };
     let sessions = [
         portal(1),
+        session(5, first),
         enrolment(2, Some(id("U-1")), code_sent(3)),
         enrolment(3, None, code_sent(0)),
         enrolment(4, Some(id("U-1")), proven),
+        enrolment(6, Some(id("U-1")), Proof::CodeUsed { sent: sent(1), renewal: renewal_id(5) }),
     ];
     let before = rig.audit().await.len();
     for session in &sessions {
         let actor = Actor::Holder(id("U-1"));
         let note = AuditNote { actor, subject: Some(id("U-1")), word: "opened", details: [].into() };
-        rig.sessions().open(session.clone(), note).await.unwrap();
+        assert!(rig.sessions().open(session.clone(), &subject("U-1", "C-1"), note).await.unwrap());
     }
     for session in &sessions {
         assert_eq!(rig.sessions().find(&session.key).await.unwrap().as_ref(), Some(session));
@@ -55,7 +69,7 @@ pub async fn sessions_are_read_as_they_were_opened(rig: &dyn Rig) {
     assert_eq!((last.at, last.word.as_str(), last.subject.clone()), (at(0), "opened", Some(id("U-1"))));
     let file = world.file("U-1").await;
     assert_eq!((file.subject.last_sign_in, file.version), (Some(at(0)), 0));
-    let again = rig.sessions().open(portal(1), note("opened")).await;
+    let again = rig.sessions().open(portal(1), &subject("U-1", "C-1"), note("opened")).await;
     assert!(matches!(again, Err(StorageError::Damaged { .. })), "the key of a session is its own: {again:?}");
     assert_eq!(rig.audit().await.len(), audit.len());
 }
@@ -64,31 +78,31 @@ pub async fn sessions_are_read_as_they_were_opened(rig: &dyn Rig) {
 pub async fn a_session_is_replaced_once(rig: &dyn Rig) {
     World::with(rig, &["U-1"]).await;
     let mut first = enrolment(1, Some(id("U-1")), code_sent(0));
-    rig.sessions().open(first.clone(), note("opened")).await.unwrap();
+    opened(rig, first.clone(), "opened").await;
     first.seen_at = at(1);
-    let opened = enrolment(1, Some(id("U-1")), code_sent(0));
-    assert!(rig.sessions().replace(&opened, &first, None).await.unwrap());
-    let before = rig.audit().await.len();
+    let before = enrolment(1, Some(id("U-1")), code_sent(0));
+    assert!(rig.sessions().replace(&before, &first, None).await.unwrap());
+    let records = rig.audit().await.len();
     let wrong = Session { kind: enrolment(1, Some(id("U-1")), code_sent(1)).kind, ..first.clone() };
     let change = || rig.sessions().replace(&first, &wrong, Some((at(2), note("code_wrong"))));
     let (a, b) = tokio::join!(change(), change());
     assert!(a.unwrap() ^ b.unwrap(), "two tries at once count as two");
     let audit = rig.audit().await;
-    assert_eq!((audit.len(), audit.last().unwrap().at), (before + 1, at(2)));
-    assert!(!rig.sessions().replace(&opened, &first, Some((at(3), note("stale")))).await.unwrap());
+    assert_eq!((audit.len(), audit.last().unwrap().at), (records + 1, at(2)));
+    assert!(!rig.sessions().replace(&before, &first, Some((at(3), note("stale")))).await.unwrap());
     assert_eq!(rig.sessions().find(&hash(1)).await.unwrap(), Some(wrong.clone()));
     let renamed = Session { key: hash(2), kind: portal(2).kind, ..wrong.clone() };
     assert!(rig.sessions().replace(&wrong, &renamed, None).await.unwrap());
     assert_eq!(rig.sessions().find(&hash(1)).await.unwrap(), None);
     assert_eq!(rig.sessions().find(&hash(2)).await.unwrap(), Some(renamed));
     assert!(!rig.sessions().replace(&portal(9), &portal(9), None).await.unwrap(), "unknown");
-    assert_eq!(rig.audit().await.len(), before + 1);
+    assert_eq!(rig.audit().await.len(), records + 1);
 }
 
 /// Closing is recorded once.
 pub async fn a_session_is_closed_once(rig: &dyn Rig) {
     World::with(rig, &["U-1"]).await;
-    rig.sessions().open(portal(1), note("opened")).await.unwrap();
+    opened(rig, portal(1), "opened").await;
     let before = rig.audit().await.len();
     for _ in 0..2 {
         rig.sessions().close(&hash(1), note("signed_out"), at(4)).await.unwrap();
@@ -103,7 +117,8 @@ pub async fn tries_are_counted(rig: &dyn Rig) {
     let sessions = rig.sessions();
     assert_eq!(sessions.tries("password U-1").await.unwrap(), Tries::default());
     for failures in 1..=3 {
-        let failed = sessions.note_try("password U-1", Some((at(i64::from(failures)), note("wrong")))).await.unwrap();
+        let failed =
+            sessions.note_try("password U-1", Some((at(i64::from(failures)), note("wrong").into()))).await.unwrap();
         let last_at = at(i64::from(failures)).unix_timestamp() * 1000 + 7;
         assert_eq!(failed, Tries { failures, last_at });
         assert_eq!(sessions.tries("password U-1").await.unwrap(), failed);
@@ -113,6 +128,98 @@ pub async fn tries_are_counted(rig: &dyn Rig) {
     assert_eq!(sessions.note_try("password U-1", None).await.unwrap(), Tries::default());
     assert_eq!(sessions.tries("password U-1").await.unwrap(), Tries::default());
     assert_eq!(rig.audit().await.len(), 3);
+}
+
+/// What is only counted leaves a record at round numbers, and nothing else of it grows.
+pub async fn what_is_counted_is_recorded_seldom(rig: &dyn Rig) {
+    let sessions = rig.sessions();
+    for number in 1..=10 {
+        let key = format!("enrolment {number}");
+        let trace = Trace::Counted(note("nobody"));
+        assert_eq!(sessions.note_try(&key, Some((at(number), trace))).await.unwrap().failures, 1, "{key}");
+        assert_eq!(rig.audit().await.len(), usize::from(number == 10));
+    }
+    let audit = rig.audit().await;
+    assert_eq!((audit[0].word.as_str(), audit[0].at), ("nobody", at(10)));
+}
+
+fn beginning(number: u32, of: Option<Subject>, at: UtcDateTime) -> Beginning {
+    let whose = of.as_ref().map(|subject| subject.id.clone());
+    let kind = enrolment(number, whose, code_sent(0)).kind;
+    let session = Session { key: hash(number), kind, opened_at: at, seen_at: at, ends_at: at + Duration::MINUTE };
+    let notice = Notice::AddressChanged { at };
+    let mail = of.as_ref().and_then(|subject| {
+        let address = subject.address.clone()?;
+        Some(Mail::new(notice, &number.to_string(), address, subject.language, subject.id.clone()))
+    });
+    let trace = if of.is_some() { Trace::Recorded(note("begun")) } else { Trace::Counted(note("nobody")) };
+    let patience = Patience { free: 2, first: Duration::SECOND, longest: Duration::MINUTE };
+    Beginning { session, tries: "enrolment x".into(), patience, subject: of, trace, mail }
+}
+
+/// Session, try, trace and mail of a beginning are one commit. It comes too soon for one ID whoever asks, also when
+/// several come at once, and then nothing is left of it.
+pub async fn an_enrolment_begins_as_one_commit(rig: &dyn Rig) {
+    World::with(rig, &["U-1"]).await;
+    let sessions = rig.sessions();
+    let (records, u1) = (rig.audit().await.len(), subject("U-1", "C-1"));
+    assert_eq!(sessions.begin(beginning(1, Some(u1.clone()), at(0))).await.unwrap(), Begun::Opened);
+    assert_eq!((rig.audit().await.len(), rig.mails().await.len()), (records + 1, 1));
+    let found = sessions.find(&hash(1)).await.unwrap().unwrap();
+    assert_eq!((found.kind, found.ends_at), (enrolment(1, Some(id("U-1")), code_sent(0)).kind, at(1)));
+    let (a, b) =
+        tokio::join!(sessions.begin(beginning(2, None, at(0))), sessions.begin(beginning(3, Some(u1.clone()), at(0))));
+    let retry_at = at(0) + Duration::SECOND;
+    let mut begun = [a.unwrap(), b.unwrap()];
+    begun.sort_by_key(|begun| *begun == Begun::Opened);
+    assert_eq!(begun, [Begun::TooSoon { retry_at }, Begun::Opened]);
+    assert_eq!(sessions.tries("enrolment x").await.unwrap().failures, 2);
+    let (records, mails) = (rig.audit().await.len(), rig.mails().await.len());
+    let early = sessions.begin(beginning(4, Some(u1.clone()), retry_at - Duration::MILLISECOND)).await.unwrap();
+    assert_eq!(early, Begun::TooSoon { retry_at });
+    assert_eq!(sessions.find(&hash(4)).await.unwrap(), None);
+    assert_eq!(sessions.begin(beginning(5, None, retry_at)).await.unwrap(), Begun::Opened);
+    assert!(sessions.find(&hash(5)).await.unwrap().is_some());
+    assert_eq!((rig.audit().await.len(), rig.mails().await.len()), (records, mails), "nobody is told of nobody");
+    sessions.note_try("enrolment x", None).await.unwrap();
+    let stale = Subject { password_hash: None, ..u1 };
+    assert_eq!(sessions.begin(beginning(6, Some(stale), at(1))).await.unwrap(), Begun::Changed);
+    assert_eq!(sessions.find(&hash(6)).await.unwrap(), None);
+    assert_eq!((rig.audit().await.len(), rig.mails().await.len()), (records, mails));
+    assert_eq!(sessions.tries("enrolment x").await.unwrap(), Tries::default());
+}
+
+/// Another password, or another address, ends the subject's sessions of every kind, and no session opens on the old one.
+pub async fn a_changed_password_or_address_ends_sessions(rig: &dyn Rig) {
+    let world = World::with(rig, &["U-1", "U-2"]).await;
+    let kinds = [
+        portal(1),
+        enrolment(2, Some(id("U-1")), code_sent(0)),
+        enrolment(3, Some(id("U-1")), Proof::Proven { renewal: renewal_id(1) }),
+    ];
+    let other = session(4, SessionKind::Portal { subject: id("U-2"), certificate: hash(9), previous_sign_in: None });
+    assert!(rig.sessions().open(other, &subject("U-2", "C-1"), note("opened")).await.unwrap());
+    let password = |old: &Subject| Subject { password_hash: Some("$argon2id$other".into()), ..old.clone() };
+    let address = |old: &Subject| Subject { address: None, ..old.clone() };
+    let name = |old: &Subject| Subject { name: "somebody else".into(), ..old.clone() };
+    let changes: [(&dyn Fn(&Subject) -> Subject, bool); 3] = [(&name, false), (&password, true), (&address, true)];
+    for (change, ends) in changes {
+        let old = world.file("U-1").await;
+        for session in &kinds {
+            if rig.sessions().find(&session.key).await.unwrap().is_none() {
+                assert!(rig.sessions().open(session.clone(), &old.subject, note("opened")).await.unwrap());
+            }
+        }
+        rig.directory().update_subject(&change(&old.subject), old.version, vec![], note("set"), at(1)).await.unwrap();
+        for session in &kinds {
+            assert_eq!(rig.sessions().find(&session.key).await.unwrap().is_none(), ends, "{session:?}");
+        }
+        let records = rig.audit().await.len();
+        let late = rig.sessions().open(portal(7), &old.subject, note("late")).await.unwrap();
+        assert_eq!(late, !ends);
+        assert_eq!(rig.audit().await.len(), records + usize::from(late));
+    }
+    assert!(rig.sessions().find(&hash(4)).await.unwrap().is_some(), "nobody else's");
 }
 
 /// An identifier is taken once, and a subject needs its organization. A refusal leaves no record.
@@ -146,7 +253,7 @@ pub async fn a_changed_subject_is_a_new_version(rig: &dyn Rig) {
         password_hash: None,
         ..old.subject.clone()
     };
-    rig.sessions().open(portal(1), note("signed_in")).await.unwrap();
+    assert!(rig.sessions().open(portal(1), &old.subject, note("signed_in")).await.unwrap());
     rig.directory().update_subject(&changed, 1, vec![], note("subject_set"), at(2)).await.unwrap();
     let new = world.file("U-1").await;
     let subject = Subject { last_sign_in: Some(at(0)), ..changed.clone() };

@@ -1,9 +1,10 @@
 //! Sign-in and enrolment.
 
-use koshin_notify::{Audience, Notice};
-use koshin_ra::{EnrolError, SessionError, SignInError};
+use koshin_notify::{Audience, Notice, WhyClosed};
+use koshin_ra::{EnrolError, SessionError, Sessions as _, SignInError};
 use koshin_renewal::Admission;
-use time::Duration;
+use koshin_types::RevocationReason;
+use time::{Duration, UtcDateTime};
 
 use crate::town::{NOW, PASSWORD, Town, enrolled_for, key, operator, sha256};
 
@@ -128,7 +129,197 @@ async fn nobody_learns_from_outside_whether_an_enrolment_began() {
         let answer = town.ra.prove_enrolment(&token, "00000000", NOW).await;
         assert!(matches!(answer, Err(EnrolError::WrongCode { left: 4 })), "{id}");
     }
-    assert_eq!(town.store.mails().len(), sent);
+    // Only the holder is told why no code comes, where only the holder reads it.
+    let mails = town.store.mails().split_off(sent);
+    let not_after = town.holding("U-1").await.certificates[0].validity.not_after();
+    let told: Vec<_> = mails.into_iter().map(|mail| (mail.kind, mail.to.as_str().to_owned())).collect();
+    let why = WhyClosed::StillValid { not_after };
+    assert_eq!(told, [(Notice::EnrolmentClosed { why }, "u-1@example.jp".to_owned())]);
+}
+
+#[tokio::test]
+async fn every_reason_that_keeps_the_door_closed_is_told() {
+    let town = Town::new().await;
+    let told = async |now: UtcDateTime| {
+        let before = town.store.mails().len();
+        town.ra.begin_enrolment("U-1", PASSWORD, now).await.unwrap();
+        let mails = town.store.mails().split_off(before);
+        mails.into_iter().map(|mail| mail.kind).collect::<Vec<_>>()
+    };
+    let closed = |why| vec![Notice::EnrolmentClosed { why }];
+    let (id, desk) = ("U-1".parse().unwrap(), town.ra.administration());
+    let then = NOW - Duration::days(800);
+    assert_eq!(told(then).await, closed(WhyClosed::NotPermitted));
+    let until = desk.permit(&id, &operator(), then).await.unwrap();
+    assert_eq!(told(until).await, closed(WhyClosed::PermissionLapsed { until }));
+    let enrolled = then + Duration::days(100);
+    town.enrolled("U-1", enrolled).await;
+    let not_after = town.holding("U-1").await.certificates[0].validity.not_after();
+    assert_eq!(told(not_after).await, closed(WhyClosed::StillValid { not_after }));
+    let address = Some("new@example.jp".parse().unwrap());
+    desk.set_address(&id, address, false, &operator(), not_after).await.unwrap();
+    let rests = not_after + Duration::DAY;
+    let why = WhyClosed::AddressRests { until: rests };
+    assert_eq!(told(rests - Duration::MILLISECOND).await, closed(why));
+    assert!(matches!(told(rests).await[..], [Notice::EnrolmentCode { .. }]));
+    let owed = desk.revoke(&id, RevocationReason::KeyCompromise, &operator(), rests).await.unwrap();
+    assert!(owed.mail);
+    assert_eq!(told(rests + Duration::DAY).await, closed(WhyClosed::Revoked));
+    desk.set_address(&id, None, true, &operator(), rests).await.unwrap();
+    assert_eq!(told(rests + 2 * Duration::DAY).await, []);
+}
+
+/// One code, eight digits: whoever asks often or all at once gets no more tries than a holder.
+#[tokio::test]
+async fn a_code_is_compared_no_more_often_than_allowed() {
+    let town = Town::new().await;
+    town.enrolled("U-1", enrolled_for(-3)).await;
+    let token = town.ra.begin_enrolment("U-1", PASSWORD, NOW).await.unwrap();
+    let code = town.code();
+    let wrong = if code == "12345678" { "87654321" } else { "12345678" };
+    let mut tries = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let (ra, token) = (town.ra.clone(), token.clone());
+        tries.spawn(async move { ra.prove_enrolment(&token, wrong, NOW).await.map(|_| ()) });
+    }
+    let compared = |answer: &Result<(), EnrolError>| matches!(answer, Err(EnrolError::WrongCode { left }) if *left > 0);
+    let answers = tries.join_all().await;
+    assert!(answers.iter().filter(|answer| compared(answer)).count() <= 4, "{answers:?}");
+    let counted = town.store.audit().iter().filter(|record| record.word == "enrolment_code_wrong").count();
+    assert!(counted <= 5, "{counted} were compared");
+    assert!(
+        town.ra.prove_enrolment(&token, &code, NOW).await.is_err(),
+        "the tries are used up, also for the right one"
+    );
+}
+
+#[tokio::test]
+async fn wrong_codes_and_new_codes_slow_down_the_next_ones() {
+    let town = Town::new().await;
+    let mine = town.enrolled("U-1", enrolled_for(-3)).await;
+    let mut now = NOW;
+    let (mut guesses, mut refused) = (0, 0);
+    // A day of somebody who knows the password and guesses codes as fast as the answers come.
+    while now < NOW + Duration::DAY {
+        let wait = match town.ra.begin_enrolment("U-1", PASSWORD, now).await {
+            Ok(token) => loop {
+                match town.ra.prove_enrolment(&token, "00000000", now).await {
+                    Err(EnrolError::WrongCode { left: 0 }) => break now,
+                    Err(EnrolError::WrongCode { .. }) => guesses += 1,
+                    Err(EnrolError::TooMany { retry_at }) => {
+                        refused += 1;
+                        break retry_at;
+                    }
+                    other => panic!("{other:?}"),
+                }
+            },
+            Err(EnrolError::TooMany { retry_at }) => retry_at,
+            Err(other) => panic!("{other:?}"),
+        };
+        now = wait.max(now);
+    }
+    assert!(refused > 0 && guesses < 250, "{guesses} guesses a day");
+    let answer = town.ra.sign_in(Some(&mine), "U-1", PASSWORD, NOW).await;
+    assert!(matches!(answer, Err(SignInError::Certificate(Admission::Expired { .. }))), "no sign-in is slowed down");
+}
+
+#[tokio::test]
+async fn strangers_do_not_keep_out_who_holds_the_code() {
+    let town = Town::new().await;
+    town.enrolled("U-1", enrolled_for(-3)).await;
+    let token = town.ra.begin_enrolment("U-1", PASSWORD, NOW).await.unwrap();
+    let code = town.code();
+    for _ in 0..4 {
+        town.ra.begin_enrolment("U-1", "wrong password", NOW).await.unwrap();
+    }
+    assert!(matches!(town.ra.begin_enrolment("U-1", PASSWORD, NOW).await, Err(EnrolError::TooMany { .. })));
+    assert!(town.ra.prove_enrolment(&token, &code, NOW).await.is_ok());
+    town.ra.begin_enrolment("U-1", PASSWORD, NOW).await.expect("forgotten after a right code");
+}
+
+/// What can be seen from outside, and what storage is made to do, is the same for right and wrong and nobody.
+#[tokio::test]
+async fn a_right_password_cannot_be_told_from_a_wrong_one() {
+    for (id, password) in [("U-1", PASSWORD), ("U-1", "wrong password"), ("U-9", PASSWORD), ("U-2", PASSWORD)] {
+        let town = Town::new().await;
+        town.enrolled("U-1", enrolled_for(-3)).await;
+        for _ in 0..5 {
+            town.ra.begin_enrolment(id, password, NOW).await.unwrap();
+        }
+        let sixth = town.ra.begin_enrolment(id, password, NOW).await;
+        let retry = NOW + Duration::seconds(30);
+        assert!(matches!(sixth, Err(EnrolError::TooMany { retry_at }) if retry_at == retry), "{id} {password}");
+        let seventh = town.ra.begin_enrolment(id, password, retry).await;
+        assert!(seventh.is_ok(), "{id} {password}");
+    }
+}
+
+#[tokio::test]
+async fn invented_ids_leave_next_to_nothing() {
+    let town = Town::new().await;
+    let before = town.store.audit().len();
+    for number in 0..25 {
+        let token = town.ra.begin_enrolment(&format!("nobody-{number}"), "password", NOW).await.unwrap();
+        let answer = town.ra.prove_enrolment(&token, "00000000", NOW).await;
+        assert!(matches!(answer, Err(EnrolError::WrongCode { .. })));
+        // The session ends with the code.
+        let until = NOW + Duration::minutes(10);
+        let answer = town.ra.prove_enrolment(&token, "00000000", until).await;
+        assert!(matches!(answer, Err(EnrolError::CodeExpired { .. })));
+        let session = town.store.find(&token.key()).await.unwrap().unwrap();
+        assert_eq!(session.ends_at, until);
+    }
+    let words: Vec<_> = town.store.audit().split_off(before).into_iter().map(|record| record.word).collect();
+    assert_eq!(words, ["enrolment_refused", "enrolment_code_wrong"], "one each at the tenth");
+    town.ra.begin_enrolment("U-1", "wrong password", NOW).await.unwrap();
+    assert_eq!(town.store.audit().len(), before + 3, "what is tried with a known ID is recorded");
+}
+
+#[tokio::test]
+async fn a_changed_password_or_address_ends_what_is_under_way() {
+    let town = Town::new().await;
+    let mine = town.enrolled("U-1", enrolled_for(100)).await;
+    let (id, desk) = ("U-1".parse().unwrap(), town.ra.administration());
+    let portal = town.sign_in("U-1", &mine, NOW).await.token;
+    desk.set_password(&id, "another password", &operator(), NOW).await.unwrap();
+    assert!(matches!(town.ra.session(&portal, Some(&mine), NOW).await, Err(SessionError::None)));
+    desk.set_password(&id, PASSWORD, &operator(), NOW).await.unwrap();
+
+    desk.permit(&id, &operator(), NOW).await.unwrap();
+    let token = town.ra.begin_enrolment("U-1", PASSWORD, NOW).await.unwrap();
+    let code = town.code();
+    let (proven, ..) = town.prove("U-1", NOW).await;
+    let address = Some("new@example.jp".parse().unwrap());
+    desk.set_address(&id, address, false, &operator(), NOW).await.unwrap();
+    let late = town.ra.prove_enrolment(&token, &code, NOW).await;
+    assert!(matches!(late, Err(EnrolError::Session(SessionError::None))), "{late:?}");
+    assert!(matches!(town.ra.enrolment_session(&proven, NOW).await, Err(SessionError::None)));
+}
+
+/// The answer to the first submission may be lost; the second one leads to the same place.
+#[tokio::test]
+async fn a_code_that_is_submitted_twice_opens_one_enrolment() {
+    let town = Town::new().await;
+    town.enrolled("U-1", enrolled_for(-3)).await;
+    let token = town.ra.begin_enrolment("U-1", PASSWORD, NOW).await.unwrap();
+    let code = town.code();
+    let twice = tokio::join!(town.ra.prove_enrolment(&token, &code, NOW), town.ra.prove_enrolment(&token, &code, NOW));
+    let (first, renewal, _) = twice.0.unwrap();
+    let (second, same, _) = twice.1.unwrap();
+    assert_eq!(renewal, same);
+    for proven in [&first, &second] {
+        assert_eq!(town.ra.enrolment_session(proven, NOW).await.unwrap().1, renewal);
+    }
+    let until = NOW + Duration::minutes(10);
+    assert!(matches!(town.ra.prove_enrolment(&token, &code, until).await, Err(EnrolError::CodeExpired { .. })));
+    // Once that enrolment was followed by another one, the code leads nowhere.
+    let (access, _) = town.ra.enrolment_session(&first, NOW).await.unwrap();
+    let (next, _) = town.ra.start_again(&access, renewal, NOW).await.unwrap();
+    let late = town.ra.prove_enrolment(&token, &code, NOW).await;
+    assert!(matches!(late, Err(EnrolError::Session(SessionError::None))), "{late:?}");
+    assert_eq!(town.ra.enrolment_session(&first, NOW).await.unwrap().1, next, "who started again goes on");
+    let over = town.ra.enrolment_session(&second, NOW).await;
+    assert!(matches!(over, Err(SessionError::EnrolmentOver { renewal: old }) if old == renewal), "{over:?}");
 }
 
 #[tokio::test]
@@ -148,16 +339,21 @@ async fn a_code_works_once_here_soon_and_after_few_tries() {
     }
     let right = town.ra.prove_enrolment(&token, &code, until - Duration::MILLISECOND).await;
     let (proven, ..) = right.unwrap();
-    assert!(matches!(town.ra.prove_enrolment(&token, &code, NOW).await, Err(EnrolError::Session(SessionError::None))));
+    assert!(matches!(town.ra.prove_enrolment(&token, &code, NOW).await, Err(EnrolError::WrongCode { left: 0 })));
     assert!(matches!(town.ra.prove_enrolment(&proven, &code, NOW).await, Err(EnrolError::Session(SessionError::None))));
 
     let token = town.ra.begin_enrolment("U-1", PASSWORD, NOW).await.unwrap();
     let code = town.code();
     let wrong = if code == "12345678" { "87654321" } else { "12345678" };
-    for _ in 0..5 {
+    for _ in 0..4 {
         assert!(matches!(town.ra.prove_enrolment(&token, wrong, NOW).await, Err(EnrolError::WrongCode { .. })));
     }
-    assert!(matches!(town.ra.prove_enrolment(&token, &code, NOW).await, Err(EnrolError::WrongCode { left: 0 })));
+    // The beginning counts too.
+    let retry = NOW + Duration::seconds(30);
+    let soon = town.ra.prove_enrolment(&token, &code, NOW).await;
+    assert!(matches!(soon, Err(EnrolError::TooMany { retry_at }) if retry_at == retry), "{soon:?}");
+    assert!(matches!(town.ra.prove_enrolment(&token, wrong, retry).await, Err(EnrolError::WrongCode { left: 0 })));
+    assert!(matches!(town.ra.prove_enrolment(&token, &code, retry).await, Err(EnrolError::WrongCode { left: 0 })));
 }
 
 #[tokio::test]
@@ -186,10 +382,10 @@ async fn a_changed_address_opens_no_enrolment_for_a_day() {
         .map(|mail| mail.to.as_str().to_owned())
         .collect();
     assert_eq!(told, ["u-1@example.jp", "new@example.jp"]);
-    let sent = town.store.mails().len();
     let day = NOW + Duration::DAY;
     town.ra.begin_enrolment("U-1", PASSWORD, day - Duration::MILLISECOND).await.unwrap();
-    assert_eq!(town.store.mails().len(), sent);
+    let why = WhyClosed::AddressRests { until: day };
+    assert_eq!(town.store.mails().last().unwrap().kind, Notice::EnrolmentClosed { why });
     town.prove("U-1", day).await;
     town.ra.administration().set_address(&id, address, true, &operator(), day).await.unwrap();
     town.prove("U-1", day).await;
