@@ -54,6 +54,23 @@ export async function certificateIsSound(demo, { file, passphrase }, folder) {
   run("openssl", ["verify", ...strict, "-CAfile", anchor, "-untrusted", above, leaf]);
   const findings = run(PKILINT, ["lint", "-s", "WARNING", leaf]);
   if (findings.trim() !== "") throw new Error(`pkilint:\n${findings}`);
+  const status = await ocspStatus(demo, { file, passphrase }, folder);
+  if (status !== "good") throw new Error(`OCSP says ${status} about a certificate that was issued and not revoked`);
+}
+
+/** What the responder that the certificate points to (RFC 5280, 4.2.2.1) says about it, if openssl believes the answer. */
+export async function ocspStatus(demo, { file, passphrase }, folder) {
+  const { certificate } = contents(file, passphrase);
+  const url = /OCSP - URI:(\S+)/.exec(certificate.infoAccess ?? "")?.[1];
+  if (!url) throw new Error("the certificate does not say who answers OCSP about it");
+  const { path, root } = await climb(demo, certificate);
+  const [leaf, issuer, trusted] = ["leaf.pem", "issuer.pem", "trusted.pem"].map((name) => join(folder, name));
+  writeFileSync(leaf, certificate.toString());
+  writeFileSync(issuer, String(path[0] ?? root));
+  writeFileSync(trusted, [...path, root].map(String).join(""));
+  const said = run("openssl", ["ocsp", "-issuer", issuer, "-cert", leaf, "-url", url, "-CAfile", trusted]);
+  if (/nonce/i.test(said)) throw new Error(`the answer is to another question:\n${said}`);
+  return /^.*leaf\.pem: (\w+)$/m.exec(said)?.[1] ?? `nothing openssl understands:\n${said}`;
 }
 
 /** Fails unless the file holds the certificates between its own and the root: a store that imports it may need them. */

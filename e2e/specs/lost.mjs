@@ -3,7 +3,7 @@
 import { button, heading, loseAnswers } from "../lib/browser.mjs";
 import { isDue } from "../lib/demo.mjs";
 import { Person } from "../lib/flow.mjs";
-import { contents, isListedAsRevoked } from "../lib/judges.mjs";
+import { contents, isListedAsRevoked, ocspStatus } from "../lib/judges.mjs";
 import { hasState, isRefused, mailNames, onlyIssued } from "../lib/ledger.mjs";
 import { same, until } from "../lib/scenario.mjs";
 
@@ -131,6 +131,8 @@ async function firstIsRevoked(t, { demo, subject, words, home }, first, second) 
   await t.check("the published revocation list says the same", async () => {
     await until("the list names the first certificate", () => isListedAsRevoked(demo, first, home.path));
     same(await isListedAsRevoked(demo, second, home.path), false, "the list names the second certificate");
+    same(await ocspStatus(demo, first, home.path), "revoked", "what OCSP says about the first certificate");
+    same(await ocspStatus(demo, second, home.path), "good", "what OCSP says about the second certificate");
   });
 }
 

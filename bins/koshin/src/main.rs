@@ -8,6 +8,7 @@ mod demo;
 mod exit;
 mod instant;
 mod nss;
+mod ocsp;
 mod output;
 mod p12;
 mod secret;

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration as Wait};
 
 use anyhow::Context as _;
+use koshin_endpoints::{OcspService, Publication};
 use koshin_expiry::Policy;
 use koshin_issuance::{Ca, CrlEdition, Gate, RevokedCertificate};
 use koshin_notify::{Mailer, Planner, Sender, Transport, Wake};
@@ -10,7 +11,7 @@ use koshin_ra::{ChangeError, Directory as _, Passwords, Ra, Revocation, Settings
 use koshin_sqlite::Store;
 use koshin_web::{
     edge::{Connections, Edge, GreetingVerifier, Limits, serve, tls_config},
-    portal::{CompletionKey, Portal, Publication},
+    portal::{CompletionKey, Portal},
     screens::{Brand, Contact, Host, Hosts, Texts},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,6 +24,7 @@ use tokio::{
 
 use crate::{
     clock::{Clock, entropy},
+    ocsp::{self, OCSP_PATH},
     zone::NamedZone,
 };
 
@@ -31,6 +33,8 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
     pub(crate) ca: Arc<Ca>,
+    /// Who judges client certificates.
+    pub(crate) verifier: Arc<GreetingVerifier>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) zone: NamedZone,
     pub(crate) settings: Settings,
@@ -104,7 +108,20 @@ impl Parts {
     ) -> anyhow::Result<()> {
         let ra = self.ra()?;
         let Self {
-            store, clock, ca, policy, zone, brand, contact, hosts, sender, transport, identity, listeners, ..
+            store,
+            clock,
+            ca,
+            verifier,
+            policy,
+            zone,
+            brand,
+            contact,
+            hosts,
+            sender,
+            transport,
+            identity,
+            listeners,
+            ..
         } = self;
         let connections = Connections::default();
         let mail = Arc::new(Notify::new());
@@ -126,10 +143,11 @@ impl Parts {
         if let Some(root) = ca.chain_der().last() {
             publication.certificate(ROOT_NAME, root.clone());
         }
+        let ocsp = ocsp::service(&store, &clock);
         // Before the first list, so that what changes while it is made is noticed too.
         let (seen, _) = ra.changes(u64::MAX).await?;
         let mut lists =
-            Lists { store: store.clone(), clock: clock.clone(), ca: Arc::clone(&ca), publication, number: 0 };
+            Lists { store: store.clone(), clock: clock.clone(), ca: Arc::clone(&ca), publication, ocsp, number: 0 };
         let next_crl = match clock.trusted() {
             Ok(()) => lists.publish().await?,
             Err(_) => UtcDateTime::MIN,
@@ -137,8 +155,10 @@ impl Parts {
 
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        serve_hosts(&mut tasks, &portal, &lists, identity, listeners, &stopping)?;
+        serve_hosts(&mut tasks, &portal, &lists, &verifier, identity, listeners, &stopping)?;
         tasks.spawn(clock.clone().keep(stopped(stopping.clone())));
+        let responder = ocsp::keep(lists.ocsp.clone(), ca, store.clone(), clock.clone(), stopped(stopping.clone()));
+        tasks.spawn(responder);
         tasks.spawn(watch_changes(ra, seen, connections, lists, next_crl, stopping.clone()));
         tasks.spawn(sweep(portal, clock.clone(), stopping.clone()));
         let post = Post {
@@ -158,15 +178,14 @@ fn serve_hosts(
     tasks: &mut JoinSet<()>,
     portal: &Arc<Portal>,
     lists: &Lists,
+    verifier: &Arc<GreetingVerifier>,
     identity: ServerIdentity,
     listeners: Listeners,
     stopping: &watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let issuing = CertificateDer::from(lists.ca.certificate_der().to_vec());
-    let verifier = Arc::new(GreetingVerifier::new(&[issuing]).context("the issuing CA cannot judge certificates")?);
     let edge =
         Edge { connections: portal.connections.clone(), limits: Limits::default(), ..Edge::new(lists.clock.edge()) };
-    let with_certificates = tls_config(identity.chain.clone(), identity.key.clone_key(), Some(Arc::clone(&verifier)))?;
+    let with_certificates = tls_config(identity.chain.clone(), identity.key.clone_key(), Some(Arc::clone(verifier)))?;
     let without = tls_config(identity.chain, identity.key, None)?;
     let hosts = [
         (listeners.portal, Host::Portal, Arc::clone(portal).portal_router()),
@@ -176,7 +195,7 @@ fn serve_hosts(
     for (listener, host, router) in hosts {
         let asks = host != Host::Public;
         let edge = Edge {
-            verifier: asks.then(|| Arc::clone(&verifier)),
+            verifier: asks.then(|| Arc::clone(verifier)),
             refuse: Arc::clone(portal).refusal(host),
             ..edge.clone()
         };
@@ -186,7 +205,8 @@ fn serve_hosts(
             let _ = serving.await;
         });
     }
-    let serving = serve(listeners.publication, None, lists.publication.router(), edge, stopped(stopping.clone()));
+    let files = lists.publication.router().nest(&format!("/{OCSP_PATH}"), lists.ocsp.router());
+    let serving = serve(listeners.publication, None, files, edge, stopped(stopping.clone()));
     tasks.spawn(async move {
         let _ = serving.await;
     });
@@ -221,6 +241,7 @@ async fn watch_changes(
                 // A superseded certificate is refused by the ledger and stands on no list.
                 if changes.iter().any(|change| change.settled == Settled::Revoked) {
                     next_crl = UtcDateTime::MIN;
+                    lists.ocsp.forget();
                 }
                 seen = sequence;
             }
@@ -244,6 +265,7 @@ struct Lists {
     clock: Clock,
     ca: Arc<Ca>,
     publication: Publication,
+    ocsp: OcspService,
     /// The number of the newest list.
     number: u64,
 }
@@ -258,7 +280,8 @@ impl Lists {
             .into_iter()
             .map(|Revocation { serial, at, reason }| RevokedCertificate { serial, revoked_at: at, reason })
             .collect();
-        self.number = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(1).max(self.number.saturating_add(1));
+        self.number =
+            u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(1).max(self.number.saturating_add(1));
         let edition = CrlEdition { number: self.number, this_update: at, next_update: at.saturating_add(CRL_VALIDITY) };
         self.publication.revocation_list(CRL_NAME, self.ca.sign_crl(edition, &entries)?.into_der(), CRL_MAX_AGE);
         Ok(at.saturating_add(CRL_INTERVAL))

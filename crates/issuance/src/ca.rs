@@ -25,6 +25,7 @@ pub struct Ca {
     pub(crate) public_key: Vec<u8>,
     pub(crate) issuer: Issuer,
     common_name: String,
+    organization: Option<String>,
     own_keys: Vec<Fingerprint>,
     profile: Profile,
     constant: Constant,
@@ -86,6 +87,7 @@ impl Ca {
             public_key,
             issuer: Issuer::new(own.subject, &own.key_identifier, own.validity, signer.algorithm()),
             common_name: own.common_name,
+            organization: own.organization,
             own_keys,
             signer,
             profile,
@@ -203,6 +205,11 @@ impl Ca {
     /// The validity of the CA's certificate.
     pub const fn validity(&self) -> Validity {
         self.issuer.validity
+    }
+
+    /// The organization in the CA's name, if there is one.
+    pub fn issuer_organization(&self) -> Option<&str> {
+        self.organization.as_deref()
     }
 
     /// The CA's common name, for people.

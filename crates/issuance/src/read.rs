@@ -19,6 +19,7 @@ pub(crate) struct CaCertificate<'a> {
     pub(crate) key_identifier: Vec<u8>,
     pub(crate) validity: Validity,
     pub(crate) common_name: String,
+    pub(crate) organization: Option<String>,
 }
 
 impl<'a> CaCertificate<'a> {
@@ -40,12 +41,14 @@ impl<'a> CaCertificate<'a> {
         let fields =
             Sealed::read(der).and_then(|sealed| Fields::read(sealed.signed)).map_err(|_| ReadError::Certificate)?;
         let common_name = parsed.subject().iter_common_name().last().and_then(|name| name.as_str().ok());
+        let organization = parsed.subject().iter_organization().last().and_then(|name| name.as_str().ok());
         Ok(Self {
             subject: fields.subject.whole,
             spki: fields.spki,
             key_identifier: key_identifier.ok_or(ReadError::KeyIdentifier)?,
             validity: Validity::new(instant(parsed.validity().not_before)?, instant(parsed.validity().not_after)?)?,
             common_name: common_name.ok_or(ReadError::CommonName)?.to_owned(),
+            organization: organization.map(str::to_owned),
             parsed,
         })
     }

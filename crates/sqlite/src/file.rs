@@ -158,7 +158,7 @@ fn certificate(row: &SqliteRow) -> Result<Option<HeldCertificate>, StorageError>
     Ok(Some(HeldCertificate { serial, validity, fingerprint, key, issued_at, status, deferred }))
 }
 
-fn status(columns: &mut Columns<'_>) -> Result<Status, StorageError> {
+pub(crate) fn status(columns: &mut Columns<'_>) -> Result<Status, StorageError> {
     let word = columns.word("certificates.status")?;
     let at = columns.maybe_instant("certificates.status_at")?;
     let by = columns.maybe_serial("certificates.superseded_by")?;

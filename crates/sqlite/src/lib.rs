@@ -45,6 +45,7 @@ mod registry;
 mod schedule;
 mod script;
 mod sessions;
+mod status;
 mod store;
 mod writer;
 

@@ -15,6 +15,7 @@ use super::{
     schema::{Config, Days, HostUrls, PolicyTable, Rules, SmtpTls, Text},
 };
 use crate::{
+    ocsp::OCSP_PATH,
     service::{CA_NAME, CRL_NAME},
     zone::NamedZone,
 };
@@ -162,6 +163,7 @@ impl Config {
         let below = |name: &str| format!("{}/{name}", self.hosts.publication);
         self.ca.crl_urls.get_or_insert_with(|| vec![below(CRL_NAME)]);
         self.ca.ca_issuers_url.get_or_insert_with(|| below(CA_NAME));
+        self.ca.ocsp_url.get_or_insert_with(|| below(OCSP_PATH));
         if let Some(smtp) = &mut self.mail.smtp {
             smtp.port.get_or_insert(match smtp.tls {
                 SmtpTls::Starttls => 587,
@@ -177,7 +179,7 @@ impl Config {
             country: self.ca.country.clone(),
             crl_urls: self.ca.crl_urls.clone().unwrap_or_default(),
             ca_issuers_url: self.ca.ca_issuers_url.clone(),
-            ocsp_url: None,
+            ocsp_url: self.ca.ocsp_url.clone(),
             policy_oids: self.ca.policy_oids.clone(),
         };
         problems.note("ca", Profile::new(config))

@@ -8,7 +8,7 @@ use koshin_notify::{
     Maildir, SmtpTransport, Transport,
     smtp::{Login, Roots, SmtpConfig, Tls},
 };
-use koshin_web::edge::tls_config;
+use koshin_web::edge::{GreetingVerifier, tls_config};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::{
@@ -20,6 +20,8 @@ use crate::{clock, secret, service::ServerIdentity};
 /// Everything that `serve` reads from files beside the configuration itself.
 pub(crate) struct Loaded {
     pub(crate) ca: Arc<Ca>,
+    /// Knows the certificates of the issuing CA and of those before it. Which of them may log in is the ledger's to say.
+    pub(crate) verifier: Arc<GreetingVerifier>,
     pub(crate) identity: ServerIdentity,
     pub(crate) transport: Arc<dyn Transport>,
 }
@@ -29,12 +31,27 @@ impl Checked {
     pub(crate) fn load(&self) -> anyhow::Result<Loaded> {
         let mut problems = Problems::new(&self.file);
         let ca = self.ca(&mut problems);
+        let verifier = ca.as_ref().and_then(|ca| self.verifier(ca, &mut problems));
         let identity = self.identity(&mut problems);
         let transport = self.transport(&mut problems);
-        match (ca, identity, transport) {
-            (Some(ca), Some(identity), Some(transport)) => Ok(Loaded { ca: Arc::new(ca), identity, transport }),
+        match (ca, verifier, identity, transport) {
+            (Some(ca), Some(verifier), Some(identity), Some(transport)) => {
+                Ok(Loaded { ca: Arc::new(ca), verifier: Arc::new(verifier), identity, transport })
+            }
             _ => Err(problems.into()),
         }
+    }
+
+    fn verifier(&self, ca: &Ca, problems: &mut Problems) -> Option<GreetingVerifier> {
+        let former: anyhow::Result<Vec<_>> =
+            self.config.ca.former.iter().map(|file| certificate_of(self, file)).collect();
+        let former = problems.note("ca.former", former)?;
+        // Each alone first, so that the complaint is about the right one.
+        let issuing = CertificateDer::from(ca.certificate_der());
+        problems.note("ca.certificate", GreetingVerifier::new(std::slice::from_ref(&issuing)))?;
+        let all: Vec<_> =
+            std::iter::once(issuing).chain(former.iter().map(|der| CertificateDer::from(&der[..]))).collect();
+        problems.note("ca.former", GreetingVerifier::new(&all))
     }
 
     fn ca(&self, problems: &mut Problems) -> Option<Ca> {

@@ -3,11 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Context as _;
-use time::UtcDateTime;
+use time::{Duration, UtcDateTime};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::{Checked, Problems, files::Loaded, schema::Listen};
 use crate::{commands::desk, instant::rfc3339};
+
+/// How long before a CA can issue nothing any more that is said.
+const NOTICE_DAYS: i64 = 90;
 
 impl Checked {
     /// Refuses what cannot work, and answers with what will not for long. All that is wrong is said at once.
@@ -20,8 +23,22 @@ impl Checked {
         if !problems.found.is_empty() {
             return Err(problems.into());
         }
-        let refused = self.policy.validity_for(now, loaded.ca.not_after()).err();
-        Ok(refused.map(|refused| format!("ca.certificate: nothing can be issued: {refused}")).into_iter().collect())
+        Ok(self.warnings(loaded, now))
+    }
+
+    /// What does not keep the service from starting, and yet has to be seen to.
+    pub(crate) fn warnings(&self, loaded: &Loaded, now: UtcDateTime) -> Vec<String> {
+        let refused = |at| self.policy.validity_for(at, loaded.ca.not_after()).err();
+        let soon = now.saturating_add(Duration::days(NOTICE_DAYS));
+        let warning = match (refused(now), refused(soon)) {
+            (Some(refused), _) => Some(format!("ca.certificate: nothing can be issued: {refused}")),
+            (None, Some(refused)) => {
+                Some(format!("ca.certificate: within {NOTICE_DAYS} days nothing can be issued any more: {refused}"))
+            }
+            (None, None) => None,
+        };
+        let advice = "make a new issuing CA, and name this one in ca.former";
+        warning.map(|warning| format!("{warning}; {advice}")).into_iter().collect()
     }
 
     fn server_certificate(&self, loaded: &Loaded) -> anyhow::Result<ServerCertificate> {

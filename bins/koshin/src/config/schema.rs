@@ -46,6 +46,9 @@ pub(crate) struct Authority {
     #[serde(default)]
     pub(crate) chain: Vec<PathBuf>,
     pub(crate) key: PathBuf,
+    /// Issuing CAs before this one: who still holds a certificate of theirs can log in with it, and renew it.
+    #[serde(default)]
+    pub(crate) former: Vec<PathBuf>,
     /// Of every subject: two capital letters.
     #[serde(default)]
     pub(crate) country: Option<String>,
@@ -55,6 +58,9 @@ pub(crate) struct Authority {
     /// Default: below `hosts.publication`.
     #[serde(default)]
     pub(crate) ca_issuers_url: Option<String>,
+    /// Default: below `hosts.publication`.
+    #[serde(default)]
+    pub(crate) ocsp_url: Option<String>,
     #[serde(default)]
     pub(crate) policy_oids: Vec<String>,
 }

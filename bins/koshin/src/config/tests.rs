@@ -1,8 +1,18 @@
 //! What a configuration file may say, and what is said about it.
 
-use std::path::Path;
+use std::{fs, path::Path, sync::Arc};
+
+use koshin_issuance::{
+    AuthorityName, AuthorityPlan, Ca, CertificationRequest, FileSigner, Gate, KeyedCertificate, Profile, ProfileConfig,
+    Random, Recorded, SubjectName, create_issuing, create_root, new_serial,
+};
+use koshin_types::Validity;
+use koshin_web::edge::{ClientCertificate, Trust};
+use rustls_pki_types::CertificateDer;
+use time::{Duration, UtcDateTime, macros::utc_datetime};
 
 use super::Checked;
+use crate::p12;
 
 const GOOD: &str = r#"
 [ca]
@@ -110,4 +120,95 @@ fn everything_that_is_wrong_is_said_at_once() {
     assert!(with("[mail.smtp]", "maildir = \"mail\"\n\n[mail.smtp]").contains("mail: smtp and maildir exclude"));
     let clear = with("host = \"mail.midori.example\"", "host = \"mail.midori.example\"\ntls = \"none\"");
     assert_eq!(clear, "koshin.toml: mail.smtp.tls: a password needs TLS");
+}
+
+const NOW: UtcDateTime = utc_datetime!(2026-11-22 03:00);
+
+/// An issuing CA that lasts so many days, below a root of its own.
+fn authority(days: i64) -> (KeyedCertificate, KeyedCertificate) {
+    let random: Random = Arc::new(ring::rand::SystemRandom::new());
+    let lasting = |days| Validity::new(NOW - Duration::DAY, NOW + Duration::days(days)).unwrap();
+    let name = |what: &str| AuthorityName::new(Some("JP"), "みどり信用金庫", &format!("{what} {days}")).unwrap();
+    let serial = || new_serial(NOW, random.as_ref()).unwrap();
+    let root = create_root(&AuthorityPlan::root(name("Root")), serial(), lasting(9000), &random).unwrap();
+    let issuing = create_issuing(&AuthorityPlan::issuing(name("CA")), &root, serial(), lasting(days), &random).unwrap();
+    (root, issuing)
+}
+
+/// A certificate for a person, by this CA.
+fn issue(root: &KeyedCertificate, issuing: &KeyedCertificate) -> Vec<u8> {
+    let random: Random = Arc::new(ring::rand::SystemRandom::new());
+    let signer = FileSigner::from_pkcs8_pem(&issuing.pkcs8_pem(), Arc::clone(&random)).unwrap();
+    let profile = Profile::new(ProfileConfig::default()).unwrap();
+    let above = [root.certificate_der().to_vec()];
+    let ca = Ca::load(issuing.certificate_der(), &above, Box::new(signer), profile).unwrap();
+    let (_, request) = p12::new_key_and_request().unwrap();
+    let request = CertificationRequest::from_bytes(&request, &Gate::new()).unwrap();
+    let spki = request.spki_fingerprint();
+    let validity = Validity::new(NOW - Duration::HOUR, NOW + Duration::DAY).unwrap();
+    let (name, serial) = (SubjectName::new("更新商店", "U-1").unwrap(), new_serial(NOW, random.as_ref()).unwrap());
+    let prepared = ca.prepare(request, &name, None, serial, validity).unwrap();
+    let recorded = Recorded::restore(prepared.tbs().to_vec(), serial, validity, spki).unwrap();
+    ca.issue(recorded).unwrap().into_der()
+}
+
+/// An installation with this CA, and with others before it.
+fn installed(folder: &Path, (root, issuing): &(KeyedCertificate, KeyedCertificate), former: &str) -> Checked {
+    let write = |name: &str, text: &str| crate::secret::create(&folder.join(name), text.as_bytes(), true).unwrap();
+    for (name, text) in [("root.pem", root.certificate_pem()), ("issuing.pem", issuing.certificate_pem())] {
+        write(name, &text);
+    }
+    for name in ["issuing.key", "smtp.password"] {
+        write(name, &issuing.pkcs8_pem());
+    }
+    let authority = format!("certificate = \"issuing.pem\"\nchain = [\"root.pem\"]\nkey = \"issuing.key\"\n{former}");
+    let text = GOOD
+        .replace("certificate = \"ca/issuing.pem\"\nkey = \"credential:ca-key\"", &authority)
+        .replace("tls/server.pem", "issuing.pem")
+        .replace("tls/server.key", "issuing.key");
+    Checked::parse(&folder.join("koshin.toml"), &text).ok().unwrap()
+}
+
+#[test]
+fn holders_of_a_former_cas_certificates_are_still_ours() {
+    let (old, new, foreign) = (authority(400), authority(3650), authority(3651));
+    let folder = tempfile::tempdir().unwrap();
+    let checked = installed(folder.path(), &new, "former = [\"former.pem\"]");
+    let said = checked.load().err().unwrap().to_string();
+    assert!(said.contains("koshin.toml: ca.former: ") && said.contains("former.pem cannot be read"), "{said}");
+    fs::write(folder.path().join("former.pem"), old.1.certificate_pem()).unwrap();
+    let verifier = checked.load().unwrap().verifier;
+    let trust = |(root, issuing): &(KeyedCertificate, KeyedCertificate)| {
+        let leaf = CertificateDer::from(issue(root, issuing));
+        match verifier.judge(&[leaf], NOW) {
+            ClientCertificate::Presented(peer) => peer.trust,
+            ClientCertificate::None => panic!("a certificate was shown"),
+        }
+    };
+    assert_eq!((trust(&new), trust(&old)), (Trust::Verified, Trust::Verified));
+    assert!(matches!(trust(&foreign), Trust::Untrusted { .. }));
+    // No CA at all: said before anybody is turned away.
+    fs::write(folder.path().join("former.pem"), koshin_issuance::pem("CERTIFICATE", &issue(&old.0, &old.1))).unwrap();
+    let said = checked.load().err().unwrap().to_string();
+    assert!(said.contains("koshin.toml: ca.former: "), "{said}");
+}
+
+#[test]
+fn a_ca_that_ends_too_early_is_said_in_time() {
+    for (days, begins) in [
+        (364, Some("ca.certificate: nothing can be issued: ")),
+        (440, Some("ca.certificate: within 90 days nothing can be issued any more: ")),
+        (470, None),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let checked = installed(folder.path(), &authority(days), "");
+        let warnings = checked.warnings(&checked.load().unwrap(), NOW);
+        match begins {
+            Some(begins) => {
+                let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+                assert!(warning.starts_with(begins) && warning.ends_with("ca.former"), "{warning}");
+            }
+            None => assert!(warnings.is_empty(), "{warnings:?}"),
+        }
+    }
 }

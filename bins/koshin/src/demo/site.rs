@@ -22,6 +22,7 @@ use super::{Addresses, people::FILE};
 use crate::{
     clock,
     exit::{Fault, Status},
+    ocsp::OCSP_PATH,
     service::{CA_NAME, CRL_NAME, ROOT_NAME, ServerIdentity},
     zone::NamedZone,
 };
@@ -131,6 +132,7 @@ pub(crate) async fn open(folder: &Path, addresses: &Addresses, now: UtcDateTime)
     if !folder.join(ISSUING).exists() {
         make_authorities(folder, addresses, now)?;
     }
+    begin_again(folder)?;
     let store = Store::open(&folder.join(DATABASE), &Options::default())
         .await
         .context("the demo's database cannot be opened")?;
@@ -141,6 +143,24 @@ pub(crate) async fn open(folder: &Path, addresses: &Addresses, now: UtcDateTime)
         None => make_identity(folder, now)?,
     };
     Ok(Site { store, ca, identity })
+}
+
+/// After a first start that was interrupted: takes away the people who had enrolled by then. Nobody was told their
+/// passwords, so that nothing is lost with them.
+fn begin_again(folder: &Path) -> anyhow::Result<()> {
+    if folder.join(FILE).exists() || !folder.join(UNFINISHED).exists() {
+        return Ok(());
+    }
+    // The log and its index go with the database: what is in them would be played into the new one.
+    for name in ["", "-wal", "-shm"].map(|end| format!("{DATABASE}{end}")) {
+        match fs::remove_file(folder.join(&name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("{name} of an unfinished start cannot be removed"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Root and issuing CA, old enough to have issued certificates that have expired meanwhile.
@@ -175,6 +195,7 @@ fn load_ca(folder: &Path, addresses: &Addresses) -> anyhow::Result<Ca> {
         country: Some("JP".into()),
         crl_urls: vec![format!("{}/{CRL_NAME}", addresses.publication())],
         ca_issuers_url: Some(format!("{}/{CA_NAME}", addresses.publication())),
+        ocsp_url: Some(format!("{}/{OCSP_PATH}", addresses.publication())),
         ..ProfileConfig::default()
     })?;
     Ok(Ca::load(&der(ISSUING)?, &[der(ROOT)?], Box::new(signer), profile)?)
