@@ -79,6 +79,9 @@ fn zones_that_nobody_would_decree_are_read_to_the_end() {
     // Put back by an hour, and five hours later forward by two: what that jumps over moves forward by those two.
     let twice = [(hours(-5, 0), -60), (hours(0, 0), 60)];
     assert_eq!(wall(&twice, hours(0, 0)), hours(1, 0));
+    // Jumped over twice, because it was put back in between without being shown: the first gap counts.
+    let again = [(hours(0, 0), 120), (hours(0, 30), 30), (hours(1, 0), 120)];
+    assert_eq!(wall(&again, hours(1, 45)), hours(1, 45));
     // The reading at which a gap ends is the first one behind it.
     assert_eq!(wall(&[(hours(0, 0), 120)], hours(2, 0)), hours(0, 0));
 }
