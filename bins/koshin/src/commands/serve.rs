@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::desk::{self, ConfigFile};
 use crate::{
-    clock::{Clock, Confirms},
+    clock::{self, Clock, Confirms},
     config::{Checked, Listen},
     service::{Listeners, Parts, bind, interrupted},
 };
@@ -19,6 +19,9 @@ pub(crate) struct ServeArguments {
 pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let checked = arguments.file.read()?;
     let loaded = checked.load()?;
+    for warning in checked.warnings(&loaded, clock::now()) {
+        eprintln!("koshin: {warning}");
+    }
     let store = desk::open(&checked.database()).await?;
     let clock = Clock::open(&store, Confirms::Operator).await?;
     let listeners = listen(&checked.config.listen).await?;
@@ -28,6 +31,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         store: store.clone(),
         clock,
         ca: loaded.ca,
+        verifier: loaded.verifier,
         policy,
         zone,
         settings,

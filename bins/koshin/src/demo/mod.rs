@@ -14,7 +14,7 @@ use koshin_notify::{Bilingual, Mailbox, Sender, Zone};
 use koshin_ra::Settings;
 use koshin_types::Language;
 use koshin_web::{
-    edge::{Connections, Edge, serve},
+    edge::{Connections, Edge, GreetingVerifier, serve},
     screens::{self, Zone as _},
 };
 
@@ -105,6 +105,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
         store: Arc::clone(&site.store),
         clock: clock.clone(),
         ca: Arc::clone(&site.ca),
+        verifier: Arc::new(GreetingVerifier::new(&[site.ca.certificate_der().into()])?),
         policy: site::policy(&zone, ValidityRule::OneYear)?,
         zone: zone.clone(),
         settings: Settings::default(),
