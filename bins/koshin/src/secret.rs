@@ -78,11 +78,20 @@ pub(crate) fn create(path: &Path, contents: &[u8], private: bool) -> anyhow::Res
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, if private { 0o600 } else { 0o644 });
     #[cfg(not(unix))]
     let _ = private;
-    let written = options.open(path).and_then(|mut file| {
-        file.write_all(contents)?;
-        file.sync_all()
-    });
-    written.with_context(|| format!("{} cannot be made", path.display()))
+    let unmade = || format!("{} cannot be made", path.display());
+    let file = options.open(path).with_context(unmade)?;
+    fill(path, file, |file| file.write_all(contents)).with_context(unmade)
+}
+
+/// Writes a file that was just made, and takes it away again when that fails: half a key would be in the way of the next
+/// try, and look like a whole one.
+fn fill(path: &Path, mut file: fs::File, write: impl FnOnce(&mut fs::File) -> io::Result<()>) -> io::Result<()> {
+    let written = write(&mut file).and_then(|()| file.sync_all());
+    if written.is_err() {
+        drop(file);
+        let _ = fs::remove_file(path);
+    }
+    written
 }
 
 #[cfg(test)]
@@ -95,6 +104,22 @@ mod tests {
         assert_eq!(read("correct horse\nbattery\n").unwrap(), "correct horse");
         assert_eq!(read("長いパスワード\r\n").unwrap(), "長いパスワード");
         assert!(read("").is_err() && read("\nx").is_err());
+    }
+
+    #[test]
+    fn what_could_not_be_written_whole_is_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let full = fill(&path, fs::File::create_new(&path).unwrap(), |file| {
+            file.write_all(b"-----BEGIN PRI")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(!path.exists());
+        create(&path, b"secret", true).unwrap();
+        // What is there already is none of ours to take away.
+        assert!(create(&path, b"other", true).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"secret");
     }
 
     #[cfg(unix)]

@@ -1,6 +1,10 @@
 //! `koshin demo` and its folder.
 
-use std::fs;
+use std::{
+    fs,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use crate::{
     program::{Site, koshin},
@@ -69,6 +73,32 @@ fn a_new_folder_is_filled_and_an_old_one_continued() {
     let first = start();
     assert_eq!(first[3]["days_left"], serde_json::Value::Null);
     assert_eq!(start(), first);
+}
+
+#[test]
+fn a_first_start_that_was_interrupted_is_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("new");
+    let start = || {
+        let base = five_ports().to_string();
+        Running::start(&["demo", "--json", "--data", data.to_str().unwrap(), "--port-base", &base])
+    };
+    let interrupted = start();
+    let begun = Instant::now();
+    // The first of the five has enrolled.
+    while fs::read_dir(data.join("people")).map_or(0, Iterator::count) == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody enrols");
+        sleep(Duration::from_millis(5));
+    }
+    drop(interrupted);
+    assert!(data.join("demo.unfinished").exists() && !data.join("demo.json").exists());
+    let mut demo = start();
+    let ready: serde_json::Value = serde_json::from_str(&demo.first_line()).unwrap();
+    assert_eq!(ready["subjects"].as_array().unwrap().len(), 5);
+    let (status, said) = demo.end("TERM");
+    assert_eq!(status, Some(0), "{said}");
+    let data = data.to_str().unwrap();
+    assert_eq!(koshin(["audit", "replay", "--json", "--data", data]).one()["subjects"], 5);
 }
 
 #[test]
