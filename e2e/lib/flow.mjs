@@ -166,6 +166,27 @@ export class Person {
     await heading(page, words.code);
   }
 
+  /** The renewals whose keys this browser keeps for the page's host. */
+  async keys(page = this.page) {
+    return page.evaluate(
+      () =>
+        new Promise((resolve, reject) => {
+          const opening = indexedDB.open("koshin", 1);
+          opening.onupgradeneeded = () => opening.result.createObjectStore("keys");
+          opening.onerror = () => reject(opening.error);
+          opening.onsuccess = () => {
+            const database = opening.result;
+            const request = database.transaction("keys").objectStore("keys").getAllKeys();
+            request.onsuccess = () => {
+              database.close();
+              resolve(request.result);
+            };
+            request.onerror = () => reject(request.error);
+          };
+        }),
+    );
+  }
+
   /** Forgets the page's keys, as a person does who clears the browsing data. */
   async loseKey(page = this.page) {
     const cleared = await page.evaluate(

@@ -104,4 +104,7 @@ async function byLogin(t) {
     await hasState(t, demo, "active", saved);
     await hasState(t, demo, "superseded", own);
   });
+  await t.check("the key is forgotten, though nobody came back to the completion screen", () =>
+    until("no key is left in the browser", async () => (await person.keys()).length === 0),
+  );
 }
