@@ -44,6 +44,18 @@ fn invariant_26_no_at_a_dialog_changes_nothing_that_matters() {
     let declined = pending.step(id(1), &no, NOW, &Deadlines::default()).unwrap();
     assert_eq!((words(&declined.facts), &declined.next), (vec!["declined"], &pending));
     assert_eq!(declined.next.admission(&fingerprint(0), NOW), Admission::Login);
+    // Both may be taken up again at once: the same renewal, a new key, or the certificate after all.
+    let deadlines = Deadlines::default();
+    for open in [&started, &pending] {
+        assert_eq!(open.start(id(2), &policy(), NOW).unwrap().next.renewal.unwrap().id, id(1));
+        assert!(open.start_again(id(1), id(2), NOW, &deadlines).is_ok());
+    }
+    let after_all = Event::Activate { fingerprint: fingerprint(1) };
+    assert!(pending.step(id(1), &after_all, NOW + Duration::days(34), &deadlines).is_ok());
+    // Whoever means it loses nothing: only the new certificate is revoked in the end.
+    let swept = pending.sweep(NOW + deadlines.activation_after_issue, &deadlines).next;
+    assert!(matches!(swept.certificates[1].status, Status::Revoked { .. }));
+    assert_eq!(swept.certificates[0], pending.certificates[0]);
 }
 
 #[test]
@@ -87,7 +99,7 @@ fn invariant_38_a_pending_certificate_outlives_its_predecessor() {
 }
 
 #[test]
-fn what_is_not_issued_by_the_end_expires() {
+fn invariant_38_what_is_not_issued_by_the_end_expires() {
     let deadlines = Deadlines::default();
     let requested = holder(10).start(id(1), &policy(), NOW).unwrap().next;
     let requested = requested.step(id(1), &Event::Request { key: key(1) }, NOW, &deadlines).unwrap().next;
@@ -156,7 +168,7 @@ fn invariant_34_a_permission_is_used_up_by_one_certificate() {
 }
 
 #[test]
-fn an_enrolment_after_the_end_replaces_an_open_renewal() {
+fn invariant_38_an_enrolment_after_the_end_replaces_an_open_renewal() {
     let pending = with_pending(&holder(10), 1, NOW);
     let end = pending.certificates[0].validity.end();
     assert_eq!(pending.enrol(id(2), &policy(), end - MS).unwrap_err(), Refused::EnrolmentClosed);

@@ -13,6 +13,7 @@ mod fixtures;
 mod history;
 mod model;
 mod properties;
+mod purity;
 mod replay;
 mod situations;
 mod table;

@@ -549,19 +549,19 @@ fn explore(town: Town, sometimes: &[&'static str]) {
 }
 
 #[test]
-fn two_pages_may_start_again_in_any_order() {
+fn invariant_30_two_pages_may_start_again_in_any_order() {
     explore(ONE_DAY, &["activated in time", "activated after a loss", "started again"]);
 }
 
 #[test]
-fn one_renewal_may_straddle_any_instant() {
+fn invariant_30_one_renewal_may_straddle_any_instant() {
     let ends = ["activated after the predecessor's end", "enrolled after the end", "expired before the issue"];
     explore(ONE_RENEWAL, &ends);
     explore(Town { losses: 0, mailer: true, ..ONE_RENEWAL }, &ends);
 }
 
 #[test]
-fn the_mailer_may_run_beside_it() {
+fn invariant_30_the_mailer_may_run_beside_it() {
     explore(ONE_MAIL, &["activated in time", "activated after a loss", "both pages have the certificate"]);
 }
 

@@ -3,9 +3,7 @@
 
 use std::fmt::Write as _;
 
-use koshin_renewal::{
-    Admission, Change, Deadlines, Dialog, Event, Fact, HeldCertificate, Holding, Refused, State, Status,
-};
+use koshin_renewal::{Admission, Change, Deadlines, Dialog, Event, HeldCertificate, Holding, Refused, State, Status};
 use koshin_types::RevocationReason;
 use time::{Duration, UtcDateTime};
 
@@ -91,7 +89,7 @@ fn commands() -> [(&'static str, Command); 7] {
 fn answered(answer: &Answer) -> String {
     match answer {
         Ok(change) if change.facts.is_empty() => "·".to_owned(),
-        Ok(change) => change.facts.iter().map(Fact::as_str).collect::<Vec<_>>().join(", "),
+        Ok(change) => change.facts.iter().map(|fact| format!("`{}`", fact.as_str())).collect::<Vec<_>>().join(", "),
         Err(refused) => format!("✗ {}", word(refused)),
     }
 }
@@ -185,15 +183,33 @@ impl Scene {
     }
 }
 
+type Told = Vec<(&'static str, Scene)>;
+
 /// The situations people get into.
-fn scenes() -> Vec<(&'static str, Scene)> {
-    let window = || Scene::new(holder(10), NOW);
-    let started = || window().then("notice, \"renew\"", |holding, now| holding.start(id(1), &policy(), now));
-    let requested = || started().then("yes to dialog 1", |holding, now| request(holding, 1, 1, now));
-    let issued = || requested().then("signed", |holding, now| sign(holding, 1, 1, now));
+fn scenes() -> Told {
+    [in_the_page(), on_the_way(), around_the_end()].into_iter().flatten().collect()
+}
+
+fn window() -> Scene {
+    Scene::new(holder(10), NOW)
+}
+
+fn started() -> Scene {
+    window().then("notice, \"renew\"", |holding, now| holding.start(id(1), &policy(), now))
+}
+
+fn requested() -> Scene {
+    started().then("yes to dialog 1", |holding, now| request(holding, 1, 1, now))
+}
+
+fn issued() -> Scene {
+    requested().then("signed", |holding, now| sign(holding, 1, 1, now))
+}
+
+/// What a page and its reloads do.
+fn in_the_page() -> Told {
     let later = |holding: &Holding, now| holding.defer(&policy(), now);
     let no = |dialog| move |holding: &Holding, now| send(holding, 1, Event::Decline { dialog }, now);
-    let end = holder(10).certificates[0].validity.end();
     vec![
         ("\"Later\" twice", window().then("later", later).then("later", later)),
         (
@@ -208,13 +224,6 @@ fn scenes() -> Vec<(&'static str, Scene)> {
                 .then("yes with a new key", |holding, now| request(holding, 1, 2, now))
                 .then("start again", |holding, now| holding.start_again(id(1), id(2), now, &deadlines()))
                 .then("yes with the new key", |holding, now| request(holding, 2, 2, now)),
-        ),
-        (
-            "Double submit",
-            requested()
-                .then("the same request", |holding, now| request(holding, 1, 1, now))
-                .then("signed", |holding, now| sign(holding, 1, 1, now))
-                .then("signed again", |holding, now| sign(holding, 1, 1, now)),
         ),
         (
             "\"No\" to dialog 1",
@@ -240,6 +249,19 @@ fn scenes() -> Vec<(&'static str, Scene)> {
                 .then("no", no(Dialog::Install))
                 .at(NOW + Duration::days(35))
                 .then("35 days later", |holding, now| Ok(holding.sweep(now, &deadlines()))),
+        ),
+    ]
+}
+
+/// What gets lost or comes twice on the way.
+fn on_the_way() -> Told {
+    vec![
+        (
+            "Double submit",
+            requested()
+                .then("the same request", |holding, now| request(holding, 1, 1, now))
+                .then("signed", |holding, now| sign(holding, 1, 1, now))
+                .then("signed again", |holding, now| sign(holding, 1, 1, now)),
         ),
         (
             "Answer lost after the issue",
@@ -272,6 +294,13 @@ fn scenes() -> Vec<(&'static str, Scene)> {
                 .then("first login", |holding, now| activate(holding, 1, now))
                 .then("yes in the other", |holding, now| request(holding, 1, 2, now)),
         ),
+    ]
+}
+
+/// What the predecessor's end and a revocation do to an open renewal.
+fn around_the_end() -> Told {
+    let end = holder(10).certificates[0].validity.end();
+    vec![
         (
             "Straddling the end: nothing issued",
             requested()
