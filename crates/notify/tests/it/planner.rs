@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use koshin_expiry::{FixedOffset, Mode, Policy, PolicyConfig};
-use koshin_notify::{InUse, MailId, Mailbox, Mailer, MemorySchedule, Notice, Planner, Stage, Wake};
+use koshin_notify::{InUse, MailId, Mailbox, Mailer, MemorySchedule, Notice, Outbox, Planner, Stage, Wake};
 use koshin_types::{CertificateStatus, Language, Validity};
 use time::{Duration, UtcDateTime, macros::utc_datetime};
 
@@ -175,7 +175,7 @@ async fn more_than_a_run_plans_is_gone_on_with_at_once() {
     let planner = Planner::new(Arc::clone(&house.schedule), policy);
     assert_eq!(planner.run(OPENS_30).await.unwrap(), Wake::Now);
     assert_eq!(planner.run(OPENS_30).await.unwrap(), Wake::At(OPENS_10));
-    let claimed = koshin_notify::Outbox::claim(&*house.schedule, OPENS_30, "w", Duration::HOUR, 20_000).await.unwrap();
+    let claimed = house.schedule.claim(OPENS_30, "w", Duration::HOUR, 20_000).await.unwrap();
     assert_eq!(claimed.len(), 10_001);
 }
 
@@ -220,4 +220,34 @@ async fn what_waits_by_an_older_policy_is_withdrawn_however_far_the_end_is() {
     // Back again: it is the same mail.
     assert_eq!(house.run(&policy(&[60, 10]), now + Duration::HOUR).await, Wake::At(OPENS_10));
     assert_eq!(house.arrived(), [60]);
+}
+
+#[tokio::test]
+async fn a_more_urgent_notice_waits_for_the_one_that_is_on_its_way() {
+    let (house, policy) = (House::with([holder(1)]), policy(&[30, 10]));
+    let before = OPENS_10 - Duration::minutes(5);
+    Planner::new(Arc::clone(&house.schedule), policy.clone()).run(before).await.unwrap();
+    let lease = Duration::minutes(10);
+    let claimed = house.schedule.claim(before, "slow", lease, 9).await.unwrap().remove(0);
+    house.schedule.transmitting(claimed.mail.id, claimed.fence, before).await.unwrap();
+    assert_eq!(house.run(&policy, OPENS_10).await, Wake::At(before + lease));
+    assert!(house.arrived().is_empty(), "else the one of 30 days might come after that of 10");
+    // Its mailer is dead: nobody will ever know whether it arrived.
+    assert_eq!(house.run(&policy, before + lease).await, Wake::Idle);
+    assert_eq!(house.arrived(), [10]);
+    assert_eq!(house.stages(), [(10, Stage::Counts), (30, Stage::Counts)]);
+    assert_eq!(house.schedule.outbox().end(claimed.mail.id).unwrap().word(), "unknown");
+}
+
+#[tokio::test]
+async fn what_was_closed_with_a_mail_that_never_left_is_open_again() {
+    let house = House::with([holder(1)]);
+    let now = utc_datetime!(2026-12-14 15:00);
+    Planner::new(Arc::clone(&house.schedule), policy(&[30, 20, 10])).run(now).await.unwrap();
+    let closed = Stage::Closed { with: 10 };
+    assert_eq!(house.stages(), [(10, Stage::Waiting), (20, closed), (30, closed)]);
+    house.run(&policy(&[30, 20]), now).await;
+    assert_eq!(house.stages(), [(10, Stage::Withdrawn), (20, Stage::Counts), (30, Stage::Closed { with: 20 })]);
+    house.run(&policy(&[30]), now).await;
+    assert_eq!(house.arrived(), [20], "what was closed with a mail that arrived stays so");
 }
