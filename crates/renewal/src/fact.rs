@@ -5,7 +5,28 @@ use time::UtcDateTime;
 
 use crate::{Basis, Dialog, Why};
 
-/// Something that became true for one subject. Facts are what the audit log records; folding them gives the holding.
+/// Something that became true for one subject. Facts are what the audit log records; folding them gives the holding
+/// ([`Holding::apply`](crate::Holding::apply)), and only some sequences of them can have been recorded
+/// ([`Holding::replay`](crate::Holding::replay)). When it became true stands beside it in the log.
+///
+/// With the feature `serde` a fact is an object with the key `fact`: identifiers, fingerprints and serial numbers are
+/// written as they display, instants as whole milliseconds since 1970, a validity as the pair of its seconds.
+///
+/// ```
+/// # #[cfg(feature = "serde")] {
+/// use koshin_renewal::Fact;
+/// use koshin_types::{SerialNumber, Validity};
+/// use time::UtcDateTime;
+///
+/// let fact: Fact = serde_json::from_str(r#"{"fact": "permitted", "until": 1790000000001}"#)?;
+/// let until = UtcDateTime::from_unix_timestamp_nanos(1_790_000_000_001_000_000)?;
+/// assert_eq!(fact, Fact::Permitted { until });
+/// let superseded = Fact::Superseded { serial: "01".parse()?, by: "02AF".parse()? };
+/// let written = r#"{"fact":"superseded","serial":"01","by":"02AF"}"#;
+/// assert_eq!(serde_json::to_string(&superseded)?, written);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -13,97 +34,124 @@ use crate::{Basis, Dialog, Why};
     serde(tag = "fact", rename_all = "snake_case")
 )]
 #[allow(clippy::exhaustive_enums, reason = "a new fact is a change every reader of the log has to look at")]
-#[allow(missing_docs, reason = "the fields repeat those of the states and events they come from")]
 pub enum Fact {
-    /// A renewal or an enrolment was started. `again` counts the starts with a new key before it.
+    /// A renewal or an enrolment was started.
     RenewalStarted {
+        /// The identifier drawn for it.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         id: RenewalId,
+        /// What entitles the subject to it.
         basis: Basis,
+        /// How many starts with a new key came before it; 0 for the first.
         again: u8,
+        /// When the first of those was started.
         #[cfg_attr(feature = "serde", serde(with = "instant"))]
         chain_started_at: UtcDateTime,
     },
     /// A request for this key was accepted.
     Requested {
+        /// The renewal.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         id: RenewalId,
+        /// SHA-256 of the key's `SubjectPublicKeyInfo`.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         spki: Fingerprint,
+        /// The claimed protection of the private key.
         protection: ProtectionLevel,
     },
     /// Serial number and to-be-signed bytes were stored.
     Intended {
+        /// The renewal.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         id: RenewalId,
+        /// The serial number that will be signed, and never another one.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         serial: SerialNumber,
     },
     /// A certificate was issued; it is pending.
     Issued {
+        /// The renewal.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         id: RenewalId,
+        /// The certificate's serial number.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         serial: SerialNumber,
+        /// SHA-256 of the certificate.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         fingerprint: Fingerprint,
+        /// From when to when it is valid.
         #[cfg_attr(feature = "serde", serde(with = "period"))]
         validity: Validity,
     },
     /// The holder said "yes" to the second dialog.
     Delivered {
+        /// The renewal.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         id: RenewalId,
     },
     /// The holder said "no" to a dialog.
     Declined {
+        /// The renewal.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         id: RenewalId,
+        /// The dialog.
         dialog: Dialog,
     },
     /// A TLS handshake proved the certificate; it is the active one now.
     Activated {
+        /// The renewal.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         id: RenewalId,
+        /// The certificate's serial number.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         serial: SerialNumber,
     },
     /// A certificate was replaced by its activated successor.
     Superseded {
+        /// The certificate that was replaced.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         serial: SerialNumber,
+        /// The certificate that was activated.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         by: SerialNumber,
     },
     /// A certificate was revoked.
     Revoked {
+        /// The certificate's serial number.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         serial: SerialNumber,
+        /// Why.
         reason: RevocationReason,
     },
     /// A renewal ended without an activated certificate.
     Abandoned {
+        /// The renewal.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         id: RenewalId,
+        /// Why.
         why: Why,
     },
     /// The CA refused a renewal for good.
     RenewalRefused {
+        /// The renewal.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         id: RenewalId,
     },
     /// The predecessor ended before anything was issued.
     RenewalExpired {
+        /// The renewal.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         id: RenewalId,
     },
     /// The holder chose "renew later" on the notice.
     Deferred {
+        /// The certificate whose notice it was.
         #[cfg_attr(feature = "serde", serde(with = "text"))]
         serial: SerialNumber,
     },
     /// Enrolment was permitted until an instant, by issue permission or reissue.
     Permitted {
+        /// The first instant at which the permission is void.
         #[cfg_attr(feature = "serde", serde(with = "instant"))]
         until: UtcDateTime,
     },

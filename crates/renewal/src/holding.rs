@@ -8,7 +8,7 @@ use time::UtcDateTime;
 
 use crate::{Basis, Effect, Fact, Key, Renewal, State};
 
-/// One certificate of a subject.
+/// One certificate of a subject, as far as its life is concerned: its bytes are somebody else's business.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HeldCertificate {
     /// Its serial number.

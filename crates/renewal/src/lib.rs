@@ -6,10 +6,15 @@
 //!   [`State`] or a [`Refused`] that carries the compared values. The whole table is printed in `transitions.md`.
 //! - [`Holding`] is everything one subject holds: its certificates by generation, its open renewal, a grant. A command
 //!   such as [`Holding::start`] answers with [`Change`]: the [`Fact`]s that are now true and the [`Effect`]s that are
-//!   owed outside. Folding facts over an empty holding gives the holding again, so an audit log can be replayed.
+//!   owed outside. Folding facts over an empty holding gives the holding again, and [`Holding::replay`] tells whether the
+//!   commands could have recorded them, so an audit log can be checked.
 //!
 //! "Renewal" is what RFC 3647, 4.7 calls re-key: every successor has a new key. A repeated event leaves everything as
-//! it is and is no error; whatever arrives after an end changes nothing.
+//! it is and is no error; whatever arrives after an end changes nothing. Instants are compared as they are; the caller
+//! sees to it that they are whole milliseconds, and that the seconds of a certificate are whole.
+//!
+//! The feature `serde` (off by default) makes [`Fact`] and what it consists of `Serialize` and `Deserialize`. `no_std`, with
+//! `alloc`. `examples/a_log_on_trial.rs` takes the crate as another project would.
 //!
 //! ```
 //! use koshin_renewal::{Basis, Deadlines, Event, Key, Renewal, State};

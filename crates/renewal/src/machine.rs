@@ -7,16 +7,16 @@ use time::{Duration, UtcDateTime};
 
 use crate::Refused;
 
-/// One renewal or one enrolment of one subject.
+/// One renewal or one enrolment of one subject: certificate re-key in the words of RFC 3647, 4.7.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Renewal {
-    /// 128 random bits, bound to the subject.
+    /// Drawn when it was started, and bound to the subject.
     pub id: RenewalId,
     /// What entitles the subject to a new certificate.
     pub basis: Basis,
     /// When it was started.
     pub started_at: UtcDateTime,
-    /// How many times "start again with a new key" led here, and since when: the first start of the chain.
+    /// How many times "start again with a new key" led here: 0 for a renewal that was started on a notice.
     pub again: u8,
     /// The start of the first renewal of the chain of `again`.
     pub chain_started_at: UtcDateTime,
@@ -58,7 +58,7 @@ impl Basis {
     }
 }
 
-/// The holder's new key, as far as the server knows it.
+/// The holder's new key, as far as the server knows it: never the private key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key {
     /// SHA-256 of the `SubjectPublicKeyInfo`.
@@ -207,7 +207,8 @@ pub enum Event {
     Tick,
 }
 
-/// How long the steps of a renewal may take.
+/// How long the steps of a renewal may take. Lengths are to the nanosecond; an instant that lies one of them after
+/// another is the first at which it is too late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Deadlines {
     /// From the start to the request: 24 hours by default.

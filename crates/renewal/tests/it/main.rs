@@ -11,6 +11,8 @@
 mod boundaries;
 mod fixtures;
 mod history;
+#[cfg(feature = "serde")]
+mod json;
 mod model;
 mod properties;
 mod purity;
