@@ -253,3 +253,92 @@ async fn a_sweep_scans_no_table() {
         assert!(plan.len() == 1 && plan[0].contains("SEARCH") && plan[0].contains(index), "{query}: {plan:?}");
     }
 }
+
+/// A server that answers a run as told, and remembers what reached it.
+#[derive(Default)]
+struct Server(std::sync::Mutex<(u64, Vec<String>)>);
+
+#[async_trait]
+impl koshin_notify::Transport for Server {
+    async fn send(&self, envelope: &koshin_notify::Envelope, _: &[u8]) -> koshin_notify::Outcome {
+        use koshin_notify::{Outcome, Reply};
+        let (how, sent) = &mut *self.0.lock().unwrap();
+        sent.push(envelope.message_id.clone());
+        match *how {
+            0 | 1 => Outcome::Transient { reply: Reply::new(Some(450), "later") },
+            2 => Outcome::Permanent { reply: Reply::new(Some(550), "never") },
+            3 => Outcome::Unknown,
+            _ => Outcome::Accepted,
+        }
+    }
+}
+
+/// Plans and sends on any schedule; what reached the server, and when to run again.
+async fn step<S: Schedule + Outbox + Clone>(
+    schedule: &S,
+    policy: &Policy,
+    how: u64,
+    dies: bool,
+    now: UtcDateTime,
+) -> (Wake, Vec<String>) {
+    let server = Arc::new(Server::default());
+    server.0.lock().unwrap().0 = how;
+    let wake = Planner::new(schedule.clone(), policy.clone()).run(now).await.unwrap();
+    if dies {
+        // Somebody takes everything and is never heard of again; some of it was on its way.
+        for claimed in schedule.claim(now, "dies", Duration::minutes(10), 9).await.unwrap() {
+            if how % 2 == 0 {
+                schedule.transmitting(claimed.mail.id, claimed.fence, now).await.unwrap();
+            }
+        }
+    } else {
+        Mailer::new(schedule.clone(), Arc::clone(&server), sender()).run(now).await.unwrap();
+    }
+    let mut sent = server.0.lock().unwrap().1.clone();
+    sent.sort();
+    (wake, sent)
+}
+
+/// Every history goes the same way on a file and in memory, which is held against the invariants.
+#[tokio::test]
+async fn a_file_does_as_the_schedule_in_memory() {
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    let thresholds: [&[u16]; 5] = [&[30, 10], &[30, 10], &[60, 20, 5], &[40, 30], &[7]];
+    let mut reached = 0;
+    for history in 0..12 {
+        let (file, memory) = (empty().await, Arc::new(koshin_notify::MemorySchedule::default()));
+        let mut certificates = Vec::new();
+        for number in 1..=4 {
+            let begins = day(i64::try_from(random(40)).unwrap());
+            let lasts = Duration::days(i64::try_from(5 + random(80)).unwrap());
+            let validity = Validity::new(begins, begins + lasts - Duration::SECOND).unwrap();
+            let address = if random(8) == 0 { None } else { taro() };
+            certificates.push(file.activate(number, validity, address).await);
+            memory.activate(certificates.last().unwrap().clone());
+        }
+        let (mut now, mut policy) = (day(0), policy(&[30, 10]));
+        for step_number in 0..14 {
+            now += Duration::minutes(i64::try_from(random(8 * 1440)).unwrap()) - Duration::hours(6);
+            if random(4) == 0 {
+                policy = self::policy(thresholds[usize::try_from(random(5)).unwrap()]);
+            }
+            if random(8) == 0 && !certificates.is_empty() {
+                let gone = certificates.remove(usize::try_from(random(certificates.len() as u64)).unwrap());
+                let status =
+                    [CertificateStatus::Superseded, CertificateStatus::Revoked][usize::try_from(random(2)).unwrap()];
+                file.retire(&gone, status, now).await;
+                memory.retire(&gone.serial, status);
+            }
+            let (how, dies) = (random(7), random(6) == 0);
+            let stored = step(&file.0.store, &policy, how, dies, now).await;
+            let remembered = step(&memory, &policy, how, dies, now).await;
+            assert_eq!(stored, remembered, "history {history}, step {step_number}, {now}");
+            reached += stored.1.len();
+        }
+    }
+    assert!(reached > 30, "only {reached} transmissions in all histories");
+}
