@@ -1,27 +1,21 @@
 //! Instants as text: RFC 3339.
 
-use time::{OffsetDateTime, UtcDateTime, format_description::well_known::Rfc3339, macros::utc_datetime};
+use koshin_types::Rfc3339;
+use time::{OffsetDateTime, UtcDateTime, format_description::well_known, macros::utc_datetime};
 
-/// The first instant that RFC 3339 can write. What lies before it, as the window of a certificate from that year may, is
-/// written as this.
+/// The first instant that RFC 3339 can write.
 const FIRST: UtcDateTime = utc_datetime!(0000-01-01 0:00);
 
-/// In UTC with `Z`; milliseconds only where there are some.
+/// In UTC with `Z`; milliseconds only where there are some. What lies before the year 0000, as the window of a certificate
+/// from that year may, is written as its first instant.
 pub(crate) fn rfc3339(at: UtcDateTime) -> String {
-    let at = at.max(FIRST);
-    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
-    let (hour, minute, second) = at.as_hms();
-    let fraction = match at.millisecond() {
-        0 => String::new(),
-        milliseconds => format!(".{milliseconds:03}"),
-    };
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
+    Rfc3339(at).to_string()
 }
 
 /// Reads an instant with `Z` or an offset. What is finer than a millisecond is cut off.
 pub(crate) fn parse(text: &str) -> Result<UtcDateTime, String> {
     let wrong = || format!("{text:?} is no instant such as 2026-12-22T14:59:59Z");
-    let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| wrong())?;
+    let at = OffsetDateTime::parse(text, &well_known::Rfc3339).map_err(|_| wrong())?;
     let at = at.checked_to_utc().filter(|at| *at >= FIRST).ok_or_else(wrong)?;
     at.replace_millisecond(at.millisecond()).map_err(|_| wrong())
 }

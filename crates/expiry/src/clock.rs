@@ -2,6 +2,7 @@
 
 use core::time::Duration as Elapsed;
 
+use koshin_types::Rfc3339;
 use time::{Duration, UtcDateTime};
 
 /// How far a clock may be off before nothing irreversible is done by it.
@@ -63,7 +64,7 @@ pub enum Since {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ClockDoubt {
     /// It is behind what was recorded before.
-    #[error("the clock says {now}, but {recorded} was recorded before")]
+    #[error("the clock says {}, but {} was recorded before", Rfc3339(*now), Rfc3339(*recorded))]
     Behind {
         /// What the clock says.
         now: UtcDateTime,
@@ -71,7 +72,7 @@ pub enum ClockDoubt {
         recorded: UtcDateTime,
     },
     /// It is ahead of what it can be, or of what is taken for downtime.
-    #[error("the clock says {now}, but about {expected} was expected")]
+    #[error("the clock says {}, but about {} was expected", Rfc3339(*now), Rfc3339(*expected))]
     Ahead {
         /// What the clock said when this was noticed.
         now: UtcDateTime,

@@ -3,7 +3,7 @@
 use alloc::borrow::ToOwned;
 use core::{fmt, str::FromStr};
 
-use koshin_types::Validity;
+use koshin_types::{Rfc3339, Validity};
 use time::{Duration, UtcDateTime};
 
 use crate::{
@@ -136,7 +136,7 @@ pub fn validity_for(
 #[non_exhaustive]
 pub enum ValidityRefused {
     /// The certificate would be valid longer than the certificate of its CA.
-    #[error("notAfter {not_after} lies beyond the CA certificate's {ca_not_after}")]
+    #[error("notAfter {} lies beyond the CA certificate's {}", Rfc3339(*not_after), Rfc3339(*ca_not_after))]
     BeyondCa {
         /// notAfter by the rule.
         not_after: UtcDateTime,
@@ -144,7 +144,7 @@ pub enum ValidityRefused {
         ca_not_after: UtcDateTime,
     },
     /// The rule gives not even one second (`days:0`).
-    #[error("{rule} from {issue} ends before it begins, at {not_after}")]
+    #[error("{rule} from {} ends before it begins, at {}", Rfc3339(*issue), Rfc3339(*not_after))]
     Empty {
         /// The instant of issue in whole seconds.
         issue: UtcDateTime,
@@ -154,7 +154,7 @@ pub enum ValidityRefused {
         rule: ValidityRule,
     },
     /// A certificate cannot carry the result: it lies outside the representable years.
-    #[error("{rule} from {issue} cannot be written in a certificate")]
+    #[error("{rule} from {} cannot be written in a certificate", Rfc3339(*issue))]
     OutOfRange {
         /// The instant of issue in whole seconds.
         issue: UtcDateTime,

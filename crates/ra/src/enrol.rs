@@ -2,7 +2,7 @@
 
 use koshin_notify::{Code, Notice, WhyClosed};
 use koshin_renewal::{Refused, Status};
-use koshin_types::{Fingerprint, RenewalId, SubjectId};
+use koshin_types::{Fingerprint, RenewalId, Rfc3339, SubjectId};
 use time::UtcDateTime;
 
 use crate::{
@@ -27,7 +27,7 @@ pub enum EnrolError {
         left: u8,
     },
     /// The code is void.
-    #[error("the code was valid until {until}; it is {now}")]
+    #[error("the code was valid until {}; it is {}", Rfc3339(*until), Rfc3339(*now))]
     CodeExpired {
         /// When it became void.
         until: UtcDateTime,
@@ -35,7 +35,7 @@ pub enum EnrolError {
         now: UtcDateTime,
     },
     /// Too many passwords or codes for this ID.
-    #[error("too many tries; possible again at {retry_at}")]
+    #[error("too many tries; possible again at {}", Rfc3339(*retry_at))]
     TooMany {
         /// When the next try is possible.
         retry_at: UtcDateTime,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use koshin_renewal::Admission;
-use koshin_types::{Fingerprint, RenewalId, SubjectId};
+use koshin_types::{Fingerprint, RenewalId, Rfc3339, SubjectId};
 use ring::digest;
 use time::{Duration, UtcDateTime};
 
@@ -78,7 +78,7 @@ pub enum SessionError {
     #[error("there is no session")]
     None,
     /// It was not used for too long.
-    #[error("the session was idle since {seen_at}; it is {now}")]
+    #[error("the session was idle since {}; it is {}", Rfc3339(*seen_at), Rfc3339(*now))]
     Idle {
         /// When it was last used.
         seen_at: UtcDateTime,
@@ -86,7 +86,7 @@ pub enum SessionError {
         now: UtcDateTime,
     },
     /// It has lasted as long as it may.
-    #[error("the session ended at {ends_at}; it is {now}")]
+    #[error("the session ended at {}; it is {}", Rfc3339(*ends_at), Rfc3339(*now))]
     Ended {
         /// When it ended.
         ends_at: UtcDateTime,

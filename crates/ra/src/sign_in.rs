@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use koshin_renewal::Admission;
-use koshin_types::{Fingerprint, SubjectId};
+use koshin_types::{Fingerprint, Rfc3339, SubjectId};
 use time::UtcDateTime;
 
 use crate::{
@@ -38,7 +38,7 @@ pub enum SignInError {
     #[error("ID or password are wrong")]
     Wrong,
     /// Too many wrong passwords.
-    #[error("too many wrong passwords; possible again at {retry_at}")]
+    #[error("too many wrong passwords; possible again at {}", Rfc3339(*retry_at))]
     TooMany {
         /// When the next try is possible.
         retry_at: UtcDateTime,

@@ -1,6 +1,6 @@
 //! Why a command or an event changes nothing.
 
-use koshin_types::{CertificateStatus, Fingerprint, RenewalId, SerialNumber};
+use koshin_types::{CertificateStatus, Fingerprint, RenewalId, Rfc3339, SerialNumber};
 use time::UtcDateTime;
 
 /// Why something was refused. Nothing has changed; the variants carry what was compared.
@@ -8,7 +8,7 @@ use time::UtcDateTime;
 #[non_exhaustive]
 pub enum Refused {
     /// The renewal window has not opened yet.
-    #[error("renewal opens at {opens}; it is {now}")]
+    #[error("renewal opens at {}; it is {}", Rfc3339(*opens), Rfc3339(*now))]
     TooEarly {
         /// When it opens.
         opens: UtcDateTime,
@@ -16,7 +16,7 @@ pub enum Refused {
         now: UtcDateTime,
     },
     /// The certificate has ended; only enrolment helps.
-    #[error("the certificate ended at {ends}; it is {now}")]
+    #[error("the certificate ended at {}; it is {}", Rfc3339(*ends), Rfc3339(*now))]
     Ended {
         /// The first instant at which it was no longer valid.
         ends: UtcDateTime,
@@ -36,7 +36,7 @@ pub enum Refused {
     #[error("enrolment is not open for this subject")]
     EnrolmentClosed,
     /// The deadline of this step has passed.
-    #[error("the deadline was {deadline}; it is {now}")]
+    #[error("the deadline was {}; it is {}", Rfc3339(*deadline), Rfc3339(*now))]
     Lapsed {
         /// The first instant at which it was too late.
         deadline: UtcDateTime,
@@ -82,7 +82,7 @@ pub enum Refused {
         id: RenewalId,
     },
     /// "Start again with a new key" was used too often.
-    #[error("started again too often; possible again at {retry_at}, it is {now}")]
+    #[error("started again too often; possible again at {}, it is {}", Rfc3339(*retry_at), Rfc3339(*now))]
     TooOften {
         /// When it is possible again.
         retry_at: UtcDateTime,

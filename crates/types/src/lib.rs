@@ -26,10 +26,12 @@ extern crate alloc;
 
 mod certificate;
 mod id;
+mod instant;
 mod serial;
 mod validity;
 
 pub use certificate::{CertificateStatus, ProtectionLevel, RevocationReason};
 pub use id::{Fingerprint, IdError, Language, OrganizationId, RenewalId, Role, SubjectId, UnknownWord};
+pub use instant::Rfc3339;
 pub use serial::{SerialError, SerialNumber};
 pub use validity::{Validity, ValidityError};

@@ -2,6 +2,8 @@
 
 use time::{Duration, UtcDateTime};
 
+use crate::Rfc3339;
+
 /// The validity of a certificate, inclusive at both ends and in whole seconds (RFC 5280, 4.1.2.5).
 ///
 /// ```
@@ -79,7 +81,7 @@ impl Validity {
 #[non_exhaustive]
 pub enum ValidityError {
     /// A certificate carries whole seconds.
-    #[error("validity is counted in whole seconds, not {not_before} to {not_after}")]
+    #[error("validity is counted in whole seconds, not {} to {}", Rfc3339(*not_before), Rfc3339(*not_after))]
     Fraction {
         /// The first instant given.
         not_before: UtcDateTime,
@@ -87,7 +89,7 @@ pub enum ValidityError {
         not_after: UtcDateTime,
     },
     /// The end lies before the beginning.
-    #[error("notAfter {not_after} lies before notBefore {not_before}")]
+    #[error("notAfter {} lies before notBefore {}", Rfc3339(*not_after), Rfc3339(*not_before))]
     Reversed {
         /// The first instant given.
         not_before: UtcDateTime,

@@ -107,6 +107,6 @@ fn nothing_overflows_and_nothing_recorded_is_nothing_doubted() {
     assert_eq!(guard.judge(now, Some(recorded), Since::Recorded(Elapsed::ZERO)), Err(doubt));
     assert_eq!(
         doubt.to_string(),
-        "the clock says 1969-12-31 22:59:59.999 +00, but 1970-01-01 0:00:00.0 +00 was recorded before"
+        "the clock says 1969-12-31T22:59:59.999Z, but 1970-01-01T00:00:00Z was recorded before"
     );
 }

@@ -9,7 +9,7 @@ use crate::der::{Writer, tag, write_time};
 use crate::extension as ext;
 use crate::signer::SignerError;
 use crate::tbs::seal;
-use koshin_types::{RevocationReason, SerialNumber};
+use koshin_types::{RevocationReason, Rfc3339, SerialNumber};
 use std::collections::HashSet;
 use time::UtcDateTime;
 
@@ -127,7 +127,7 @@ fn write_entry(writer: &mut Writer, entry: &RevokedCertificate) {
 #[non_exhaustive]
 pub enum CrlError {
     /// The next update does not come after this one.
-    #[error("nextUpdate {next_update} is not after thisUpdate {this_update}")]
+    #[error("nextUpdate {} is not after thisUpdate {}", Rfc3339(*next_update), Rfc3339(*this_update))]
     Dates {
         /// The edition's date.
         this_update: UtcDateTime,
@@ -135,7 +135,7 @@ pub enum CrlError {
         next_update: UtcDateTime,
     },
     /// An entry is from the future.
-    #[error("the certificate {serial} is revoked at {revoked_at}, after thisUpdate {this_update}")]
+    #[error("the certificate {serial} is revoked at {}, after thisUpdate {}", Rfc3339(*revoked_at), Rfc3339(*this_update))]
     Future {
         /// The entry's serial number.
         serial: SerialNumber,

@@ -6,7 +6,7 @@ use crate::extension as ext;
 use crate::read::{CaCertificate, ReadError};
 use crate::signer::{Signer, SignerError};
 use crate::tbs::{Fields, Sealed};
-use koshin_types::{RevocationReason, Validity};
+use koshin_types::{RevocationReason, Rfc3339, Validity};
 use std::fmt;
 use time::UtcDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -230,7 +230,7 @@ pub enum OcspError {
     #[error("the responder's certificate and key do not belong together")]
     Key,
     /// The dates of the answer contradict each other.
-    #[error("an answer of {this_update} cannot be used until {}", next_update.map_or_else(String::new, |next| next.to_string()))]
+    #[error("an answer of {} cannot be used until {}", Rfc3339(*this_update), next_update.map_or_else(String::new, |next| Rfc3339(next).to_string()))]
     Dates {
         /// The answer's thisUpdate.
         this_update: UtcDateTime,
@@ -238,7 +238,7 @@ pub enum OcspError {
         next_update: Option<UtcDateTime>,
     },
     /// The responder's certificate is not valid for as long as the answer.
-    #[error("the responder's certificate is valid from {} to {}, the answer until {until}", validity.not_before(), validity.not_after())]
+    #[error("the responder's certificate is valid from {} to {}, the answer until {}", Rfc3339(validity.not_before()), Rfc3339(validity.not_after()), Rfc3339(*until))]
     Ended {
         /// The responder's validity.
         validity: Validity,
