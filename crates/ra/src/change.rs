@@ -138,18 +138,8 @@ impl Administration {
             holding: change.next.clone(),
             version: file.version + 1,
         };
-        let commit = Commit {
-            subject: file.subject.id.clone(),
-            version: file.version,
-            at: now,
-            actor: actor.clone(),
-            facts: change.facts,
-            next: change.next,
-            wake_at,
-            intent: intent.clone(),
-            certified,
-            mails,
-        };
+        let plain = Commit::new(file, change, actor.clone(), now);
+        let commit = Commit { wake_at, intent: intent.clone(), certified, mails, ..plain };
         match self.registry.commit(commit).await {
             Ok(()) => Ok(Some(Changed { file: Arc::new(after), owed, intent })),
             Err(CommitError::Conflict { .. } | CommitError::SerialUsed { .. }) => Ok(None),

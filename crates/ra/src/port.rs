@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use koshin_notify::{Address, Mail};
-use koshin_renewal::{Fact, Holding};
+use koshin_renewal::{Change, Fact, Holding};
 use koshin_types::{
     Fingerprint, Language, OrganizationId, RenewalId, RevocationReason, Role, SerialNumber, SubjectId, Validity,
 };
@@ -142,6 +142,23 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// A commit of a change of this file, with nothing beside the change.
+    pub fn new(file: &SubjectFile, change: Change, actor: Actor, at: UtcDateTime) -> Self {
+        let Change { next, facts, .. } = change;
+        Self {
+            subject: file.subject.id.clone(),
+            version: file.version,
+            at,
+            actor,
+            facts,
+            next,
+            wake_at: None,
+            intent: None,
+            certified: None,
+            mails: Vec::new(),
+        }
+    }
+
     /// Checks the commit against the holding it was decided on, as every implementation does before it stores one: the
     /// facts lead from `before` to `next`, so that the audit log can be replayed; an intent comes with the fact that it
     /// was stored and a certificate with the fact that it was issued; instants are whole milliseconds.

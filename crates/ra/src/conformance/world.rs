@@ -201,19 +201,7 @@ fn both(first: Change, second: Change) -> Change {
 
 /// A commit of a change, on behalf of the holder.
 pub(super) fn commit(file: &SubjectFile, change: Change, now: UtcDateTime) -> Commit {
-    let Change { next, facts, .. } = change;
-    Commit {
-        subject: file.subject.id.clone(),
-        version: file.version,
-        at: now,
-        actor: Actor::Holder(file.subject.id.clone()),
-        facts,
-        next,
-        wake_at: None,
-        intent: None,
-        certified: None,
-        mails: Vec::new(),
-    }
+    Commit::new(file, change, Actor::Holder(file.subject.id.clone()), now)
 }
 
 /// A commit without facts, for what it carries beside them.

@@ -122,19 +122,7 @@ pub(crate) async fn run(connection: &mut SqliteConnection, statement: &str) -> s
 }
 
 pub(crate) fn commit(file: &SubjectFile, change: Change, now: UtcDateTime) -> Commit {
-    let Change { next, facts, .. } = change;
-    Commit {
-        subject: file.subject.id.clone(),
-        version: file.version,
-        at: now,
-        actor: Actor::Holder(file.subject.id.clone()),
-        facts,
-        next,
-        wake_at: None,
-        intent: None,
-        certified: None,
-        mails: Vec::new(),
-    }
+    Commit::new(file, change, Actor::Holder(file.subject.id.clone()), now)
 }
 
 /// Reads a file and commits a permission on it: a commit that is always allowed.
