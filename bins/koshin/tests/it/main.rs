@@ -7,6 +7,8 @@ mod config;
 #[cfg(unix)]
 mod demo;
 #[cfg(unix)]
+mod docs;
+#[cfg(unix)]
 mod mailbox;
 mod operator;
 mod policy;

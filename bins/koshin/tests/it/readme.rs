@@ -52,7 +52,11 @@ fn what_the_readme_tells_to_type_works() {
             .unwrap();
         child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
         let ended = child.wait_with_output().unwrap();
-        assert!(ended.status.success(), "{command}: {}", String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()));
+        assert!(
+            ended.status.success(),
+            "{command}: {}",
+            String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat())
+        );
     };
     run(folder.path(), init, "");
     let bank = folder.path().join("bank");

@@ -20,7 +20,7 @@ fn mails(events: &Value) -> Value {
 }
 
 fn mails_by(policy: &Value, events: &Value) -> Value {
-    let answer = koshin_reading(&format!("{}\n", script(policy, events)), ["policy", "replay"]).one();
+    let answer = koshin_reading(format!("{}\n", script(policy, events)), ["policy", "replay"]).one();
     assert_eq!((answer["id"].as_str(), answer.as_object().unwrap().len()), (Some("s"), 2), "{answer}");
     answer["mails"].clone()
 }
@@ -56,7 +56,7 @@ fn the_first_run_inside_the_last_window_gives_one_mail() {
     // Twenty days from end to end: the threshold of 30 days is open with the first second and never fires.
     let short = json!({"id": 1, "not_before": "2026-12-02T15:00:00Z", "not_after": "2026-12-22T14:59:59Z", "events": [
         {"do": "run"}, {"do": "run", "at": "2026-12-11T15:00:00Z"}]});
-    let answer = koshin_reading(&short.to_string(), ["policy", "replay"]).one();
+    let answer = koshin_reading(short.to_string(), ["policy", "replay"]).one();
     assert_eq!(answer, json!({"id": 1, "mails": [["2026-12-11T15:00:00Z", 10, "sent"]]}));
 }
 
@@ -259,7 +259,7 @@ fn a_script_that_cannot_be_used_is_named_with_its_key() {
         (with(r#"{"do":"new_certificate","not_before":"2027-01-01T00:00:00Z"}"#), "events[0].not_after: is missing"),
         ("{}".to_owned(), "missing field `id`"),
     ] {
-        let ended = koshin_reading(&format!("{good}\n{line}\n{good}\n"), ["policy", "replay"]);
+        let ended = koshin_reading(format!("{good}\n{line}\n{good}\n"), ["policy", "replay"]);
         assert_eq!((ended.status, ended.out.lines().count()), (2, 1), "{line}: {ended:?}");
         assert!(ended.err.starts_with(&format!("koshin: line 2: {key}")), "{line}: {}", ended.err);
     }
@@ -293,5 +293,7 @@ fn the_help_tells_the_shape() {
     for word in ["run_two_at_once", "run_smtp_4xx", "new_certificate", "\"events\"", "undeliverable", "repeat"] {
         assert!(help.contains(word), "{word}: {help}");
     }
-    assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    // But for the example, which has to stay in one piece.
+    let words = |line: &&str| !line.starts_with('{');
+    assert!(help.lines().filter(words).all(|line| line.chars().count() <= 100), "{help}");
 }
