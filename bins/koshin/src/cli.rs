@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    commands::{audit, certificate, clock, config, init, organization, policy, serve, subject},
+    commands::{audit, certificate, clock, config, init, organization, policy, request, serve, subject},
     demo, exit,
 };
 
@@ -43,6 +43,8 @@ enum Command {
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    #[command(subcommand)]
+    Request(request::RequestCommand),
 }
 
 /// A filter for logs, as text: it is no value that can be cloned.
@@ -75,6 +77,7 @@ impl Arguments {
             Command::Clock(command) => clock::run(command).await,
             Command::Config(command) => config::run(command),
             Command::Policy(command) => policy::run(command),
+            Command::Request(command) => request::run(command),
         }?;
         Ok(ExitCode::SUCCESS)
     }

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod init;
 pub(crate) mod organization;
 pub(crate) mod policy;
+pub(crate) mod request;
 pub(crate) mod serve;
 pub(crate) mod subject;
 

@@ -16,5 +16,6 @@ mod program;
 #[cfg(unix)]
 mod readme;
 mod replay;
+mod request;
 #[cfg(unix)]
 mod serve;
