@@ -192,9 +192,15 @@ impl Holding {
 
     /// Whether the notice is shown, and with it the offer to renew or to do so later.
     fn offered(&self, policy: &Policy, now: UtcDateTime) -> Result<(), Refused> {
-        let current = self.in_use(now)?;
+        let current = self.current().ok_or(Refused::NoCertificate)?;
         let decision = policy.decide(&self.standing(current, now), now);
-        if decision.renewal { Ok(()) } else { Err(Refused::TooEarly { opens: decision.window_opens, now }) }
+        match self.in_use(now) {
+            Ok(_) if decision.renewal => Ok(()),
+            Ok(_) | Err(Refused::TooEarly { .. }) => {
+                Err(Refused::TooEarly { opens: decision.window_opens.max(current.validity.not_before()), now })
+            }
+            Err(refused) => Err(refused),
+        }
     }
 
     /// The certificate that can log in at this instant.

@@ -1,7 +1,9 @@
 //! The first and the last instants at which something is possible.
 
-use koshin_renewal::{Admission, Deadlines, Dialog, Event, Holding, Refused, State, Status, Why};
-use koshin_types::RevocationReason;
+use koshin_renewal::{
+    Admission, Deadlines, Dialog, Effect, Event, Fact, Holding, NotAllowed, Refused, State, Status, Why,
+};
+use koshin_types::{RevocationReason, Validity};
 use time::{Duration, UtcDateTime};
 
 use crate::fixtures::{NOW, fingerprint, holder, id, key, policy, serial, with_pending, words, year_until};
@@ -22,6 +24,29 @@ fn renewal_opens_with_the_notice_and_closes_with_the_certificate() {
     assert!(holding.start(id(1), &policy(), opens).is_ok());
     assert!(holding.start(id(1), &policy(), ends - MS).is_ok());
     assert_eq!(holding.start(id(1), &policy(), ends).unwrap_err(), Refused::Ended { ends, now: ends });
+}
+
+#[test]
+fn a_certificate_that_is_not_yet_valid_opens_nothing() {
+    for (days, opens) in [(20, NOW), (365, NOW + Duration::days(335))] {
+        let mut holding = holder(0);
+        holding.certificates[0].validity = Validity::new(NOW, NOW + Duration::days(days)).unwrap();
+        let (early, opening) = (NOW - MS, holding.outlook(&policy(), NOW).decision.unwrap().window_opens.max(NOW));
+        // Calendar days begin at midnight.
+        assert!(opening <= opens && opens - opening < Duration::DAY);
+        let refused = Refused::TooEarly { opens: opening, now: early };
+        assert_eq!(holding.start(id(1), &policy(), early).unwrap_err(), refused);
+        assert_eq!(holding.defer(&policy(), early).unwrap_err(), refused);
+        assert_eq!(holding.enrol(id(1), &policy(), early).unwrap_err(), Refused::EnrolmentClosed);
+        // No setting could have opened it before, so no log may say so.
+        let started = holding.start(id(1), &policy(), opening).unwrap().facts;
+        assert!(holding.replay(&started, opening).is_ok());
+        let deferred = [Fact::Deferred { serial: serial(0) }];
+        assert!(holding.replay(&deferred, NOW).is_ok());
+        let error = holding.replay(&deferred, early).unwrap_err();
+        let refused = Refused::TooEarly { opens: NOW, now: early };
+        assert_eq!(error, NotAllowed::Refused { index: 0, fact: "deferred", refused });
+    }
 }
 
 #[test]
@@ -223,6 +248,50 @@ fn a_permission_can_be_taken_back_and_an_enrolment_goes_on() {
     let ended = open.revoke(RevocationReason::Unspecified, NOW).unwrap();
     assert_eq!(words(&ended.facts), ["abandoned"]);
     assert!(!ended.next.outlook(&policy(), NOW).enrolment);
+}
+
+#[test]
+fn what_is_owed_outside_follows_from_what_became_true() {
+    let deadlines = Deadlines::default();
+    let close = |n| Effect::CloseCertificate { fingerprint: fingerprint(n) };
+    let told = |n, reason| Effect::TellRevoked { serial: serial(n), reason };
+    let (ceased, lost) = (RevocationReason::CessationOfOperation, RevocationReason::KeyCompromise);
+    let intended = holder(10).start(id(1), &policy(), NOW).unwrap().next;
+    let intended = intended.step(id(1), &Event::Request { key: key(1) }, NOW, &deadlines).unwrap().next;
+    let intended = intended.step(id(1), &Event::Intend { serial: serial(1) }, NOW, &deadlines).unwrap();
+    assert_eq!(intended.effects, []);
+    let validity = year_until(NOW + Duration::days(365));
+    let issued = intended.next.issue(id(1), serial(1), fingerprint(1), validity, NOW, &deadlines).unwrap();
+    assert_eq!(issued.effects, [Effect::TellIssued { serial: serial(1) }]);
+    let pending = issued.next;
+    let activate = Event::Activate { fingerprint: fingerprint(1) };
+    let activated = pending.step(id(1), &activate, NOW, &deadlines).unwrap();
+    assert_eq!(activated.effects, [close(0), Effect::TellActivated { serial: serial(1) }]);
+    let end = pending.certificates[0].validity.end();
+    for (change, expected) in [
+        (pending.step(id(1), &Event::Deliver, NOW, &deadlines), vec![]),
+        (pending.start_again(id(1), id(2), NOW, &deadlines), vec![close(1), told(1, ceased)]),
+        (pending.enrol(id(2), &policy(), end), vec![close(1), told(1, RevocationReason::Superseded)]),
+        (pending.revoke(lost, NOW), vec![close(1), told(1, lost), close(0), told(0, lost)]),
+        (Ok(pending.sweep(NOW + Duration::days(40), &deadlines)), vec![close(1), told(1, ceased)]),
+        (Ok(pending.permit(end, NOW)), vec![]),
+    ] {
+        assert_eq!(change.unwrap().effects, expected);
+    }
+}
+
+#[test]
+fn what_ends_a_renewal_from_outside_is_a_command_and_no_event() {
+    let pending = with_pending(&holder(10), 1, NOW);
+    for why in [Why::NoRequest, Why::NotActivated, Why::StartedAgain, Why::Enrolment, Why::Revoked] {
+        let refused = pending.step(id(1), &Event::Abandon { why }, NOW, &Deadlines::default()).unwrap_err();
+        assert_eq!(refused, Refused::OutOfPlace { state: "issued", event: "abandon" });
+    }
+    let issue = Event::Issue { serial: serial(1), fingerprint: fingerprint(1) };
+    assert!(pending.step(id(1), &issue, NOW, &Deadlines::default()).unwrap().facts.is_empty());
+    let other = Event::Issue { serial: serial(2), fingerprint: fingerprint(2) };
+    let refused = pending.step(id(1), &other, NOW, &Deadlines::default()).unwrap_err();
+    assert_eq!(refused, Refused::OutOfPlace { state: "issued", event: "issue" });
 }
 
 #[test]
