@@ -7,7 +7,7 @@ use std::error::Error;
 
 use koshin_expiry::Policy;
 use koshin_renewal::{Change, Deadlines, Event, Fact, Holding, Key, Refused};
-use koshin_types::{Fingerprint, ProtectionLevel, RenewalId, SerialNumber, Validity};
+use koshin_types::{Fingerprint, ProtectionLevel, RenewalId, Rfc3339, SerialNumber, Validity};
 use time::{Duration, UtcDateTime};
 
 /// Facts with the instant at which they became true together.
@@ -33,7 +33,7 @@ fn a_year() -> Result<(Log, Holding), Box<dyn Error>> {
     let mut take = |now: UtcDateTime, answer: &dyn Fn(&Holding) -> Result<Change, Refused>| -> Result<(), Refused> {
         let change = answer(&holding)?;
         let words: Vec<_> = change.facts.iter().map(Fact::as_str).collect();
-        println!("{now:<23} {}", words.join(", "));
+        println!("{} {}", Rfc3339(now), words.join(", "));
         holding = change.next;
         log.push((now, change.facts));
         Ok(())
@@ -65,9 +65,9 @@ fn verdict(log: &Log) -> Result<String, Box<dyn Error>> {
     for (now, facts) in log {
         holding = match holding.replay(facts, *now) {
             Ok(holding) => holding,
-            Err(error) => return Ok(format!("at {now}, {error}")),
+            Err(error) => return Ok(format!("at {}, {error}", Rfc3339(*now))),
         };
     }
     let current = holding.current().ok_or("nobody holds anything")?;
-    Ok(format!("in order; the certificate in use ends at {}", current.validity.end()))
+    Ok(format!("in order; the certificate in use ends at {}", Rfc3339(current.validity.end())))
 }

@@ -5,7 +5,7 @@
 
 use std::error::Error;
 
-use koshin_types::{Role, SerialNumber, SubjectId, Validity};
+use koshin_types::{Rfc3339, Role, SerialNumber, SubjectId, Validity};
 use time::UtcDateTime;
 
 /// Subject, role, serial number, and the first and the last second of validity since 1970.
