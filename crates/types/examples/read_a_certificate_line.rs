@@ -37,6 +37,6 @@ fn certificate(line: &str) -> Result<String, Box<dyn Error>> {
     Ok(format!(
         "{role} {subject}: certificate {serial}, {} octets, ends at {}",
         serial.as_be_bytes().len(),
-        validity.end()
+        Rfc3339(validity.end())
     ))
 }
