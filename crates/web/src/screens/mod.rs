@@ -23,8 +23,8 @@
 //!     contact: &contact,
 //!     path: "/",
 //! };
-//! let page = screens::login(&frame, &Login { seen: &Seen::None, refusal: None, id: "<b>" })?;
-//! assert!(page.contains("Your browser showed no certificate") && page.contains("value=\"&#60;b&#62;\""));
+//! let page = screens::login(&frame, &Login { seen: &Seen::None, refusal: None, id: "" })?;
+//! assert!(page.contains("Your browser showed no certificate") && page.contains("https://www.example/enrol"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -47,8 +47,7 @@ pub use activation::{Activation, activation};
 pub use complete::{Complete, CompleteStage, Term, complete};
 pub use doctor::{Doctor, doctor};
 pub use enrolment::{
-    CodeRefusal, EnrolmentClosed, EnrolmentCode, EnrolmentIdentify, EnrolmentRefusal, enrolment_closed, enrolment_code,
-    enrolment_home, enrolment_identify,
+    CodeRefusal, EnrolmentCode, EnrolmentIdentify, EnrolmentRefusal, enrolment_code, enrolment_home, enrolment_identify,
 };
 pub use frame::{Bilingual, Brand, Contact, Frame, Host, Hosts, Purpose};
 pub use main_screen::{Main, RenewalOffer, main};
