@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    commands::{audit, certificate, clock, config, init, organization, policy, request, serve, subject},
+    commands::{audit, backup, certificate, clock, config, init, organization, policy, request, serve, subject},
     demo, exit,
 };
 
@@ -29,6 +29,8 @@ enum Command {
     Init(init::InitArguments),
     /// Run portal, CA and mailer in one process
     Serve(serve::ServeArguments),
+    /// Copy the database, as it stands now, into a new file that only you can read
+    Backup(backup::BackupArguments),
     #[command(subcommand)]
     Organization(organization::OrganizationCommand),
     #[command(subcommand)]
@@ -70,6 +72,7 @@ impl Arguments {
             Command::Demo(arguments) => return demo::run(arguments).await,
             Command::Init(arguments) => init::run(arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Backup(arguments) => backup::run(arguments).await,
             Command::Organization(command) => organization::run(command).await,
             Command::Subject(command) => subject::run(command).await,
             Command::Certificate(command) => certificate::run(command).await,

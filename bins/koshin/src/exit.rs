@@ -8,7 +8,7 @@ use std::{
 };
 
 use koshin_ra::{AdministerError, ChangeError, DirectoryError, PasswordError, StorageError};
-use koshin_sqlite::OpenError;
+use koshin_sqlite::{BackupError, OpenError};
 
 use crate::{commands::policy::WrongLine, config::Problems, output::harmless_lines};
 
@@ -103,6 +103,9 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Status> {
     }
     if let Some(error) = cause.downcast_ref::<OpenError>() {
         return open(error);
+    }
+    if let Some(BackupError::Exists { .. }) = cause.downcast_ref() {
+        return Some(Status::State);
     }
     match cause.downcast_ref::<io::Error>()?.kind() {
         io::ErrorKind::PermissionDenied => Some(Status::NotPermitted),

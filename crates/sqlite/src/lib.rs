@@ -13,6 +13,7 @@
 //! - Several processes may open the same file. The operator's command writes beside a running server.
 //! - The audit log is a hash chain ([`Store::audit_verify`]); every step in it is one that the machine allows, and taking
 //!   them again gives the stored holdings ([`Store::audit_replay`]).
+//! - A copy of everything is made while everybody goes on ([`Store::backup`]).
 //! - The tables themselves refuse a second open renewal, a second active or pending certificate of one subject, a
 //!   revocation that is taken back and a changed audit record, whatever program writes.
 //!
@@ -32,6 +33,7 @@
 //! ```
 
 mod audit;
+mod backup;
 mod check;
 mod clock;
 mod codec;
@@ -50,6 +52,7 @@ mod store;
 mod writer;
 
 pub use audit::{AuditHead, AuditRecord};
+pub use backup::BackupError;
 pub use check::{AuditBreak, AuditError, AuditReport};
 pub use open::OpenError;
 pub use store::{Options, Store};

@@ -1,6 +1,7 @@
 //! The operator's commands.
 
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod certificate;
 pub(crate) mod clock;
 pub(crate) mod config;

@@ -180,6 +180,24 @@ fn a_permission_is_taken_back_alone_or_with_a_revocation() {
     assert_eq!(site.run("audit replay --json").status, 0);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_backup_holds_everything() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let site = peopled();
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("koshin.db");
+    let command = format!("backup {} --json", copy.display());
+    let made = site.run(&command).one();
+    assert_eq!(made["octets"], fs::metadata(&copy).unwrap().len());
+    assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(site.run(&command).refused(4).contains("exists already"));
+    site.run("backup /nowhere/koshin.db").refused(3);
+    site.run("subject add U-2 --organization C-1 --json").one();
+    let listed = koshin(["subject", "list", "--json", "--data", folder.path().to_str().unwrap()]).json();
+    assert_eq!((listed.len(), &listed[0]["id"]), (1, &json!("U-1")));
+}
+
 #[test]
 fn a_text_from_outside_does_not_reach_the_terminal_raw() {
     let ended = koshin([

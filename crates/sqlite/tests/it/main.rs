@@ -9,6 +9,7 @@
 )]
 
 mod audit;
+mod backup;
 mod bench;
 mod conformance;
 mod group_commit;

@@ -1,0 +1,86 @@
+//! A copy of the whole database while it is in use.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use koshin_ra::StorageError;
+
+use crate::Store;
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// A backup replaces nothing.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system said no.
+    #[error("{} cannot be written", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// `SQLite` said no.
+    #[error("the database cannot be copied to {}", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database cannot be read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Store {
+    /// Copies everything, as it stands at one instant, into a new file that only its owner can read. Whoever writes goes on
+    /// meanwhile. The copy is one file without a log beside it, and is on the disk when this returns; it is opened like any
+    /// other.
+    ///
+    /// # Errors
+    ///
+    /// [`BackupError`]; what was written until then is removed again.
+    pub async fn backup(&self, to: &Path) -> Result<(), BackupError> {
+        let file = |source| BackupError::File { path: to.to_owned(), source };
+        let name = to.to_str().ok_or_else(|| file(io::Error::new(io::ErrorKind::InvalidInput, "no UTF-8")))?;
+        let mut connection = self.readers().own().await?;
+        // `VACUUM INTO` takes an empty file, and would make one that others can read.
+        create(to)?;
+        let copied = sqlx::query("/* Store::backup */ VACUUM INTO ?1").bind(name).execute(&mut connection).await;
+        let copied = copied
+            .map_err(|error| BackupError::Sqlite { path: to.to_owned(), source: Box::new(error) })
+            .and_then(|_| synced(to).map_err(file));
+        if copied.is_err() {
+            // There is already an error to report.
+            let _ = fs::remove_file(to);
+        }
+        copied
+    }
+}
+
+fn create(path: &Path) -> Result<(), BackupError> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => BackupError::Exists { path: path.to_owned() },
+        _ => BackupError::File { path: path.to_owned(), source },
+    })
+}
+
+/// The file and its name are on the disk.
+fn synced(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Only where a folder is a file of its own.
+    if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
+}
