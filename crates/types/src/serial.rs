@@ -4,7 +4,16 @@ use core::{fmt, str::FromStr};
 
 /// The serial number of a certificate: positive and at most 20 octets long (RFC 5280, 4.1.2.2).
 ///
-/// Displayed and parsed as upper-case hexadecimal without separators, two digits an octet.
+/// Displayed as upper-case hexadecimal without separators, two digits an octet; digits of either case are read.
+///
+/// ```
+/// use koshin_types::{SerialError, SerialNumber};
+/// let parsed = |text: &str| text.parse::<SerialNumber>().map(|serial| serial.to_string());
+/// assert_eq!(parsed("1aff"), Ok("1AFF".to_owned()));
+/// assert_eq!(parsed(&"7f".repeat(40 / 2)).map(|text| text.len()), Ok(40));
+/// assert_eq!(parsed(&"7f".repeat(42 / 2)), Err(SerialError::NotHexadecimal));
+/// assert_eq!(parsed("1"), Err(SerialError::NotHexadecimal));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SerialNumber {
     /// Big-endian, right-aligned, so that the derived order is the numeric one.
