@@ -130,13 +130,16 @@ async function refused(t) {
     await button(page, words.confirm).click();
     await heading(page, words.startEnrolment);
   });
-  await t.check("the code works once", async () => {
+  await t.check("the code opens one enrolment, in one browser", async () => {
     const client = new Client(demo, { language: t.language });
     await client.post(`${demo.public}/enrol`, { form: subject });
     const code = await t.code(demo, subject);
     const first = await client.post(`${demo.public}/enrol/code`, { form: { code } });
     same(first.status, 303, "status for the right code");
     const second = await client.post(`${demo.public}/enrol/code`, { form: { code } });
-    if (second.status === 303 && second.headers.location !== "/enrol") throw new Error("a code was taken twice");
+    same(`${second.status} ${second.headers.location}`, `303 ${first.headers.location}`, "answer to the same form once more");
+    const elsewhere = new Client(demo, { language: t.language });
+    await elsewhere.post(`${demo.public}/enrol`, { form: subject });
+    same((await elsewhere.post(`${demo.public}/enrol/code`, { form: { code } })).status, 403, "status for the code of another browser");
   });
 }

@@ -76,6 +76,34 @@ pub fn masked_id(id: &SubjectId) -> String {
 
 type Values = BTreeMap<&'static str, Zeroizing<String>>;
 
+/// Which text tells why nothing can be obtained, and the values of its placeholders.
+fn closed(why: WhyClosed, language: Language, sender: &Sender, put: &mut dyn FnMut(&'static str, String)) -> Key {
+    let mut instant = |name, day, at| {
+        put(name, moment(at, &sender.zone, language));
+        put(day, date(at, &sender.zone, language));
+    };
+    match why {
+        WhyClosed::StillValid { not_after } => {
+            instant("not_after", "end_date", not_after);
+            Key::ClosedStillValid
+        }
+        WhyClosed::TooLate { not_after } => {
+            instant("not_after", "end_date", not_after);
+            Key::ClosedTooLate
+        }
+        WhyClosed::PermissionLapsed { until } => {
+            instant("until", "until_date", until.saturating_sub(Duration::SECOND));
+            Key::ClosedPermissionLapsed
+        }
+        WhyClosed::NotPermitted => Key::ClosedNotPermitted,
+        WhyClosed::Revoked => Key::ClosedRevoked,
+        WhyClosed::AddressRests { until } => {
+            instant("until", "until_date", until);
+            Key::ClosedAddressRests
+        }
+    }
+}
+
 /// Which text tells this notice, and the values of its placeholders.
 fn values(mail: &Mail, sender: &Sender) -> (Key, Values) {
     let mut values = Values::new();
@@ -93,30 +121,7 @@ fn values(mail: &Mail, sender: &Sender) -> (Key, Values) {
             put("expires", moment(*expires));
             Key::EnrolmentCode
         }
-        Notice::EnrolmentClosed { why } => match *why {
-            WhyClosed::StillValid { not_after } => {
-                put("not_after", moment(not_after));
-                put("end_date", date(not_after));
-                Key::ClosedStillValid
-            }
-            WhyClosed::TooLate { not_after } => {
-                put("not_after", moment(not_after));
-                put("end_date", date(not_after));
-                Key::ClosedTooLate
-            }
-            WhyClosed::PermissionLapsed { until } => {
-                let last = until.saturating_sub(Duration::SECOND);
-                put("until", moment(last));
-                put("until_date", date(last));
-                Key::ClosedPermissionLapsed
-            }
-            WhyClosed::NotPermitted => Key::ClosedNotPermitted,
-            WhyClosed::Revoked => Key::ClosedRevoked,
-            WhyClosed::AddressRests { until } => {
-                put("until", moment(until));
-                Key::ClosedAddressRests
-            }
-        },
+        Notice::EnrolmentClosed { why } => closed(*why, mail.language, sender, &mut put),
         Notice::EnrolmentPermitted { until } => {
             // The last second of the permission: midnight would name the wrong day.
             let last = until.saturating_sub(Duration::SECOND);

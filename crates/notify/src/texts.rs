@@ -50,7 +50,8 @@ catalogue! {
         must ["id", "until"], may ["brand", "portal", "until_date"];
     ClosedNotPermitted = "enrolment-closed-not-permitted", must ["id"], may ["brand", "portal"];
     ClosedRevoked = "enrolment-closed-revoked", must ["id"], may ["brand", "portal"];
-    ClosedAddressRests = "enrolment-closed-address-rests", must ["id", "until"], may ["brand", "portal"];
+    ClosedAddressRests = "enrolment-closed-address-rests",
+        must ["id", "until"], may ["brand", "portal", "until_date"];
     EnrolmentPermitted = "enrolment-permitted", must ["id", "until"], may ["brand", "portal", "until_date"];
     IssuedByRenewal = "issued-by-renewal",
         must ["id", "serial", "not_after"], may ["brand", "portal", "not_before", "end_date"];

@@ -221,6 +221,15 @@ impl Ra {
         }
     }
 
+    /// Whether a renewal is, or was, this subject's. One question to storage, whoever's it is.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub async fn is_renewal_of(&self, subject: &SubjectId, id: &RenewalId) -> Result<bool, StorageError> {
+        Ok(self.desk.registry.renewal(id).await?.is_some_and(|whose| whose == *subject))
+    }
+
     /// Certificates that were superseded or revoked after a sequence number, by any process.
     ///
     /// # Errors

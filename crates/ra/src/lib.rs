@@ -33,6 +33,7 @@ pub use authority::{ChangeError, Entropy, NoEntropy, Owed, Ra, Settings};
 pub use beginning::{Beginning, Begun, Patience, Trace};
 pub use clock::{Chronicle, ClockRecord, ClockWatch, Jump, Reading};
 pub use enrol::EnrolError;
+pub use koshin_notify::WhyClosed;
 pub use memory::MemoryStore;
 pub use password::{PasswordError, Passwords};
 pub use port::{

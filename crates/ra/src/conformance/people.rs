@@ -202,7 +202,7 @@ pub async fn a_changed_password_or_address_ends_sessions(rig: &dyn Rig) {
     let password = |old: &Subject| Subject { password_hash: Some("$argon2id$other".into()), ..old.clone() };
     let address = |old: &Subject| Subject { address: None, ..old.clone() };
     let name = |old: &Subject| Subject { name: "somebody else".into(), ..old.clone() };
-    let changes: [(&dyn Fn(&Subject) -> Subject, bool); 3] = [(&name, false), (&password, true), (&address, true)];
+    let changes = [(name as fn(&Subject) -> Subject, false), (password, true), (address, true)];
     for (change, ends) in changes {
         let old = world.file("U-1").await;
         for session in &kinds {

@@ -1,15 +1,23 @@
 //! What every handler knows about its request.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
-use axum::extract::FromRequestParts;
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use http::{HeaderMap, header, request::Parts};
 use koshin_ra::{Access, SessionToken};
 use koshin_types::{Fingerprint, Language, RenewalId};
 use time::UtcDateTime;
 
-use super::{Portal, Site, trouble::Trouble};
+use super::{
+    Portal, Site,
+    throttle::Throttle,
+    trouble::{Trouble, seconds_until},
+};
 use crate::{
     edge::{ClientCertificate, Protocol, RequestInstant, Trust},
     screens::{Frame, Host, Problem, Purpose},
@@ -36,6 +44,9 @@ pub(crate) struct Context {
     /// Whether a script asks, so that a problem is JSON instead of a page.
     pub(crate) script: bool,
     pub(crate) jar: CookieJar,
+    /// The peer's address, where the edge knows it.
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) throttle: Arc<Throttle>,
 }
 
 impl FromRequestParts<Site> for Context {
@@ -63,7 +74,15 @@ impl Context {
             path: page_path(parts),
             script: asked_by_script(&parts.headers),
             jar,
+            peer: parts.extensions.get().map(|ConnectInfo(address): &ConnectInfo<SocketAddr>| address.ip()),
+            throttle: Arc::clone(&site.throttle),
         }
+    }
+
+    /// Counts one more of what strangers may ask for only so often, or says after how many seconds they may again.
+    pub(crate) fn admitted(&self) -> Result<(), u32> {
+        let Some(peer) = self.peer else { return Ok(()) };
+        self.throttle.admit(peer, self.now).map_err(|at| seconds_until(at, self.now))
     }
 
     pub(crate) fn frame(&self) -> Frame<'_> {
@@ -108,14 +127,20 @@ impl Context {
         })
     }
 
-    /// The session, and the renewal that a path names if it is the session's own. Foreign, unknown and misspelt
-    /// identifiers cannot be told apart.
+    /// The session, and the renewal that a path names if it is the session's own. An earlier one of the same subject has
+    /// ended, and leads to the open one where there is one. Foreign, unknown and misspelt identifiers cannot be told apart.
     pub(crate) async fn access_to(&self, id: &str) -> Result<(Access, RenewalId), Trouble> {
         let access = self.access().await?;
         let id: Option<RenewalId> = id.parse().ok();
         let own = access.file.holding.renewal.as_ref().map(|renewal| renewal.id);
         match id {
             Some(id) if own == Some(id) => Ok((access, id)),
+            Some(id) if self.portal.ra.is_renewal_of(access.id(), &id).await? => {
+                match access.file.holding.open_renewal() {
+                    Some(open) if !self.script => Err(Trouble::GoesOn(open.id)),
+                    _ => Err(Problem::Ended.into()),
+                }
+            }
             _ => Err(Problem::NotFound.into()),
         }
     }

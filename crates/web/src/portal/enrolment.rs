@@ -7,7 +7,7 @@ use axum::{
 };
 use axum_extra::extract::CookieJar;
 use http::{HeaderValue, StatusCode, header};
-use koshin_ra::{EnrolError, PasswordError, SessionError};
+use koshin_ra::{EnrolError, PasswordError, SessionError, SessionToken};
 use serde::Deserialize;
 
 use super::{
@@ -41,6 +41,10 @@ pub(crate) async fn identify(context: Context, form: Result<Form<Credentials>, F
         if id.is_empty() || password.is_empty() {
             let refusal = EnrolmentRefusal::Empty { id: id.is_empty(), password: password.is_empty() };
             return identify_again(&context, id, refusal, StatusCode::BAD_REQUEST, None);
+        }
+        if let Err(retry_after) = context.admitted() {
+            let refusal = EnrolmentRefusal::Crowded { retry_after };
+            return identify_again(&context, id, refusal, StatusCode::TOO_MANY_REQUESTS, Some(retry_after));
         }
         let ra = &context.portal.ra;
         match ra.begin_enrolment(id, &password, context.now).await {
@@ -78,10 +82,13 @@ fn identify_again(
 
 /// GET `/enrol/code`.
 pub(crate) async fn code_page(context: Context) -> Response {
-    if context.token().is_none() {
-        return Redirect::to("/enrol").into_response();
-    }
-    context.answer(code_screen(&context, None, StatusCode::OK))
+    let Some(token) = context.token() else { return Redirect::to("/enrol").into_response() };
+    let result = match under_way(&context, &token).await {
+        Ok(None) => code_screen(&context, None, StatusCode::OK),
+        Ok(Some(response)) => Ok(response),
+        Err(trouble) => Err(trouble),
+    };
+    context.answer(result)
 }
 
 #[derive(Deserialize)]
@@ -104,6 +111,11 @@ pub(crate) async fn code(context: Context, form: Result<Form<Code>, FormRejectio
                 let jar = CookieJar::new().add(context.session(&token));
                 Ok((jar, Redirect::to(&format!("/renewals/{renewal}"))).into_response())
             }
+            // The form of an enrolment that is open already, or of a code that is long gone.
+            Err(EnrolError::Session(SessionError::None)) => match under_way(&context, &token).await? {
+                Some(response) => Ok(response),
+                None => code_screen(&context, Some(CodeRefusal::Expired), StatusCode::FORBIDDEN),
+            },
             Err(EnrolError::WrongCode { left: 0 }) => {
                 code_screen(&context, Some(CodeRefusal::Spent), StatusCode::FORBIDDEN)
             }
@@ -121,6 +133,15 @@ pub(crate) async fn code(context: Context, form: Result<Form<Code>, FormRejectio
         }
     };
     context.answer(result.await)
+}
+
+/// Where somebody goes on whose code was right before.
+async fn under_way(context: &Context, token: &SessionToken) -> Result<Option<Response>, Trouble> {
+    match context.portal.ra.enrolment_session(token, context.now).await {
+        Ok((_, renewal)) => Ok(Some(Redirect::to(&format!("/renewals/{renewal}")).into_response())),
+        Err(SessionError::Storage(error)) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
 }
 
 fn code_screen(context: &Context, refusal: Option<CodeRefusal>, status: StatusCode) -> Result<Response, Trouble> {

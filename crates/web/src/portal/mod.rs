@@ -13,6 +13,7 @@ mod enrolment;
 mod layers;
 mod renewal;
 mod sign_in;
+mod throttle;
 mod trouble;
 mod view;
 
@@ -26,6 +27,7 @@ use koshin_ra::{Owed, Ra};
 use tokio::sync::Notify;
 
 pub use self::completion::CompletionKey;
+use self::throttle::Throttle;
 use crate::{
     edge::Connections,
     screens::{Brand, Contact, Host, Hosts, Texts, Zone},
@@ -64,6 +66,8 @@ impl fmt::Debug for Portal {
 pub(crate) struct Site {
     pub(crate) portal: Arc<Portal>,
     pub(crate) host: Host,
+    /// How often strangers may ask this host for what costs something.
+    pub(crate) throttle: Arc<Throttle>,
 }
 
 impl Portal {
@@ -100,12 +104,12 @@ impl Portal {
 
     /// The answer of the edge itself, on one host, as a page in the language of the request.
     pub fn refusal(self: Arc<Self>, host: Host) -> crate::edge::Refuse {
-        let site = Site { portal: self, host };
+        let site = Site { portal: self, host, throttle: Arc::default() };
         Arc::new(move |status, parts| layers::refuse(&site, status, parts))
     }
 
     fn finish(self: Arc<Self>, router: Router<Site>, host: Host) -> Router {
-        let site = Site { portal: self, host };
+        let site = Site { portal: self, host, throttle: Arc::default() };
         let router = router.route("/doctor", get(doctor::doctor)).route("/assets/{name}", get(layers::asset));
         layers::around(router, &site).with_state(site)
     }

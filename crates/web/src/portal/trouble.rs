@@ -2,13 +2,14 @@
 
 use axum::{
     extract::rejection::{BytesRejection, FormRejection},
-    response::{Html, IntoResponse, Response},
+    response::{Html, IntoResponse, Redirect, Response},
 };
 use http::{HeaderValue, StatusCode, header};
 use koshin_expiry::ValidityRefused;
 use koshin_issuance::PrepareError;
 use koshin_ra::{ChangeError, IssuanceError, NoEntropy, PasswordError, SessionError, StorageError};
 use koshin_renewal::{Admission, Refused};
+use koshin_types::RenewalId;
 use time::{Duration, UtcDateTime};
 
 use super::context::Context;
@@ -19,6 +20,9 @@ use crate::screens::{self, Host, Problem, RenderError, SignedOut};
 pub(crate) enum Trouble {
     #[error("{0:?}")]
     Problem(Problem),
+    /// The renewal that was asked for was followed by this one.
+    #[error("the renewal goes on as {0}")]
+    GoesOn(RenewalId),
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error(transparent)]
@@ -85,6 +89,7 @@ impl Trouble {
         match self {
             Self::Problem(problem) => problem.clone(),
             Self::Session(SessionError::Storage(error)) | Self::Storage(error) => storage(error, now),
+            Self::Session(SessionError::EnrolmentOver { .. }) | Self::GoesOn(_) => Problem::Ended,
             Self::Session(_) => Problem::SessionMissing,
             Self::Change(error) => change(error, now),
             Self::Issuance(error) => issuance(error, now),
@@ -196,7 +201,14 @@ impl Context {
         {
             return response;
         }
-        self.problem(&trouble.problem(self.now))
+        if let Trouble::GoesOn(id) = trouble {
+            return Redirect::to(&format!("/renewals/{id}")).into_response();
+        }
+        match trouble.problem(self.now) {
+            // Whoever is here to obtain a certificate has none to log in with.
+            Problem::SessionMissing if self.host == Host::Public => self.problem(&Problem::EnrolmentMissing),
+            problem => self.problem(&problem),
+        }
     }
 
     /// A problem, as a page or for a script.
@@ -245,7 +257,7 @@ impl Context {
             SessionError::Certificate(Admission::Revoked { .. }) => SignedOut::Revoked,
             SessionError::None | SessionError::OtherCertificate | SessionError::Certificate(_) => {
                 let door = if self.host == Host::Public { "/enrol" } else { "/" };
-                return Some(axum::response::Redirect::to(door).into_response());
+                return Some(Redirect::to(door).into_response());
             }
             _ => return None,
         };

@@ -1,6 +1,6 @@
 //! What a file says, as the screens want to hear it.
 
-use koshin_ra::SubjectFile;
+use koshin_ra::{SubjectFile, WhyClosed};
 use koshin_renewal::{Admission, Basis, HeldCertificate, Holding, Renewal, State, Status};
 use koshin_types::SerialNumber;
 use time::{Duration, OffsetDateTime, UtcDateTime};
@@ -29,8 +29,7 @@ impl Context {
         let Some(file) = ra.holder(fingerprint).await? else { return Ok(Seen::Unknown) };
         let Some(held) = file.holding.certificate(fingerprint) else { return Ok(Seen::Unknown) };
         let certificate = certificate(&file, held);
-        let outlook = file.holding.outlook(ra.policy(), self.now);
-        let door = door(&file.holding, held, outlook.enrolment, self.now);
+        let door = door(&file.holding, held, ra.enrolment_closed(&file, self.now), self.now);
         Ok(match file.holding.admission(fingerprint, self.now) {
             Admission::Login => {
                 // Before "yes" to the second dialog the holder has no file that could be waiting anywhere.
@@ -58,15 +57,18 @@ fn delivered(holding: &Holding) -> Option<SerialNumber> {
 }
 
 /// Where the holder goes who shows a certificate that can no longer log in: to another one, where there is any.
-fn door(holding: &Holding, shown: &HeldCertificate, enrolment: bool, now: UtcDateTime) -> Door {
+fn door(holding: &Holding, shown: &HeldCertificate, closed: Option<WhyClosed>, now: UtcDateTime) -> Door {
     let in_use = |held: &&HeldCertificate| {
         matches!(held.status, Status::Active { .. }) && held.validity.contains(now) && held.serial != shown.serial
     };
     match (delivered(holding), holding.certificates.iter().find(in_use)) {
         (Some(serial), _) => Door::Waiting { serial },
         (None, Some(held)) => Door::InUse { serial: held.serial },
-        (None, None) if enrolment => Door::Open,
-        (None, None) => Door::Closed,
+        (None, None) => match closed {
+            None => Door::Open,
+            Some(WhyClosed::AddressRests { until }) => Door::OpensAt { until },
+            Some(_) => Door::Closed,
+        },
     }
 }
 

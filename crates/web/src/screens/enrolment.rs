@@ -1,12 +1,10 @@
 //! 電子証明書取得, on the public host, up to the point where it becomes the flow of a renewal.
 
 use askama::Template;
-use time::UtcDateTime;
 
 use super::{
     RenderError,
     frame::{Frame, Page, Purpose},
-    markup::Markup,
     sign_in::{Summary, wait},
 };
 
@@ -41,8 +39,6 @@ pub struct EnrolmentIdentify<'a> {
 /// Why ID and password were not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnrolmentRefusal {
-    /// Wrong, or not open: one answer, for those flows that tell at once.
-    Mismatch,
     /// A field was left empty.
     Empty {
         /// The ID was.
@@ -50,8 +46,13 @@ pub enum EnrolmentRefusal {
         /// The password was.
         password: bool,
     },
-    /// Too many tries. Answered with 429.
+    /// Too many tries for this ID. Answered with 429.
     TooMany {
+        /// Seconds to wait, as in `Retry-After`.
+        retry_after: u32,
+    },
+    /// Too many from this network. Answered with 429.
+    Crowded {
         /// Seconds to wait, as in `Retry-After`.
         retry_after: u32,
     },
@@ -86,12 +87,13 @@ pub fn enrolment_identify(frame: &Frame<'_>, view: &EnrolmentIdentify<'_>) -> Re
     page.step = Some((Purpose::Enrolment, 1));
     let summary = match view.refusal {
         None => None,
-        Some(EnrolmentRefusal::Mismatch) => {
-            Some(Summary::one(&page, "enrol-mismatch-title", Some("id"), page.t("enrol-mismatch")?)?)
-        }
         Some(EnrolmentRefusal::Empty { id, password }) => Some(Summary::empty(&page, id, password)?),
         Some(EnrolmentRefusal::TooMany { retry_after }) => {
             let text = page.t1("enrol-too-many", "wait", wait(&page, retry_after)?)?;
+            Some(Summary::one(&page, "enrol-too-many-title", None, text)?)
+        }
+        Some(EnrolmentRefusal::Crowded { retry_after }) => {
+            let text = page.t1("enrol-crowded", "wait", wait(&page, retry_after)?)?;
             Some(Summary::one(&page, "enrol-too-many-title", None, text)?)
         }
         Some(EnrolmentRefusal::Busy { retry_after }) => {
@@ -173,63 +175,4 @@ pub fn enrolment_code(frame: &Frame<'_>, view: &EnrolmentCode) -> Result<String,
     };
     page.failed = summary.is_some();
     Ok(CodePage { page, view, summary }.render()?)
-}
-
-/// Why a subject that has proven its identity cannot obtain a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EnrolmentClosed {
-    /// It has one: renewal is the way.
-    StillValid {
-        /// The last second of that one.
-        not_after: UtcDateTime,
-    },
-    /// The days after the expiry are over.
-    TooLate {
-        /// The last second of the old certificate.
-        not_after: UtcDateTime,
-    },
-    /// The days after the permission are over.
-    PermissionLapsed {
-        /// When they were.
-        at: UtcDateTime,
-    },
-    /// Nobody has permitted it.
-    NotPermitted,
-    /// The certificate was revoked and no reissue was granted.
-    Revoked,
-    /// The address was changed, and no code is sent for a while.
-    AddressChanged {
-        /// Until when.
-        until: UtcDateTime,
-    },
-    /// No address to send a code to.
-    NoAddress,
-}
-
-#[derive(Template)]
-#[template(path = "enrolment_closed.html")]
-struct ClosedPage<'a> {
-    page: Page<'a>,
-    reason: Markup,
-    renews: bool,
-}
-
-/// Renders why 電子証明書取得 is not open, and whom to ask.
-///
-/// # Errors
-///
-/// [`RenderError`] when a text or a template fails, which tests rule out.
-pub fn enrolment_closed(frame: &Frame<'_>, view: &EnrolmentClosed) -> Result<String, RenderError> {
-    let page = Page::new(frame, "closed-title")?;
-    let reason = match view {
-        EnrolmentClosed::StillValid { not_after } => page.t1("closed-valid", "at", page.moment(not_after))?,
-        EnrolmentClosed::TooLate { not_after } => page.t1("closed-late", "at", page.moment(not_after))?,
-        EnrolmentClosed::PermissionLapsed { at } => page.t1("closed-lapsed", "at", page.moment(at))?,
-        EnrolmentClosed::NotPermitted => page.t("closed-permission")?,
-        EnrolmentClosed::Revoked => page.t("closed-revoked")?,
-        EnrolmentClosed::AddressChanged { until } => page.t1("closed-address", "at", page.moment(until))?,
-        EnrolmentClosed::NoAddress => page.t("closed-no-address")?,
-    };
-    let renews = matches!(view, EnrolmentClosed::StillValid { .. });
-    Ok(ClosedPage { page, reason, renews }.render()?)
 }

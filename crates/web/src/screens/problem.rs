@@ -17,6 +17,8 @@ pub enum Problem {
     Malformed,
     /// 401: nobody is signed in.
     SessionMissing,
+    /// 401: the enrolment has timed out, or has not begun.
+    EnrolmentMissing,
     /// 403: not permitted, or sent from another site.
     Forbidden,
     /// 403: the renewal window has not opened.
@@ -82,7 +84,7 @@ impl Problem {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Malformed => 400,
-            Self::SessionMissing => 401,
+            Self::SessionMissing | Self::EnrolmentMissing => 401,
             Self::Forbidden | Self::TooEarly { .. } => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
@@ -103,6 +105,7 @@ impl Problem {
         match self {
             Self::Malformed => "request.malformed",
             Self::SessionMissing => "session.missing",
+            Self::EnrolmentMissing => "enrolment.missing",
             Self::Forbidden => "request.forbidden",
             Self::TooEarly { .. } => "renewal.too_early",
             Self::NotFound => "request.not_found",
@@ -142,6 +145,7 @@ impl Problem {
         match self {
             Self::Malformed => ["problem-malformed-title", "problem-malformed-detail", "problem-malformed-next"],
             Self::SessionMissing => ["problem-session-title", "problem-session-detail", "problem-session-next"],
+            Self::EnrolmentMissing => ["problem-enrolment-title", "problem-enrolment-detail", "problem-enrolment-next"],
             Self::Forbidden => ["problem-forbidden-title", "problem-forbidden-detail", "problem-forbidden-next"],
             Self::TooEarly { .. } => ["problem-early-title", "problem-early-detail", "problem-early-next"],
             Self::NotFound => ["problem-not-found-title", "problem-not-found-detail", "problem-not-found-next"],
@@ -219,6 +223,7 @@ struct ProblemPage<'a> {
     words: ProblemWords,
     reference: Option<&'a str>,
     login: bool,
+    enrol: bool,
 }
 
 /// Renders the page of a problem.
@@ -234,5 +239,6 @@ pub fn problem(frame: &Frame<'_>, view: &Problem) -> Result<String, RenderError>
         Problem::Internal { reference } => Some(reference.as_str()),
         _ => None,
     };
-    Ok(ProblemPage { page, words, reference, login: *view == Problem::SessionMissing }.render()?)
+    let (login, enrol) = (*view == Problem::SessionMissing, *view == Problem::EnrolmentMissing);
+    Ok(ProblemPage { page, words, reference, login, enrol }.render()?)
 }

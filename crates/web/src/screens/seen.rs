@@ -38,6 +38,11 @@ pub enum Door {
     },
     /// To 電子証明書取得.
     Open,
+    /// To 電子証明書取得, but not yet: the registered address was changed.
+    OpensAt {
+        /// When.
+        until: UtcDateTime,
+    },
     /// Only a reissue helps.
     Closed,
 }
@@ -204,6 +209,17 @@ pub(crate) fn advice(page: &Page<'_>, seen: &Seen) -> askama::Result<Advice> {
         | Seen::Revoked { door: Door::InUse { serial: other }, .. } => {
             let body = page.t1("seen-superseded-body", "serial", serial(other))?;
             Advice::new(page, Tone::Warn, "seen-superseded-title", body)?
+        }
+        Seen::Expired { door: Door::OpensAt { until }, .. }
+        | Seen::Superseded { door: Door::OpensAt { until }, .. }
+        | Seen::Revoked { door: Door::OpensAt { until }, .. } => {
+            let title = match seen {
+                Seen::Expired { .. } => "seen-expired-title",
+                Seen::Superseded { .. } => "seen-superseded-title",
+                _ => "seen-revoked-title",
+            };
+            let body = page.t1("seen-opens-later-body", "at", page.moment(until))?;
+            Advice::new(page, Tone::Stop, title, body)?.leading_to("#help".to_owned(), page.t("next-contact")?)
         }
         Seen::None => Advice::new(page, Tone::Warn, "seen-none-title", page.t("seen-none-body")?)?
             .leading_to(page.enrolment_url(), page.t("next-enrol")?),

@@ -6,7 +6,7 @@ use time::UtcDateTime;
 
 use super::{
     RenderError,
-    frame::{Frame, Page},
+    frame::{Frame, Host, Page},
     markup::{self, Markup},
     seen::{Advice, Seen, Tone, advice},
 };
@@ -211,8 +211,12 @@ struct SignedOutPage<'a> {
 ///
 /// [`RenderError`] when a text or a template fails, which tests rule out.
 pub fn signed_out(frame: &Frame<'_>, view: &SignedOut) -> Result<String, RenderError> {
+    // Without a certificate nobody can log in: an enrolment is begun anew.
+    let enrolling = frame.host == Host::Public;
     let key = match view {
         SignedOut::ByChoice { .. } => "signed-out-title",
+        SignedOut::Idle { .. } if enrolling => "enrolment-idle-title",
+        SignedOut::Total if enrolling => "enrolment-total-title",
         SignedOut::Idle { .. } => "session-idle-title",
         SignedOut::Total => "session-total-title",
         SignedOut::Replaced { .. } => "session-replaced-title",
@@ -222,6 +226,8 @@ pub fn signed_out(frame: &Frame<'_>, view: &SignedOut) -> Result<String, RenderE
     let page = Page::new(frame, key)?;
     let (tone, body) = match view {
         SignedOut::ByChoice { .. } => (Tone::Ok, page.t("signed-out-body")?),
+        SignedOut::Idle { minutes } if enrolling => (Tone::Info, page.t1("enrolment-idle-body", "minutes", minutes)?),
+        SignedOut::Total if enrolling => (Tone::Info, page.t("enrolment-total-body")?),
         SignedOut::Idle { minutes } => (Tone::Info, page.t1("session-idle-body", "minutes", minutes)?),
         SignedOut::Total => (Tone::Info, page.t("session-total-body")?),
         SignedOut::Replaced { successor } => {
@@ -233,6 +239,9 @@ pub fn signed_out(frame: &Frame<'_>, view: &SignedOut) -> Result<String, RenderE
     let advice = Advice::new(&page, tone, key, body)?;
     let advice = match view {
         SignedOut::Revoked => advice.leading_to("#help".to_owned(), page.t("next-contact")?),
+        SignedOut::Idle { .. } | SignedOut::Total if enrolling => {
+            advice.leading_to(page.enrolment_url(), page.t("next-enrol")?)
+        }
         _ => advice.leading_to(page.login_url(), page.t("session-login")?),
     };
     let restart = matches!(view, SignedOut::ByChoice { restart: true });

@@ -3,9 +3,9 @@
 use koshin_types::{Language, ProtectionLevel, RenewalId, Role, SerialNumber, Validity};
 use koshin_web::screens::{
     self, Activation, Bilingual, Brand, Check, Clocked, CodeRefusal, Complete, CompleteStage, Contact, Declined,
-    DeclinedStep, Doctor, Door, EnrolmentClosed, EnrolmentCode, EnrolmentIdentify, EnrolmentRefusal, Frame, Host,
-    Hosts, Login, LoginRefusal, Main, Notice, Preparing, Problem, Purpose, RenderError, RenewalCheck, RenewalOffer,
-    Seen, SeenCertificate, SignedOut, Stage, Start, StartAgain, Term, Texts,
+    DeclinedStep, Doctor, Door, EnrolmentCode, EnrolmentIdentify, EnrolmentRefusal, Frame, Host, Hosts, Login,
+    LoginRefusal, Main, Notice, Preparing, Problem, Purpose, RenderError, RenewalCheck, RenewalOffer, Seen,
+    SeenCertificate, SignedOut, Stage, Start, StartAgain, Term, Texts,
 };
 use time::{UtcDateTime, macros::utc_datetime};
 
@@ -73,6 +73,7 @@ fn expired(days_ago: u32, door: Door) -> Seen {
 /// Everything a server can see of a certificate.
 fn all_seen() -> Vec<(&'static str, Seen)> {
     let (active, at) = (certificate(), utc_datetime!(2026-11-20 01:23:45));
+    let opens = Door::OpensAt { until: utc_datetime!(2026-11-23 06:30:00) };
     vec![
         ("none", Seen::None),
         ("active", Seen::Active { certificate: active.clone(), waiting: None }),
@@ -81,13 +82,16 @@ fn all_seen() -> Vec<(&'static str, Seen)> {
         ("expired", expired(3, Door::Open)),
         ("expired_today", expired(0, Door::Open)),
         ("expired_closed", expired(120, Door::Closed)),
+        ("expired_opens_later", expired(3, opens)),
         ("pending", Seen::Pending { certificate: successor() }),
         ("expired_waiting", expired(3, Door::Waiting { serial: new() })),
         ("superseded", Seen::Superseded { certificate: active.clone(), door: Door::InUse { serial: new() } }),
         ("superseded_open", Seen::Superseded { certificate: active.clone(), door: Door::Open }),
+        ("superseded_opens_later", Seen::Superseded { certificate: active.clone(), door: opens }),
         ("superseded_closed", Seen::Superseded { certificate: active.clone(), door: Door::Closed }),
         ("revoked", Seen::Revoked { certificate: active.clone(), at, door: Door::Open }),
         ("revoked_replaced", Seen::Revoked { certificate: active.clone(), at, door: Door::InUse { serial: new() } }),
+        ("revoked_opens_later", Seen::Revoked { certificate: active.clone(), at, door: opens }),
         ("revoked_closed", Seen::Revoked { certificate: active, at, door: Door::Closed }),
         ("unknown", Seen::Unknown),
     ]
@@ -174,6 +178,9 @@ impl World {
             ("revoked", SignedOut::Revoked),
         ];
         samples.extend(ends.map(|(end, view)| (name("09_signed_out", end), screens::signed_out(&frame, &view))));
+        let public = Frame { host: Host::Public, ..frame };
+        let ends = [("idle", SignedOut::Idle { minutes: 15 }), ("total", SignedOut::Total)];
+        samples.extend(ends.map(|(end, view)| (name("09_enrolment_over", end), screens::signed_out(&public, &view))));
         samples
     }
 
@@ -309,9 +316,9 @@ impl World {
         let mut samples = vec![("10_enrolment_home", screens::enrolment_home(&home, 37))];
         let refusals = [
             ("first", None),
-            ("mismatch", Some(EnrolmentRefusal::Mismatch)),
             ("empty", Some(EnrolmentRefusal::Empty { id: false, password: true })),
             ("too_many", Some(EnrolmentRefusal::TooMany { retry_after: 45 })),
+            ("crowded", Some(EnrolmentRefusal::Crowded { retry_after: 2 })),
             ("busy", Some(EnrolmentRefusal::Busy { retry_after: 1 })),
         ];
         for (case, refusal) in refusals {
@@ -331,18 +338,6 @@ impl World {
             let view = EnrolmentCode { minutes: 10, digits: 8, refusal };
             samples.push((name("10_enrolment_code", case), screens::enrolment_code(&frame, &view)));
         }
-        let closed = [
-            ("valid", EnrolmentClosed::StillValid { not_after: NOT_AFTER }),
-            ("late", EnrolmentClosed::TooLate { not_after: utc_datetime!(2026-07-01 14:59:59) }),
-            ("lapsed", EnrolmentClosed::PermissionLapsed { at: utc_datetime!(2026-10-01 14:59:59) }),
-            ("permission", EnrolmentClosed::NotPermitted),
-            ("revoked", EnrolmentClosed::Revoked),
-            ("address", EnrolmentClosed::AddressChanged { until: utc_datetime!(2026-11-23 06:30:00) }),
-            ("no_address", EnrolmentClosed::NoAddress),
-        ];
-        samples.extend(
-            closed.map(|(case, view)| (name("10_enrolment_closed", case), screens::enrolment_closed(&frame, &view))),
-        );
         samples
     }
 
@@ -351,6 +346,7 @@ impl World {
         let problems = [
             Problem::Malformed,
             Problem::SessionMissing,
+            Problem::EnrolmentMissing,
             Problem::Forbidden,
             Problem::TooEarly { opens: utc_datetime!(2026-11-21 15:00:00) },
             Problem::NotFound,

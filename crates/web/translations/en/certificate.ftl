@@ -21,6 +21,7 @@ seen-superseded-title = Your previous certificate is being used
 seen-superseded-body = This certificate has been replaced by the one with serial number { $serial }. Quit your browser completely, open it again and choose the new certificate.
 seen-superseded-open-body = This is a previous certificate, and the one after it can no longer be used either. Please obtain a new certificate.
 seen-superseded-closed-body = This is a previous certificate, and the one after it can no longer be used either. Please ask the help desk for a reissue.
+seen-opens-later-body = This certificate cannot be used. The registered address was changed, so for your safety no new certificate can be obtained until { $at }. After that, go to Obtain certificate. If you do not know about the change, please contact the help desk at once.
 seen-revoked-title = Your certificate has been revoked
 seen-revoked-body = This certificate was revoked on { $at }. If a reissue has been arranged, go to Obtain certificate.
 seen-revoked-closed-body = This certificate was revoked on { $at }. Please ask the help desk for a reissue.

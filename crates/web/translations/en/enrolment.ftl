@@ -17,10 +17,9 @@ enrol-title = Obtain certificate
 enrol-heading = Your identity
 enrol-lead = Enter your ID and password. On the next screen we ask for a code that we send by e-mail.
 enrol-submit = Next
-enrol-mismatch-title = We could not go on
-enrol-mismatch = The ID or the password is wrong, or no certificate can be obtained now. Please check what you entered and try again.
 enrol-too-many-title = This is paused for a while
-enrol-too-many = There were too many wrong entries, so this is paused. Please wait { $wait } and try again. Logging in with a certificate is not affected.
+enrol-too-many = This was tried too often with this ID, so it is paused. Please wait { $wait } and try again. Logging in with a certificate is not affected.
+enrol-crowded = This was tried too often from your network, so it is paused. Please wait { $wait } and try again. Logging in with a certificate is not affected.
 enrol-busy-title = We are busy at the moment
 enrol-busy = Many people are here right now. Please wait { $wait } and try again. There is nothing wrong with what you entered.
 
@@ -33,7 +32,7 @@ code-hint = { $minutes ->
 }
 code-submit = Confirm
 code-none-title = No mail?
-code-none-body = Please look into your spam folder. If nothing has arrived, enter your ID and password again. To change the registered address, ask the help desk.
+code-none-body = Please look into your spam folder. If nothing at all has arrived, check your ID and password and enter them again. If you have a valid certificate, if the time to obtain one has passed, if it has not been permitted or if the registered address was changed a short time ago, a mail to that address says so instead of a code. If no address is registered, or to change it, ask the help desk.
 code-none-link = Back to ID and password
 code-missing = Enter the code.
 code-wrong-title = We could not confirm it
@@ -45,13 +44,10 @@ code-spent = This code can no longer be used. Please enter your ID and password 
 code-too-many-title = This is paused for a while
 code-too-many = There were too many wrong entries, so this is paused. Please wait { $wait } and try again.
 
-closed-title = No certificate can be obtained now
-closed-valid = You have a valid certificate (until { $at }). Log in and renew it with “Certificate renewal” on the main screen.
-closed-late = Your certificate expired on { $at }; the time to obtain a new one has passed. It has to be reissued.
-closed-lapsed = The permission to issue your certificate ended on { $at }. It has to be given again.
-closed-permission = The issue of your certificate has not been permitted yet.
-closed-revoked = Your certificate has been revoked. It has to be reissued.
-closed-address = The registered address was changed. For your safety nothing can be obtained until { $at }. If you do not know about the change, please contact the help desk at once.
-closed-no-address = No e-mail address is registered to which we could send the code.
-closed-ask-title = Whom to ask
-closed-ask = Please ask { $contact }.
+enrolment-idle-title = This was ended because nothing happened
+enrolment-idle-body = { $minutes ->
+    [one] For your safety this ends when nothing happens for 1 minute. Enter your ID and password again to go on from there.
+   *[other] For your safety this ends when nothing happens for { $minutes } minutes. Enter your ID and password again to go on from there.
+}
+enrolment-total-title = Please begin again
+enrolment-total-body = For your safety this was ended because you began a long time ago. Enter your ID and password again to go on from there.
