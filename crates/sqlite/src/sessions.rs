@@ -290,16 +290,13 @@ impl Job for NoteTry {
     type Refused = StorageError;
 
     async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<Tries, Failed<StorageError>> {
-        match &self.failed {
-            Some((at, trace)) => {
-                let mut script = Script::default();
-                count(&mut script, &self.key, millis(*at));
-                leave(tx, script, trace, *at).await?;
-            }
-            None => {
-                let forget = "/* NoteTry::run */ DELETE FROM tries WHERE key = ?";
-                tx.write(Script::one(forget).with(self.key.as_str())).await?;
-            }
+        if let Some((at, trace)) = &self.failed {
+            let mut script = Script::default();
+            count(&mut script, &self.key, millis(*at));
+            leave(tx, script, trace, *at).await?;
+        } else {
+            let forget = "/* NoteTry::run */ DELETE FROM tries WHERE key = ?";
+            tx.write(Script::one(forget).with(self.key.as_str())).await?;
         }
         let rows = tx.read(tries(&self.key)).await?;
         counted(rows.first()).map_err(Failed::Refused)
