@@ -24,6 +24,18 @@ use zeroize::Zeroizing;
 /// # Errors
 ///
 /// [`NoRandomness`] when `random` fails.
+///
+/// ```
+/// use ring::rand::SystemRandom;
+/// use time::{Duration, UtcDateTime};
+///
+/// let now = UtcDateTime::UNIX_EPOCH + Duration::milliseconds(0x1234_5678_9abc);
+/// let serial = koshin_issuance::new_serial(now, &SystemRandom::new())?;
+/// let (time, random) = serial.as_be_bytes().split_at(48 / 8);
+/// assert_eq!(time, [0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc]);
+/// assert_eq!(random.len() * 8, 104);
+/// # Ok::<(), koshin_issuance::NoRandomness>(())
+/// ```
 pub fn new_serial(now: UtcDateTime, random: &dyn SecureRandom) -> Result<SerialNumber, NoRandomness> {
     let mut bits = [0; 13];
     random.fill(&mut bits).map_err(|_| NoRandomness)?;

@@ -12,6 +12,9 @@
 //! The crate refuses to know a clock and a database: `now` and the ports are the caller's. No address and no code of it
 //! reaches a log.
 //!
+//! The feature `smtp` (off by default) adds the module `smtp` with a client for one relay, over rustls. Without it there
+//! are still [`Maildir`], [`Mailbox`] and whatever implements [`Transport`].
+//!
 //! ```
 //! use koshin_notify::{Bilingual, Mail, Mailbox, Mailer, MemoryOutbox, Notice, Sender, Wake, Zone};
 //! use koshin_types::{Language, Validity};

@@ -25,9 +25,10 @@ pub struct Settings {
     /// Names this mailer in the outbox, for people.
     pub worker: String,
     /// How long a claim holds. A run begins no transmission after half of it and cuts one off after nine tenths, so
-    /// that no other mailer takes a mail that is on its way. At least a minute; 10 minutes by default.
+    /// that no other mailer takes a mail that is on its way. What is less than a minute counts as one; 10 minutes by
+    /// default.
     pub lease: Duration,
-    /// Rows claimed at once; 20 by default.
+    /// Rows claimed at once; 0 counts as 1; 20 by default.
     pub batch: usize,
 }
 
@@ -84,7 +85,8 @@ impl<O: Outbox, T: Transport> Mailer<O, T> {
         Self { outbox, transport, sender, settings: Settings::default(), counters: Counters::default() }
     }
 
-    /// The same mailer, working otherwise.
+    /// The same mailer, working otherwise. A lease of less than a minute becomes one of a minute, and a batch of 0 one
+    /// of 1: with less, no mail could be sent before its claim is over.
     #[must_use]
     pub fn with_settings(mut self, settings: Settings) -> Self {
         self.settings =

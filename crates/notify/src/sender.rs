@@ -27,6 +27,19 @@ impl Sender {
     /// # Errors
     ///
     /// [`SenderError`] when a name is empty, longer than 200 characters, holds a control character, or a link.
+    ///
+    /// ```
+    /// use koshin_notify::{Bilingual, Sender, Zone};
+    /// use time::UtcOffset;
+    ///
+    /// let named = |name: &str| {
+    ///     let name = Bilingual::new(name, name);
+    ///     let from = "noreply@bank.example".parse().expect("an address");
+    ///     Sender::new(from, name.clone(), name.clone(), name, Zone::fixed(UtcOffset::UTC, "UTC"))
+    /// };
+    /// assert!(named(&"行".repeat(200)).is_ok() && named(&"行".repeat(201)).is_err());
+    /// assert!(named("").is_err() && named("a\u{7}").is_err() && named("https://bank.example").is_err());
+    /// ```
     pub fn new(
         from: Address,
         brand: Bilingual,

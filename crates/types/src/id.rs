@@ -95,7 +95,7 @@ macro_rules! text_id {
         /// assert_eq!(parsed("A-1001"), Ok("A-1001".to_owned()));
         /// assert_eq!(parsed(&"x".repeat(65)), Err(IdError::Length { octets: 65 }));
         /// assert_eq!(parsed(""), Err(IdError::Length { octets: 0 }));
-        /// assert_eq!(parsed("a/b"), Err(IdError::Character { at: 1 }));
+        /// assert_eq!(parsed("a/b"), Err(IdError::Character { at: 1, character: '/' }));
         /// assert!(parsed(&"x".repeat(64)).is_ok() && parsed("_a").is_err());
         /// ```
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,7 +140,7 @@ fn check_text_id(text: &str) -> Result<(), IdError> {
     }
     let allowed = |(at, c): (usize, char)| c.is_ascii_alphanumeric() || (at > 0 && matches!(c, '.' | '_' | '-'));
     match text.char_indices().find(|found| !allowed(*found)) {
-        Some((at, _)) => Err(IdError::Character { at }),
+        Some((at, character)) => Err(IdError::Character { at, character }),
         None => Ok(()),
     }
 }
@@ -223,10 +223,14 @@ pub enum IdError {
         octets: usize,
     },
     /// A character that may not stand there.
-    #[error("the character at octet {at} may not stand in an identifier")]
+    #[error(
+        "{character:?} at octet {at} may not stand in an identifier: it has A-Z a-z 0-9 . _ - and begins with a letter or digit"
+    )]
     Character {
         /// Offset of the character in octets of UTF-8, from 0.
         at: usize,
+        /// The character.
+        character: char,
     },
 }
 

@@ -23,7 +23,7 @@ pub(crate) enum OrganizationCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct AddArguments {
-    /// Its identifier: 1 to 64 of A-Z a-z 0-9 . _ -
+    /// Its identifier: 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit
     id: OrganizationId,
     /// Its name, as it will stand in certificates
     name: String,

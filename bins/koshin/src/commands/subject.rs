@@ -56,7 +56,7 @@ pub(crate) struct Common {
 
 #[derive(Debug, Args)]
 pub(crate) struct AddArguments {
-    /// The ID, as typed at login: 1 to 64 of A-Z a-z 0-9 . _ -
+    /// The ID, as typed at login: 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit
     id: SubjectId,
     /// Its organization
     #[arg(long, value_name = "ID")]

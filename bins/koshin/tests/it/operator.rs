@@ -88,6 +88,8 @@ fn every_exit_status() {
     }
     site.run_reading("short\n", "subject set-password U-1 --password-file -").refused(2);
     site.run_reading("short\n", "subject add U-2 --organization C-1 --password-file -").refused(2);
+    let said = site.run("organization add C/2 x");
+    assert!(said.refused(2).contains("'/' at octet 1 may not stand in an identifier"), "{said:?}");
     // 3: what was named is not there.
     for missing in [
         "subject show U-9",
