@@ -31,6 +31,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("intend, other serial", Event::Intend { serial: serial(2) }),
         ("issue", issue(1)),
         ("issue, other serial", issue(2)),
+        ("issue, other certificate", Event::Issue { serial: serial(1), fingerprint: fingerprint(2) }),
         ("deliver", Event::Deliver),
         ("decline 1", Event::Decline { dialog: Dialog::Key }),
         ("decline 2", Event::Decline { dialog: Dialog::Install }),
