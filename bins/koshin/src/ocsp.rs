@@ -21,7 +21,7 @@ const VALIDITY: Duration = Duration::days(14);
 /// For relying parties whose clocks are a little behind.
 const BACKDATE: Duration = Duration::minutes(5);
 /// How often is looked whether it is time.
-const LOOK_EVERY: Wait = Wait::from_secs(60);
+const LOOK_EVERY: Wait = Wait::from_mins(1);
 
 /// A responder that asks the store.
 pub(crate) fn service(store: &Arc<Store>, clock: &Clock) -> OcspService {

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use crate::program::{koshin, koshin_reading};
 
 fn eval(line: &Value) -> Value {
-    koshin_reading(&format!("{line}\n"), ["policy", "eval"]).one()
+    koshin_reading(format!("{line}\n"), ["policy", "eval"]).one()
 }
 
 fn validity(line: &Value) -> Value {
-    koshin_reading(&format!("{line}\n"), ["policy", "validity"]).one()
+    koshin_reading(format!("{line}\n"), ["policy", "validity"]).one()
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn a_decision_has_the_promised_members_and_words() {
     let short =
         json!({"id": "a", "not_before": line["not_before"], "not_after": line["not_after"], "now": line["now"]});
     assert_eq!(eval(&short), decision);
-    let order = koshin_reading(&format!("{short}\n"), ["policy", "eval"]).out;
+    let order = koshin_reading(format!("{short}\n"), ["policy", "eval"]).out;
     assert!(order.starts_with("{\"id\":\"a\",\"phase\":\"valid\",\"login\":true,\"notice\":"), "{order}");
 }
 
@@ -97,7 +97,7 @@ fn a_line_that_cannot_be_used_is_named_with_its_key() {
         ("{".to_owned(), "EOF while parsing"),
         (format!("{good}{good}"), "trailing characters"),
     ] {
-        let ended = koshin_reading(&format!("{good}\n\n{line}\n{good}\n"), ["policy", "eval"]);
+        let ended = koshin_reading(format!("{good}\n\n{line}\n{good}\n"), ["policy", "eval"]);
         assert_eq!((ended.status, ended.out.lines().count()), (2, 1), "{line}: {ended:?}");
         assert!(ended.err.starts_with(&format!("koshin: line 3: {key}")), "{line}: {}", ended.err);
         assert!(!ended.err.contains(" at line "), "{}", ended.err);
@@ -113,7 +113,7 @@ fn an_id_comes_back_as_it_was_written() {
         "123456789012345678901234567890",
         "null",
         r#"{"b": 1,  "a": [1, 2.50]}"#,
-        r#"[[[[[[1]]]]]]"#,
+        "[[[[[[1]]]]]]",
     ] {
         let line = format!(
             r#"{{"not_before":"2026-01-01T00:00:00Z","id":  {id} ,"not_after":"2026-12-22T14:59:59Z","now":"2026-06-01T00:00:00Z"}}"#
@@ -185,9 +185,9 @@ fn validities_by_every_rule() {
     assert!(refused["refuse"].as_str().unwrap().contains("beyond the CA certificate"), "{refused}");
     assert!(refused.get("not_after").is_none());
 
-    let wrong = |edit: &str| koshin_reading(&line.to_string().replace("\"rule\"", edit), ["policy", "validity"]);
+    let wrong = |edit: &str| koshin_reading(line.to_string().replace("\"rule\"", edit), ["policy", "validity"]);
     assert!(wrong("\"ruel\"").refused(2).contains("line 1: ruel: unknown field"));
-    let ended = koshin_reading(&line.to_string().replace("p1y", "p2y"), ["policy", "validity"]);
+    let ended = koshin_reading(line.to_string().replace("p1y", "p2y"), ["policy", "validity"]);
     assert!(ended.refused(2).contains("line 1: rule: \"p2y\" is none of p1y, p1y-eod, days:N"));
 }
 
