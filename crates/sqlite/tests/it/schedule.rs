@@ -287,7 +287,7 @@ async fn step<S: Schedule + Outbox + Clone>(
     if dies {
         // Somebody takes everything and is never heard of again; some of it was on its way.
         for claimed in schedule.claim(now, "dies", Duration::minutes(10), 9).await.unwrap() {
-            if how % 2 == 0 {
+            if how.is_multiple_of(2) {
                 schedule.transmitting(claimed.mail.id, claimed.fence, now).await.unwrap();
             }
         }
