@@ -53,7 +53,7 @@ pub enum AuditError {
         /// The subject.
         subject: String,
         /// What the machine says.
-        source: NotAllowed,
+        source: Box<NotAllowed>,
     },
     /// The log gives another holding than is stored.
     #[error("what {subject} holds is not what the audit log says")]
@@ -182,7 +182,7 @@ impl Replay {
         *holding = holding.replay(&facts, at).map_err(|source| AuditError::NotAllowed {
             sequence: first + source.index() as u64,
             subject,
-            source,
+            source: source.into(),
         })?;
         Ok(())
     }
