@@ -16,4 +16,5 @@ mod group_commit;
 mod kill;
 mod opening;
 mod schedule;
+mod sessions;
 mod tables;
