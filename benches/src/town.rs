@@ -72,6 +72,8 @@ pub struct Resident {
 pub struct Newcomer {
     /// The ID.
     pub id: SubjectId,
+    /// The token of a session that waits for the one-time code.
+    pub waiting: SessionToken,
     /// The token of the enrolment's session.
     pub session: SessionToken,
     /// The enrolment.
@@ -164,7 +166,8 @@ impl Town {
             async move {
                 let (session, renewal, _) =
                     self.ra.prove_enrolment(&token, &code.context("no code was sent")?, then).await?;
-                anyhow::Ok(Newcomer { id, session, renewal, key: ClientKey::new()? })
+                let waiting = self.ra.begin_enrolment(id.as_str(), PASSWORD, then).await?;
+                anyhow::Ok(Newcomer { id, waiting, session, renewal, key: ClientKey::new()? })
             }
         });
         proven.buffer_unordered(AT_ONCE).try_collect().await
@@ -195,7 +198,7 @@ impl Town {
     }
 
     async fn enrol(&self, newcomer: Newcomer, then: UtcDateTime, now: UtcDateTime) -> anyhow::Result<Resident> {
-        let Newcomer { id, session, renewal, key } = newcomer;
+        let Newcomer { id, session, renewal, key, .. } = newcomer;
         let (access, _) = self.ra.enrolment_session(&session, then).await?;
         let requested = self.ra.request_certificate(&access, renewal, &key.request, ProtectionLevel::File, then).await;
         let (bundle, _) = requested?;

@@ -36,6 +36,8 @@ use rustls::ClientConfig;
 enum Act {
     /// Opens a page without a session, again and again.
     Arrive,
+    /// Opens a page while the one-time code is on its way, again and again.
+    Wait,
     /// Opens a page, again and again.
     Open,
     /// Submits a form, once.
@@ -82,7 +84,7 @@ const ACTIVATE: &[Screen] = &[
 const PUBLIC: &[Screen] = &[
     Screen("enrolment home", "/", Act::Open, 200),
     Screen("enrolment ID", "/enrol", Act::Open, 200),
-    Screen("enrolment code", "/enrol/code", Act::Open, 200),
+    Screen("enrolment code", "/enrol/code", Act::Wait, 200),
     Screen("enrolment preparation", "~", Act::Open, 200),
     Screen("enrolment start", "~/start", Act::Open, 200),
     Screen("enrolment request", "~/request", Act::Request, 200),
@@ -157,9 +159,10 @@ impl Round<'_> {
         }
         leave(self.walk(ACTIVATE, proving).await?).await;
         let mut enrolling = Vec::with_capacity(newcomers.len());
-        for Newcomer { session, renewal, key, .. } in newcomers {
+        for Newcomer { waiting, session, renewal, key, .. } in newcomers {
             let mut visitor = Visitor::enter(public, public.stranger()?, session.reveal(), key.request).await?;
             visitor.place = format!("/renewals/{renewal}");
+            visitor.waiting = Some(waiting.reveal().to_owned());
             enrolling.push(visitor);
         }
         leave(self.walk(PUBLIC, enrolling).await?).await;
@@ -169,7 +172,7 @@ impl Round<'_> {
     /// Everybody sees a screen before anybody sees the next. They come back in the order in which they went.
     async fn walk(&mut self, screens: &[Screen], mut visitors: Vec<Visitor>) -> anyhow::Result<Vec<Visitor>> {
         for screen in screens {
-            let times = if matches!(screen.2, Act::Arrive | Act::Open) { self.again } else { 1 };
+            let times = if matches!(screen.2, Act::Arrive | Act::Wait | Act::Open) { self.again } else { 1 };
             let before = self.server.used()?;
             let visits = stream::iter(visitors).map(|visitor| visitor.visit(screen, times));
             let visited: Vec<_> = visits.buffered(self.at_once).try_collect().await?;
@@ -200,6 +203,8 @@ impl Round<'_> {
 struct Visitor {
     connection: Connection,
     session: Option<String>,
+    /// The session of an enrolment that waits for the one-time code.
+    waiting: Option<String>,
     /// The request for a certificate, PKCS#10 DER, until it is sent.
     request: Vec<u8>,
     /// The path of the renewal, once there is one.
@@ -214,7 +219,7 @@ impl Visitor {
         let mut connection = host.connect(browser).await?;
         connection.get("/", None).await?;
         let session = (!session.is_empty()).then(|| session.to_owned());
-        Ok(Self { connection, session, request, place: String::new(), certificate: Vec::new() })
+        Ok(Self { connection, session, waiting: None, request, place: String::new(), certificate: Vec::new() })
     }
 
     async fn visit(mut self, screen: &Screen, times: usize) -> anyhow::Result<(Self, Latencies)> {
@@ -223,12 +228,16 @@ impl Visitor {
         let mut latencies = Latencies::default();
         for _ in 0..times {
             let sent = match act {
-                Act::Arrive | Act::Open => Sent::Nothing,
+                Act::Arrive | Act::Wait | Act::Open => Sent::Nothing,
                 Act::Submit(form) => Sent::Form(form),
                 Act::Script => Sent::ScriptForm(""),
                 Act::Request => Sent::Request(std::mem::take(&mut self.request)),
             };
-            let session = self.session.as_deref().filter(|_| !matches!(act, Act::Arrive));
+            let session = match act {
+                Act::Arrive => None,
+                Act::Wait => self.waiting.as_deref(),
+                _ => self.session.as_deref(),
+            };
             let start = Instant::now();
             let answer = self.connection.send(&path, session, sent).await?;
             latencies.push(start.elapsed());
