@@ -38,7 +38,7 @@ async fn invariant_25_what_was_issued_is_the_same_for_ever_and_for_its_subject_a
         assert!(matches!(requested, IssuanceError::Change(ChangeError::Refused(Refused::NoRenewal { .. }))));
     }
     // Activated after the predecessor's end, and a year on.
-    town.ra.activate(&new, NOW + DAY * 9).await.unwrap();
+    let _ = town.ra.activate(&new, NOW + DAY * 9).await.unwrap();
     for days in [9, 100, 360] {
         let access = town.sign_in("U-1", &new, NOW + DAY * days).await.access;
         assert_eq!(town.ra.certificate(&access, id).await.unwrap(), bundle);
@@ -149,16 +149,16 @@ async fn invariant_37_a_superseded_certificate_is_on_no_revocation_list() {
     };
     let access = town.sign_in("U-1", &old, NOW).await.access;
     let first = town.ra.start_renewal(&access, NOW).await.unwrap();
-    let lost = sha256(&town.request(&access, first, &key(), NOW).await.certificate);
+    let unproven = sha256(&town.request(&access, first, &key(), NOW).await.certificate);
     assert_eq!(list(1, NOW).await.entries(), []);
     // Starting again revokes what nobody has proven.
     let again = NOW + Duration::HOUR;
     let (second, _) = town.ra.start_again(&access, first, again).await.unwrap();
     let reason = RevocationReason::CessationOfOperation;
-    let withdrawn = RevokedCertificate { serial: serial_of(&lost).await, revoked_at: again, reason };
+    let withdrawn = RevokedCertificate { serial: serial_of(&unproven).await, revoked_at: again, reason };
     assert_eq!(list(2, again).await.entries(), [withdrawn]);
     let new = sha256(&town.request(&access, second, &key(), again).await.certificate);
-    town.ra.activate(&new, again).await.unwrap();
+    let _ = town.ra.activate(&new, again).await.unwrap();
     assert!(matches!(town.holding("U-1").await.admission(&old, again), Admission::Superseded { .. }));
     let after = list(3, again + DAY).await;
     assert_eq!((after.find(&serial_of(&old).await), after.entries()), (None, &[withdrawn][..]));
@@ -182,7 +182,7 @@ async fn invariant_39_who_is_superseded_revoked_or_expired_gets_nowhere() {
     assert!(stale.notice && withdrawn.notice);
     let id = town.ra.start_renewal(&stale.access, NOW).await.unwrap();
     let new = sha256(&town.request(&stale.access, id, &key(), NOW).await.certificate);
-    town.ra.activate(&new, NOW).await.unwrap();
+    let _ = town.ra.activate(&new, NOW).await.unwrap();
     let reason = RevocationReason::AffiliationChanged;
     let _ = town.ra.administration().revoke(&"U-2".parse().unwrap(), reason, &operator(), NOW).await.unwrap();
     let end = town.holding("U-1").await.certificates[0].validity.end();

@@ -1,7 +1,12 @@
 //! Sign-in and enrolment.
 
+use std::sync::Arc;
+
 use koshin_notify::{Audience, Notice, WhyClosed};
-use koshin_ra::{EnrolError, SessionError, Sessions as _, SignInError};
+use koshin_ra::{
+    AuditNote, Beginning, Begun, EnrolError, MemoryStore, Session, SessionError, SessionKey, Sessions, SignInError,
+    StorageError, Subject, Trace, Tries,
+};
 use koshin_renewal::Admission;
 use koshin_types::RevocationReason;
 use time::{Duration, UtcDateTime};
@@ -169,6 +174,65 @@ async fn every_reason_that_keeps_the_door_closed_is_told() {
     assert_eq!(told(rests + 2 * Duration::DAY).await, []);
 }
 
+/// Sessions that everybody reads before anybody writes, as it happens to those who ask at the same moment.
+struct AtOnce(Arc<MemoryStore>);
+
+#[async_trait::async_trait]
+impl Sessions for AtOnce {
+    async fn open(&self, session: Session, subject: &Subject, note: AuditNote) -> Result<bool, StorageError> {
+        self.0.open(session, subject, note).await
+    }
+
+    async fn begin(&self, beginning: Beginning) -> Result<Begun, StorageError> {
+        self.0.begin(beginning).await
+    }
+
+    async fn find(&self, key: &SessionKey) -> Result<Option<Session>, StorageError> {
+        let found = self.0.find(key).await;
+        tokio::task::yield_now().await;
+        found
+    }
+
+    async fn replace(
+        &self,
+        before: &Session,
+        after: &Session,
+        note: Option<(UtcDateTime, AuditNote)>,
+    ) -> Result<bool, StorageError> {
+        self.0.replace(before, after, note).await
+    }
+
+    async fn close(&self, key: &SessionKey, note: AuditNote, at: UtcDateTime) -> Result<(), StorageError> {
+        self.0.close(key, note, at).await
+    }
+
+    async fn tries(&self, key: &str) -> Result<Tries, StorageError> {
+        let tries = self.0.tries(key).await;
+        tokio::task::yield_now().await;
+        tries
+    }
+
+    async fn note_try(&self, key: &str, failed: Option<(UtcDateTime, Trace)>) -> Result<Tries, StorageError> {
+        self.0.note_try(key, failed).await
+    }
+}
+
+#[tokio::test]
+async fn beginnings_that_come_at_once_are_counted_one_by_one() {
+    let town = Town::new().await;
+    town.enrolled("U-1", enrolled_for(-3)).await;
+    let ra = town.with_sessions(Arc::new(AtOnce(Arc::clone(&town.store))));
+    let mut tries = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let ra = ra.clone();
+        tries.spawn(async move { ra.begin_enrolment("U-1", PASSWORD, NOW).await.map(|_| ()) });
+    }
+    let answers = tries.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 5, "{answers:?}");
+    let is_late = |answer: &Result<(), EnrolError>| matches!(answer, Err(EnrolError::TooMany { .. }));
+    assert_eq!(answers.iter().filter(|answer| is_late(answer)).count(), 15);
+}
+
 /// One code, eight digits: whoever asks often or all at once gets no more tries than a holder.
 #[tokio::test]
 async fn a_code_is_compared_no_more_often_than_allowed() {
@@ -177,9 +241,10 @@ async fn a_code_is_compared_no_more_often_than_allowed() {
     let token = town.ra.begin_enrolment("U-1", PASSWORD, NOW).await.unwrap();
     let code = town.code();
     let wrong = if code == "12345678" { "87654321" } else { "12345678" };
+    let ra = town.with_sessions(Arc::new(AtOnce(Arc::clone(&town.store))));
     let mut tries = tokio::task::JoinSet::new();
     for _ in 0..64 {
-        let (ra, token) = (town.ra.clone(), token.clone());
+        let (ra, token) = (ra.clone(), token.clone());
         tries.spawn(async move { ra.prove_enrolment(&token, wrong, NOW).await.map(|_| ()) });
     }
     let compared = |answer: &Result<(), EnrolError>| matches!(answer, Err(EnrolError::WrongCode { left }) if *left > 0);

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use koshin_expiry::ValidityRefused;
 use koshin_ra::{ChangeError, Commit, IssuanceError, Registry, SessionError, Subject};
 use koshin_renewal::{Admission, Refused, State, Status};
 use koshin_types::{ProtectionLevel, RevocationReason, SubjectId};
@@ -284,4 +285,16 @@ async fn those_who_cannot_be_helped_keep_nobody_back() {
     let _ = town.ra.sweep(NOW + 2 * DAY).await.unwrap();
     let state = town.holding("U-1").await.renewal.unwrap().state;
     assert!(matches!(state, State::Abandoned { .. }), "{state:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_issued_beyond_the_ca_and_the_old_certificate_stays() {
+    let town = Town::in_the_last_year_of_its_ca().await;
+    let old = town.enrolled("U-1", enrolled_for(8)).await;
+    let access = town.sign_in("U-1", &old, NOW).await.access;
+    let id = town.ra.start_renewal(&access, NOW).await.unwrap();
+    let refused = town.ra.request_certificate(&access, id, &key(), ProtectionLevel::File, NOW).await;
+    assert!(matches!(refused, Err(IssuanceError::Validity(ValidityRefused::BeyondCa { .. }))));
+    let holding = town.holding("U-1").await;
+    assert_eq!((holding.certificates.len(), holding.admission(&old, NOW)), (1, Admission::Login));
 }

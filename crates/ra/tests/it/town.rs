@@ -12,8 +12,8 @@ use koshin_issuance::{
 };
 use koshin_notify::Notice;
 use koshin_ra::{
-    Access, Actor, Bundle, MemoryStore, NoEntropy, Organization, Passwords, Ra, SessionToken, Settings, SignedIn,
-    Subject,
+    Access, Actor, Bundle, MemoryStore, NoEntropy, Organization, Passwords, Ra, SessionToken, Sessions, Settings,
+    SignedIn, Subject,
 };
 use koshin_renewal::Holding;
 use koshin_types::{Fingerprint, Language, ProtectionLevel, RenewalId, Role, Validity};
@@ -74,6 +74,14 @@ impl Town {
     /// A town whose CA ends sooner than a certificate of today would.
     pub(crate) async fn in_the_last_year_of_its_ca() -> Self {
         Self::below(authority(5)).await
+    }
+
+    /// The same storage, with sessions that are looked at on the way.
+    pub(crate) fn with_sessions(&self, sessions: Arc<dyn Sessions>) -> Ra {
+        let (store, ca) = (&self.store, authority(10).0);
+        let (passwords, policy) = (Passwords::new(&[9; 16]).unwrap(), Arc::new(Policy::default_jst()));
+        let settings = Settings::default();
+        Ra::new(store.clone(), sessions, store.clone(), ca, Arc::new(Gate::new()), policy, passwords, entropy, settings)
     }
 
     /// The same storage after the CA was replaced.
