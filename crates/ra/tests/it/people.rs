@@ -11,7 +11,7 @@ use koshin_renewal::Admission;
 use koshin_types::RevocationReason;
 use time::{Duration, UtcDateTime};
 
-use crate::town::{NOW, PASSWORD, Town, enrolled_for, key, operator, sha256};
+use crate::town::{NOW, PASSWORD, Town, authority, enrolled_for, key, operator, registration, sha256};
 
 #[tokio::test]
 async fn certificate_id_and_password_belong_together() {
@@ -221,7 +221,7 @@ impl Sessions for AtOnce {
 async fn beginnings_that_come_at_once_are_counted_one_by_one() {
     let town = Town::new().await;
     town.enrolled("U-1", enrolled_for(-3)).await;
-    let ra = town.with_sessions(Arc::new(AtOnce(Arc::clone(&town.store))));
+    let ra = registration(&town.store, Arc::new(AtOnce(Arc::clone(&town.store))), authority(10).0);
     let mut tries = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let ra = ra.clone();
@@ -241,7 +241,7 @@ async fn a_code_is_compared_no_more_often_than_allowed() {
     let token = town.ra.begin_enrolment("U-1", PASSWORD, NOW).await.unwrap();
     let code = town.code();
     let wrong = if code == "12345678" { "87654321" } else { "12345678" };
-    let ra = town.with_sessions(Arc::new(AtOnce(Arc::clone(&town.store))));
+    let ra = registration(&town.store, Arc::new(AtOnce(Arc::clone(&town.store))), authority(10).0);
     let mut tries = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let (ra, token) = (ra.clone(), token.clone());

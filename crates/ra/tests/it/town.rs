@@ -76,23 +76,15 @@ impl Town {
         Self::below(authority(5)).await
     }
 
-    /// The same storage, with sessions that are looked at on the way.
-    pub(crate) fn with_sessions(&self, sessions: Arc<dyn Sessions>) -> Ra {
-        let (store, ca) = (&self.store, authority(10).0);
-        let (passwords, policy) = (Passwords::new(&[9; 16]).unwrap(), Arc::new(Policy::default_jst()));
-        let settings = Settings::default();
-        Ra::new(store.clone(), sessions, store.clone(), ca, Arc::new(Gate::new()), policy, passwords, entropy, settings)
-    }
-
     /// The same storage after the CA was replaced.
     pub(crate) fn with_another_ca(&self) -> Ra {
-        registration(&self.store, authority(10).0)
+        registration(&self.store, self.store.clone(), authority(10).0)
     }
 
     async fn below((ca, signer_down): (Arc<Ca>, Arc<AtomicBool>)) -> Self {
         let start = NOW - Duration::days(1500);
         let store = Arc::new(MemoryStore::default());
-        let ra = registration(&store, ca);
+        let ra = registration(&store, store.clone(), ca);
         let town = Self { ra, store, signer_down };
         let organization = Organization { id: "C-1".parse().unwrap(), name: "更新商店".into() };
         town.ra.administration().add_organization(&organization, &operator(), start).await.unwrap();
@@ -162,7 +154,7 @@ impl Town {
 }
 
 /// An issuing CA that was made 1500 days ago for so many years, with the switch of its signer.
-fn authority(years: i64) -> (Arc<Ca>, Arc<AtomicBool>) {
+pub(crate) fn authority(years: i64) -> (Arc<Ca>, Arc<AtomicBool>) {
     let random: Random = Arc::new(ring::rand::SystemRandom::new());
     let start = NOW - Duration::days(1500);
     let serial = || new_serial(NOW, random.as_ref()).unwrap();
@@ -179,12 +171,13 @@ fn authority(years: i64) -> (Arc<Ca>, Arc<AtomicBool>) {
     (Arc::new(Ca::load(&certificate, &[root], Box::new(signer), profile).unwrap()), signer_down)
 }
 
-fn registration(store: &Arc<MemoryStore>, ca: Arc<Ca>) -> Ra {
+/// A registration authority over this storage, with sessions that may be looked at on the way.
+pub(crate) fn registration(store: &Arc<MemoryStore>, sessions: Arc<dyn Sessions>, ca: Arc<Ca>) -> Ra {
     let passwords = Passwords::new(&[9; 16]).unwrap();
     let policy = Arc::new(Policy::default_jst());
     let gate = Arc::new(Gate::new());
     let settings = Settings::default();
-    Ra::new(store.clone(), store.clone(), store.clone(), ca, gate, policy, passwords, entropy, settings)
+    Ra::new(store.clone(), sessions, store.clone(), ca, gate, policy, passwords, entropy, settings)
 }
 
 /// A request for a new key.
