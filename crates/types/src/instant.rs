@@ -33,3 +33,17 @@ impl fmt::Display for Rfc3339 {
         if milli == 0 { f.write_str("Z") } else { write!(f, ".{milli:03}Z") }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use time::{Date, Month};
+
+    #[test]
+    fn the_year_0_is_the_first_that_can_be_written() {
+        let at = |year, month, day| Date::from_calendar_date(year, month, day).unwrap().midnight().as_utc();
+        assert_eq!(Rfc3339(at(0, Month::June, 3)).to_string(), "0000-06-03T00:00:00Z");
+        assert_eq!(Rfc3339(at(-1, Month::June, 3)).to_string(), "0000-01-01T00:00:00Z");
+    }
+}
