@@ -48,12 +48,12 @@ impl Passwords {
     ///
     /// [`PasswordError::Hash`] when Argon2 refuses.
     pub fn new(salt: &[u8; 16]) -> Result<Self, PasswordError> {
-        let mut memory = Memory::new();
-        let decoy = hash(salt, salt, &mut memory)?;
+        // Its memory is given back: most processes sit idle after their start.
+        let decoy = hash(salt, salt, &mut Memory::new())?;
         let room = Room::new(Self::AT_ONCE, Self::QUEUE);
         // One at once: however many strangers there are, a sign-in has at most one of them before it.
         let enrolment = room.behind(1, Self::QUEUE);
-        Ok(Self { inner: Arc::new(Inner { enrolment, memory: Mutex::new(vec![memory]), decoy }), room })
+        Ok(Self { inner: Arc::new(Inner { enrolment, memory: Mutex::default(), decoy }), room })
     }
 
     /// The same with a queue of its own, for whoever needs no certificate to ask. However long that queue is, no sign-in
