@@ -26,9 +26,9 @@ pub(crate) fn run(build: &Build, arguments: &[&str]) -> Result<Outcome> {
     if !root().join(RUNNER).is_file() {
         bail!("{RUNNER} is missing");
     }
-    // The whole workspace's features, so that nothing is built anew after `cargo test --workspace`.
+    // As the tests built it: `cargo build` would choose other features of its dependencies, and build those anew.
     let (command, binary) = match build {
-        Build::Tested => ("build --workspace --bin koshin", "debug/koshin"),
+        Build::Tested => ("test --workspace --no-run --quiet", "debug/koshin"),
         Build::Release => ("build --release -p koshin", "release/koshin"),
     };
     Cmd::cargo(command).run()?;
