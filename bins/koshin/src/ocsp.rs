@@ -8,7 +8,7 @@ use koshin_issuance::{Ca, OcspResponder, OcspStatus, create_ocsp_responder, new_
 use koshin_ra::{Actor, AuditNote};
 use koshin_renewal::Status;
 use koshin_sqlite::Store;
-use koshin_types::{SerialNumber, Validity};
+use koshin_types::{Rfc3339, SerialNumber, Validity};
 use time::{Duration, UtcDateTime};
 
 use crate::clock::{Clock, random};
@@ -84,7 +84,7 @@ async fn responder(ca: &Ca, store: &Store, now: UtcDateTime) -> anyhow::Result<O
     let last = now.saturating_add(VALIDITY).min(ca.validity().not_after());
     let first = now.saturating_sub(BACKDATE).max(ca.validity().not_before());
     let validity = Validity::new(first.truncate_to_second(), last.truncate_to_second())?;
-    let details = [("serial", serial.to_string()), ("not_after", last.to_string())].into();
+    let details = [("serial", serial.to_string()), ("not_after", Rfc3339(validity.not_after()).to_string())].into();
     let note = AuditNote { actor: Actor::System, subject: None, word: "ocsp_responder_intended", details };
     store.record(&note, now).await?;
     let organization = ca.issuer_organization().unwrap_or(ca.issuer_name());
