@@ -15,7 +15,11 @@ use crate::exit::{Fault, Status};
 const MOST: u64 = 4096;
 
 /// A new password: the first line of a file, of standard input (`-`), or typed twice at the terminal.
-pub(crate) fn new_password(file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
+///
+/// # Errors
+///
+/// [`Fault`] when there is none, else what the system said.
+pub fn new_password(file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
     match file {
         Some(dash) if dash == Path::new("-") => first_line(io::stdin().lock(), "standard input"),
         Some(file) => {
@@ -47,7 +51,11 @@ fn first_line(from: impl io::Read, name: &str) -> anyhow::Result<Zeroizing<Strin
 }
 
 /// Reads a file that nobody but its owner may be able to read.
-pub(crate) fn read_private(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+///
+/// # Errors
+///
+/// [`Fault`] when others can, else what the system said.
+pub fn read_private(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     let unread = || format!("{} cannot be read", path.display());
     #[cfg(unix)]
     {
@@ -71,7 +79,11 @@ fn is_credential(path: &Path) -> bool {
 }
 
 /// Makes a new file and refuses to replace one. A private one is readable by its owner alone from the first moment.
-pub(crate) fn create(path: &Path, contents: &[u8], private: bool) -> anyhow::Result<()> {
+///
+/// # Errors
+///
+/// What the system said; nothing half-written stays.
+pub fn create(path: &Path, contents: &[u8], private: bool) -> anyhow::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

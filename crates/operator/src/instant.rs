@@ -8,12 +8,16 @@ const FIRST: UtcDateTime = utc_datetime!(0000-01-01 0:00);
 
 /// In UTC with `Z`; milliseconds only where there are some. What lies before the year 0000, as the window of a certificate
 /// from that year may, is written as its first instant.
-pub(crate) fn rfc3339(at: UtcDateTime) -> String {
+pub fn rfc3339(at: UtcDateTime) -> String {
     Rfc3339(at).to_string()
 }
 
 /// Reads an instant with `Z` or an offset. What is finer than a millisecond is cut off.
-pub(crate) fn parse(text: &str) -> Result<UtcDateTime, String> {
+///
+/// # Errors
+///
+/// A sentence with an example.
+pub fn parse(text: &str) -> Result<UtcDateTime, String> {
     let wrong = || format!("{text:?} is no instant such as 2026-12-22T14:59:59Z");
     let at = OffsetDateTime::parse(text, &well_known::Rfc3339).map_err(|_| wrong())?;
     let at = at.checked_to_utc().filter(|at| *at >= FIRST).ok_or_else(wrong)?;

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 /// How data are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
     /// One line of JSON for each.
     Json,
     /// For a person.
@@ -25,7 +25,7 @@ pub(crate) enum Form {
 
 impl Form {
     /// JSON where it was asked for, else what suits standard output.
-    pub(crate) fn new(json: bool) -> Self {
+    pub fn new(json: bool) -> Self {
         match (json, std::io::stdout().is_terminal()) {
             (true, _) => Self::Json,
             (false, true) => Self::Table,
@@ -34,7 +34,11 @@ impl Form {
     }
 
     /// Writes a list.
-    pub(crate) fn list<T: Row>(self, rows: impl IntoIterator<Item = T>) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// What standard output said.
+    pub fn list<T: Row>(self, rows: impl IntoIterator<Item = T>) -> anyhow::Result<()> {
         let mut out = std::io::stdout().lock();
         match self {
             Self::Json => rows.into_iter().try_for_each(|row| line(&mut out, &row))?,
@@ -49,7 +53,11 @@ impl Form {
     }
 
     /// Writes one thing: one line of JSON, or a line for each of its members.
-    pub(crate) fn one<T: Serialize>(self, thing: &T) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// What standard output said.
+    pub fn one<T: Serialize>(self, thing: &T) -> anyhow::Result<()> {
         let mut out = std::io::stdout().lock();
         if self == Self::Json {
             line(&mut out, thing)?;
@@ -69,7 +77,7 @@ impl Form {
 }
 
 /// Rows under their head, in 80 columns where identifiers are short.
-pub(crate) fn table<T: Row>(rows: impl IntoIterator<Item = T>) -> String {
+pub fn table<T: Row>(rows: impl IntoIterator<Item = T>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(T::HEAD);
@@ -84,7 +92,7 @@ pub(crate) fn table<T: Row>(rows: impl IntoIterator<Item = T>) -> String {
 }
 
 /// Something that is listed.
-pub(crate) trait Row: Serialize {
+pub trait Row: Serialize {
     /// What stands above the columns.
     const HEAD: &'static [&'static str];
 
@@ -204,7 +212,7 @@ fn plain(cells: Vec<String>) -> Vec<String> {
 }
 
 /// A name is data: in a terminal it moves no cursor and turns no text around, in a table it ends no line.
-pub(crate) fn harmless(text: &str) -> String {
+pub fn harmless(text: &str) -> String {
     let acts = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
@@ -212,7 +220,7 @@ pub(crate) fn harmless(text: &str) -> String {
 }
 
 /// The same for a text of several lines.
-pub(crate) fn harmless_lines(text: &str) -> String {
+pub fn harmless_lines(text: &str) -> String {
     text.split('\n').map(harmless).collect::<Vec<_>>().join("\n")
 }
 

@@ -1,0 +1,26 @@
+//! How Koshin's programs talk with their operator, so that all of them do it alike.
+//!
+//! - [`exit`]: which exit status an error becomes, and how it is said on standard error.
+//! - [`output`]: data on standard output, for a person, for `cut`, or as JSON.
+//! - [`config`]: a configuration file in TOML, of which everything that is wrong is said at once.
+//! - [`secret`] and [`pem`]: passwords, private keys and certificates out of files; who else may read them.
+//! - [`machine`]: the machine's clock and random source, its signals, systemd and logs. Libraries name none of them.
+//! - [`instant`]: instants as text.
+//!
+//! It refuses to know what a program does: storage, certificates, mail and screens are unknown here.
+//!
+//! ```
+//! use koshin_operator::{exit::{self, Fault, Status}, output};
+//!
+//! let error = anyhow::Error::from(Fault::not_found("there is no subject U-1")).context("nothing was revoked");
+//! assert_eq!(exit::status(&error, exit::none), Some(Status::NotFound));
+//! assert_eq!(output::harmless("a\u{1b}[2Jb"), "a [2Jb");
+//! ```
+
+pub mod config;
+pub mod exit;
+pub mod instant;
+pub mod machine;
+pub mod output;
+pub mod pem;
+pub mod secret;
