@@ -9,9 +9,11 @@
 
 mod ocsp;
 mod publication;
+mod publisher;
 
 pub use ocsp::{OcspService, OcspSettings, StatusSource, StatusUnavailable};
 pub use publication::Publication;
+pub use publisher::{Editions, RevocationSource, Revoked, SourceUnavailable};
 
 /// The first octets of a digest in lower-case hexadecimal, as entity tags are written.
 fn hex(octets: &[u8], first: usize) -> String {

@@ -40,7 +40,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (certificate, chain) = (issuing.certificate_der().to_vec(), [root.certificate_der().to_vec()]);
     let profile = Profile::new(ProfileConfig::default())?;
     let ca = Ca::load(&certificate, &chain, Box::new(issuing.into_signer()), profile)?;
-    let revoked = RevokedCertificate { serial: serial()?, revoked_at: now, reason: RevocationReason::Superseded };
+    let revoked = RevokedCertificate {
+        serial: serial()?,
+        revoked_at: now,
+        reason: RevocationReason::Superseded,
+        invalidity_date: None,
+    };
     let edition = CrlEdition { number: 1, this_update: now, next_update: now + Duration::days(1) };
     write("issuing.crl.pem", pem("X509 CRL", ca.sign_crl(edition, &[revoked])?.der()))?;
 

@@ -1,7 +1,8 @@
 //! Certificate extensions (RFC 5280, 4.2), each written where a profile wants it.
 
-use crate::der::{Writer, oid, tag};
+use crate::der::{Writer, oid, tag, write_generalized_time};
 use ring::digest;
+use time::UtcDateTime;
 
 /// digitalSignature, the first bit of `KeyUsage`.
 pub(crate) const DIGITAL_SIGNATURE: u8 = 0x80;
@@ -155,4 +156,9 @@ pub(crate) fn ocsp_nonce(writer: &mut Writer, nonce: &[u8]) {
 
 pub(crate) fn crl_reason(writer: &mut Writer, code: u8) {
     extension(writer, oid::CRL_REASON, false, |w| w.primitive(tag::ENUMERATED, &[code]));
+}
+
+/// Since when the key is suspect; always a `GeneralizedTime` (RFC 5280, 5.3.2).
+pub(crate) fn invalidity_date(writer: &mut Writer, date: UtcDateTime) {
+    extension(writer, oid::INVALIDITY_DATE, false, |w| write_generalized_time(w, date));
 }

@@ -22,6 +22,9 @@ pub struct RevokedCertificate {
     pub revoked_at: UtcDateTime,
     /// Why. [`RevocationReason::Unspecified`] is expressed by leaving the extension out (RFC 5280, 5.3.1).
     pub reason: RevocationReason,
+    /// Since when the key is known or suspected to be in other hands, if that was before (RFC 5280, 5.3.2). Fractions of a
+    /// second are dropped.
+    pub invalidity_date: Option<UtcDateTime>,
 }
 
 /// Number and dates of a CRL.
@@ -33,6 +36,33 @@ pub struct CrlEdition {
     pub this_update: UtcDateTime,
     /// When the next one is there at the latest. Fractions of a second are dropped.
     pub next_update: UtcDateTime,
+}
+
+impl CrlEdition {
+    /// This edition as it may follow an earlier one: its number is greater, its date is not before the earlier one's, and
+    /// it lives for as long.
+    ///
+    /// ```
+    /// use koshin_issuance::CrlEdition;
+    /// use time::{Duration, UtcDateTime};
+    ///
+    /// let at = |hours| UtcDateTime::UNIX_EPOCH + Duration::hours(hours);
+    /// let edition = |number, hours| CrlEdition { number, this_update: at(hours), next_update: at(hours + 168) };
+    /// assert_eq!(edition(9, 12).following(None), edition(9, 12));
+    /// assert_eq!(edition(9, 12).following(Some(edition(5, 0))), edition(9, 12));
+    /// assert_eq!(edition(9, 12).following(Some(edition(9, 13))), edition(10, 13));
+    /// ```
+    #[must_use]
+    pub fn following(self, earlier: Option<Self>) -> Self {
+        let Some(earlier) = earlier else { return self };
+        let life = self.next_update - self.this_update;
+        let this_update = self.this_update.max(earlier.this_update);
+        Self {
+            number: self.number.max(earlier.number.saturating_add(1)),
+            this_update,
+            next_update: this_update.saturating_add(life),
+        }
+    }
 }
 
 /// A signed CRL.
@@ -116,8 +146,16 @@ fn write_entry(writer: &mut Writer, entry: &RevokedCertificate) {
     writer.sequence(|w| {
         w.serial(&entry.serial);
         write_time(w, entry.revoked_at);
-        if entry.reason != RevocationReason::Unspecified {
-            w.sequence(|w| ext::crl_reason(w, entry.reason.code()));
+        let reason = Some(entry.reason).filter(|reason| *reason != RevocationReason::Unspecified);
+        if reason.is_some() || entry.invalidity_date.is_some() {
+            w.sequence(|w| {
+                if let Some(reason) = reason {
+                    ext::crl_reason(w, reason.code());
+                }
+                if let Some(date) = entry.invalidity_date {
+                    ext::invalidity_date(w, date);
+                }
+            });
         }
     });
 }

@@ -1,7 +1,7 @@
 //! Reading a CRL again: the last one that was published, after a restore, or another CA's.
 
 use super::{CrlEdition, RevokedCertificate};
-use crate::der::{DerFault, Element, Reader, oid, read_time, tag};
+use crate::der::{DerFault, Element, Reader, oid, read_generalized_time, read_time, tag};
 use crate::read::{CaCertificate, ReadError};
 use crate::tbs::{Fields, Sealed};
 use koshin_types::{RevocationReason, SerialNumber};
@@ -80,19 +80,21 @@ fn read_entries(mut list: Reader<'_>) -> Result<Vec<RevokedCertificate>, CrlRead
         let digits = parts.expect(tag::INTEGER)?.positive_integer()?;
         let serial = SerialNumber::from_be_bytes(digits).map_err(|_| CrlReadError::Structure)?;
         let revoked_at = read_time(&parts.any()?)?;
-        let mut reason = RevocationReason::Unspecified;
+        let (mut reason, mut invalidity_date) = (RevocationReason::Unspecified, None);
         if let Some(extensions) = parts.optional(tag::SEQUENCE)? {
             each_extension(extensions.reader(), |kind, value| {
                 if kind == oid::CRL_REASON {
                     let code = value.expect(tag::ENUMERATED)?.content;
                     let known = RevocationReason::ALL.into_iter().find(|reason| [reason.code()] == code);
                     reason = known.ok_or(CrlReadError::Structure)?;
+                } else if kind == oid::INVALIDITY_DATE {
+                    invalidity_date = Some(read_generalized_time(&value.any()?)?);
                 }
-                Ok(kind == oid::CRL_REASON)
+                Ok(kind == oid::CRL_REASON || kind == oid::INVALIDITY_DATE)
             })?;
         }
         parts.finish()?;
-        entries.push(RevokedCertificate { serial, revoked_at, reason });
+        entries.push(RevokedCertificate { serial, revoked_at, reason, invalidity_date });
     }
     Ok(entries)
 }

@@ -43,6 +43,23 @@ fn digit(number: u32) -> u8 {
 
 /// Reads an instant written in the one allowed way.
 pub(crate) fn read_time(element: &Element<'_>) -> Result<UtcDateTime, DerFault> {
+    let at = read_digits(element)?;
+    // UTCTime to the end of 2049, so a GeneralizedTime begins with 2050.
+    match (element.tag, at.year()) {
+        (tag::GENERALIZED_TIME, 1950..2050) => Err(DerFault::Content { tag: element.tag }),
+        _ => Ok(at),
+    }
+}
+
+/// Reads a `GeneralizedTime` of any year.
+pub(crate) fn read_generalized_time(element: &Element<'_>) -> Result<UtcDateTime, DerFault> {
+    match element.tag {
+        tag::GENERALIZED_TIME => read_digits(element),
+        _ => Err(DerFault::Expected { expected: tag::GENERALIZED_TIME }),
+    }
+}
+
+fn read_digits(element: &Element<'_>) -> Result<UtcDateTime, DerFault> {
     let fault = DerFault::Content { tag: element.tag };
     let digits = element.content.strip_suffix(b"Z").ok_or(fault)?;
     let mut numbers = digits.chunks(2).map(|pair| match pair {
@@ -55,10 +72,7 @@ pub(crate) fn read_time(element: &Element<'_>) -> Result<UtcDateTime, DerFault> 
             year @ 50.. => 1900 + year,
             year => 2000 + year,
         },
-        tag::GENERALIZED_TIME => match i32::from(next()?) * 100 + i32::from(next()?) {
-            1950..2050 => return Err(fault),
-            year => year,
-        },
+        tag::GENERALIZED_TIME => i32::from(next()?) * 100 + i32::from(next()?),
         _ => return Err(fault),
     };
     let (month, day) = (Month::try_from(next()?).map_err(|_| fault)?, next()?);

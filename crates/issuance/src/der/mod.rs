@@ -5,7 +5,7 @@ pub(crate) mod oid;
 mod read;
 mod write;
 
-pub(crate) use instant::{read_time, write_generalized_time, write_time};
+pub(crate) use instant::{read_generalized_time, read_time, write_generalized_time, write_time};
 pub use read::DerFault;
 pub(crate) use read::{Element, Reader, check_strict};
 pub(crate) use write::Writer;

@@ -67,6 +67,8 @@ pub(crate) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 pub(crate) const CRL_NUMBER: &[u8] = &[0x55, 0x1d, 0x14];
 /// id-ce-cRLReasons.
 pub(crate) const CRL_REASON: &[u8] = &[0x55, 0x1d, 0x15];
+/// id-ce-invalidityDate.
+pub(crate) const INVALIDITY_DATE: &[u8] = &[0x55, 0x1d, 0x18];
 /// id-ce-nameConstraints.
 pub(crate) const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x1e];
 /// id-ce-cRLDistributionPoints.

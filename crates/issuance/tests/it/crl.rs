@@ -19,6 +19,7 @@ fn entries() -> Vec<RevokedCertificate> {
             serial: serial(low),
             revoked_at: now() + Duration::milliseconds(i64::from(low) * 1500),
             reason,
+            invalidity_date: (low % 2 == 0).then(|| now() - Duration::days(i64::from(low))),
         })
         .collect()
 }

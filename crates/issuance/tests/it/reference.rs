@@ -223,6 +223,7 @@ fn crls_are_rcgens_bytes() {
             serial: serial(low),
             revoked_at: now(),
             reason: RevocationReason::ALL[usize::from(low) % 6],
+            invalidity_date: None,
         })
         .collect();
     let edition = CrlEdition { number: 0x8000, this_update: now(), next_update: now() + Duration::days(9000) };

@@ -141,7 +141,12 @@ async fn invariant_37_a_superseded_certificate_is_on_no_revocation_list() {
         let revoked = town.store.revoked().await.unwrap();
         let entries: Vec<_> = revoked
             .iter()
-            .map(|one| RevokedCertificate { serial: one.serial, revoked_at: one.at, reason: one.reason })
+            .map(|one| RevokedCertificate {
+                serial: one.serial,
+                revoked_at: one.at,
+                reason: one.reason,
+                invalidity_date: None,
+            })
             .collect();
         let edition = CrlEdition { number, this_update: at, next_update: at + DAY };
         let der = town.ra.ca().sign_crl(edition, &entries).unwrap().into_der();
@@ -155,7 +160,8 @@ async fn invariant_37_a_superseded_certificate_is_on_no_revocation_list() {
     let again = NOW + Duration::HOUR;
     let (second, _) = town.ra.start_again(&access, first, again).await.unwrap();
     let reason = RevocationReason::CessationOfOperation;
-    let withdrawn = RevokedCertificate { serial: serial_of(&unproven).await, revoked_at: again, reason };
+    let withdrawn =
+        RevokedCertificate { serial: serial_of(&unproven).await, revoked_at: again, reason, invalidity_date: None };
     assert_eq!(list(2, again).await.entries(), [withdrawn]);
     let new = sha256(&town.request(&access, second, &key(), again).await.certificate);
     let _ = town.ra.activate(&new, again).await.unwrap();
@@ -166,7 +172,7 @@ async fn invariant_37_a_superseded_certificate_is_on_no_revocation_list() {
     let (at, reason) = (again + DAY, RevocationReason::KeyCompromise);
     let _ = town.ra.administration().revoke(&"U-1".parse().unwrap(), reason, &operator(), at).await.unwrap();
     let after = list(4, at).await;
-    let revoked = RevokedCertificate { serial: serial_of(&new).await, revoked_at: at, reason };
+    let revoked = RevokedCertificate { serial: serial_of(&new).await, revoked_at: at, reason, invalidity_date: None };
     assert_eq!(after.find(&revoked.serial), Some(&revoked));
     assert_eq!(after.find(&withdrawn.serial), Some(&withdrawn));
     assert_eq!((after.find(&serial_of(&old).await), after.entries().len()), (None, 2));

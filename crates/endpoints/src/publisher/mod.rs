@@ -1,0 +1,5 @@
+//! Making a CA's revocation list, in time.
+
+mod source;
+
+pub use source::{Editions, RevocationSource, Revoked, SourceUnavailable};
