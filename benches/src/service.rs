@@ -3,9 +3,9 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future};
+use koshin_edge::{Edge, GreetingVerifier, Limits, serve, tls_config};
 use koshin_sqlite::{Options, Store};
 use koshin_web::{
-    edge::{Edge, GreetingVerifier, Limits, serve, tls_config},
     portal::{CompletionKey, Portal},
     screens::{Bilingual, Brand, Clocked, Contact, Host, Hosts, Texts},
 };
@@ -135,7 +135,7 @@ fn portal(store: &Arc<Store>, authorities: &Authorities, ports: [u16; 3]) -> any
         contact: Contact { name: both("サポートデスク", "Support desk"), telephone: None, hours: None },
         hosts: Hosts { portal, public, activate },
         zone: Box::new(Clocked::jst()),
-        connections: koshin_web::edge::Connections::default(),
+        connections: koshin_edge::Connections::default(),
         completion: CompletionKey::new(&rim::octets()?),
         mail: Arc::new(Notify::new()),
     })

@@ -26,7 +26,7 @@ use koshin_benches::{
     service::Tls,
     stage::{self, Stage},
 };
-use koshin_web::edge::ClientCertificate;
+use koshin_edge::ClientCertificate;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     server::{NoServerSessionStorage, WebPkiClientVerifier},

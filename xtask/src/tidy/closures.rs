@@ -7,6 +7,10 @@ use crate::shell::Cmd;
 
 /// No second TLS stack and no second cryptographic library, anywhere in the default build.
 const FOREIGN_TLS: &[&str] = &["aws-lc-rs", "aws-lc-sys", "native-tls", "openssl", "openssl-sys"];
+/// What people see, and the pages around it.
+const SCREENS: &[&str] = &["askama", "fluent-bundle", "koshin-web"];
+/// What decides who may do what.
+const RULES_OF_LOGIN: &[&str] = &["koshin-expiry", "koshin-ra", "koshin-renewal"];
 const SQL: &[&str] = &["libsqlite3-sys", "rusqlite", "sqlx", "sqlx-core", "koshin-sqlite"];
 const HTTP: &[&str] = &["askama", "axum", "axum-core", "hyper", "hyper-util", "tower-http", "koshin-web"];
 /// What speaks TLS. Mails are composed everywhere, but only the feature `smtp` of notify connects to anything.
@@ -18,6 +22,7 @@ const CERTIFICATES: &[&str] = &["rcgen", "x509-parser", "koshin-issuance"];
 const RULES: &[(&str, &[&[&str]])] = &[
     ("koshin", &[FOREIGN_TLS]),
     ("koshin-web", &[FOREIGN_TLS, SQL]),
+    ("koshin-edge", &[FOREIGN_TLS, SQL, RULES_OF_LOGIN, SCREENS]),
     ("koshin-sqlite", &[FOREIGN_TLS, HTTP, TLS]),
     ("koshin-ra", &[FOREIGN_TLS, SQL, HTTP, TLS]),
     ("koshin-notify", &[FOREIGN_TLS, SQL, HTTP, TLS, CERTIFICATES]),

@@ -9,6 +9,7 @@ use std::{
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use http::{HeaderMap, header, request::Parts};
+use koshin_edge::{ClientCertificate, Protocol, RequestInstant, Trust};
 use koshin_ra::{Access, SessionToken};
 use koshin_types::{Fingerprint, Language, RenewalId};
 use time::UtcDateTime;
@@ -18,10 +19,7 @@ use super::{
     throttle::Throttle,
     trouble::{Trouble, seconds_until},
 };
-use crate::{
-    edge::{ClientCertificate, Protocol, RequestInstant, Trust},
-    screens::{Frame, Host, Problem, Purpose},
-};
+use crate::screens::{Frame, Host, Problem, Purpose};
 
 /// The language that somebody chose on a page.
 const LANGUAGE_COOKIE: &str = "koshin-language";

@@ -2,7 +2,7 @@
 //!
 //! Three routers over one [`Portal`]: [`Portal::portal_router`] for the host with client certificates,
 //! [`Portal::public_router`] for the one without, [`Portal::activation_router`] for the one that proves a new
-//! certificate. All expect to be served by [`crate::edge::serve`], which stamps each request with its instant and its
+//! certificate. All expect to be served by [`koshin_edge::serve`], which stamps each request with its instant and its
 //! client certificate. The ledger is asked at every request; nothing is decided from a cookie alone.
 
 mod activation;
@@ -23,15 +23,13 @@ use axum::{
     Router,
     routing::{get, post},
 };
+use koshin_edge::Connections;
 use koshin_ra::{Owed, Ra};
 use tokio::sync::Notify;
 
 pub use self::completion::CompletionKey;
 use self::throttle::Throttle;
-use crate::{
-    edge::Connections,
-    screens::{Brand, Contact, Host, Hosts, Texts, Zone},
-};
+use crate::screens::{Brand, Contact, Host, Hosts, Texts, Zone};
 
 /// What a portal is made of. The binary names every part.
 pub struct Portal {
@@ -103,7 +101,7 @@ impl Portal {
     }
 
     /// The answer of the edge itself, on one host, as a page in the language of the request.
-    pub fn refusal(self: Arc<Self>, host: Host) -> crate::edge::Refuse {
+    pub fn refusal(self: Arc<Self>, host: Host) -> koshin_edge::Refuse {
         let site = Site { portal: self, host, throttle: Arc::default() };
         Arc::new(move |status, parts| layers::refuse(&site, status, parts))
     }

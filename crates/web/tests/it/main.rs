@@ -1,8 +1,6 @@
 //! The integration tests of koshin-web.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-mod edge;
-mod limbo;
 mod portal;
 mod samples;
 mod screens;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::{Router, body::Body};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use koshin_edge::{ClientCertificate, Connections, Peer, RequestInstant, Trust};
 use koshin_types::{Fingerprint, Language};
 use koshin_web::{
-    edge::{ClientCertificate, Connections, Peer, RequestInstant, Trust},
     portal::{CompletionKey, Portal},
     screens::{Bilingual, Brand, Clocked, Contact, Hosts, Texts},
 };

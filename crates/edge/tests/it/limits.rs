@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use koshin_web::edge::Limits;
+use koshin_edge::Limits;
 use tokio::io::AsyncWriteExt as _;
 
 use super::support::{Ca, Portal, ask, ask_raw, eventually, quick, read_answer, wait_for_end};

@@ -15,10 +15,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::Limits;
+use crate::Limits;
 
 /// The doings of one connection, seen by the task that drives it.
-pub(super) struct Activity {
+pub(crate) struct Activity {
     phase: Mutex<Phase>,
     changed: Notify,
 }
@@ -38,7 +38,7 @@ enum Phase {
 
 /// Why a connection has used up its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Overdue {
+pub(crate) enum Overdue {
     /// No request is under way: it may be closed politely.
     Waiting,
     /// A head or an exchange takes too long: it is cut.
@@ -46,12 +46,12 @@ pub(super) enum Overdue {
 }
 
 impl Activity {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { phase: Mutex::new(Phase::Fresh { since: Instant::now() }), changed: Notify::new() })
     }
 
     /// Until when the present phase may last, and what it means if it lasts longer.
-    pub(super) fn deadline(&self, limits: &Limits) -> (Instant, Overdue) {
+    pub(crate) fn deadline(&self, limits: &Limits) -> (Instant, Overdue) {
         match *self.lock() {
             Phase::Fresh { since } => (since + limits.first_request_timeout, Overdue::Waiting),
             Phase::Head { since } => (since + limits.header_read_timeout, Overdue::Stuck),
@@ -61,12 +61,12 @@ impl Activity {
     }
 
     /// Waits until the phase may have changed since the last call.
-    pub(super) async fn changed(&self) {
+    pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
     /// A request's head is complete; the request is under way for as long as the returned value lives.
-    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
+    pub(crate) fn begin(self: &Arc<Self>) -> UnderWay {
         self.set(|phase, since| match phase {
             Phase::Busy { requests, .. } => Phase::Busy { requests: requests + 1, since },
             _ => Phase::Busy { requests: 1, since },
@@ -103,7 +103,7 @@ impl Activity {
 }
 
 /// A request under way, from its head to the last octet of its answer.
-pub(super) struct UnderWay(Arc<Activity>);
+pub(crate) struct UnderWay(Arc<Activity>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
@@ -112,9 +112,9 @@ impl Drop for UnderWay {
 }
 
 /// An answer's body that keeps its request under way until it is sent or dropped.
-pub(super) struct Answer {
-    pub(super) body: Body,
-    pub(super) _under_way: UnderWay,
+pub(crate) struct Answer {
+    pub(crate) body: Body,
+    pub(crate) _under_way: UnderWay,
 }
 
 impl HttpBody for Answer {
@@ -141,14 +141,14 @@ impl HttpBody for Answer {
 ///
 /// hyper's own header timeout also runs while a kept-alive connection waits for its next request, so it cannot tell a
 /// slow head from a resting browser.
-pub(super) struct Observed<S> {
+pub(crate) struct Observed<S> {
     stream: S,
     activity: Option<Arc<Activity>>,
 }
 
 impl<S> Observed<S> {
     /// `activity` is `None` under HTTP/2, where octets between two requests are no sign of a head.
-    pub(super) const fn new(stream: S, activity: Option<Arc<Activity>>) -> Self {
+    pub(crate) const fn new(stream: S, activity: Option<Arc<Activity>>) -> Self {
         Self { stream, activity }
     }
 }

@@ -12,9 +12,11 @@ use std::{
 
 use axum::{Extension, Router, body::Bytes, routing::get, routing::post};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use koshin_web::edge::{
+use koshin_edge::{
     ClientCertificate, Connections, Edge, GreetingVerifier, Limits, RequestInstant, Stopped, Trust, serve, tls_config,
+    tls_config_demanding,
 };
+use koshin_types::Fingerprint;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CustomExtension, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -227,7 +229,18 @@ impl Portal {
         Self::run(None, limits, false).await
     }
 
+    /// For programs: nobody gets through the handshake without one of these certificates.
+    pub(super) async fn demanding(clients: &[&Identity]) -> Self {
+        let pins = clients.iter().map(|client| fingerprint(client.der()));
+        let verifier = Arc::new(GreetingVerifier::of_clients(pins).unwrap());
+        Self::start_as(Some(verifier), Limits::default(), Front::Demanding).await
+    }
+
     async fn run(verifier: Option<Arc<GreetingVerifier>>, limits: Limits, tls: bool) -> Self {
+        Self::start_as(verifier, limits, if tls { Front::Greeting } else { Front::Plain }).await
+    }
+
+    async fn start_as(verifier: Option<Arc<GreetingVerifier>>, limits: Limits, front: Front) -> Self {
         let clock = Arc::new(AtomicI64::new(milliseconds(NOW)));
         let read = Arc::clone(&clock);
         let mut edge = Edge::new(Arc::new(move || {
@@ -238,11 +251,14 @@ impl Portal {
         let connections = edge.connections.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (config, anchor) = if tls {
-            let server = server_identity();
-            (Some(tls_config(server.chain, server.key, verifier).unwrap()), Some(server.anchor))
-        } else {
-            (None, None)
+        let server = server_identity();
+        let (config, anchor) = match (front, &verifier) {
+            (Front::Plain, _) => (None, None),
+            (Front::Demanding, Some(verifier)) => {
+                let demanding = verifier.demanded(Arc::clone(&edge.now));
+                (Some(tls_config_demanding(server.chain, server.key, demanding).unwrap()), Some(server.anchor))
+            }
+            _ => (Some(tls_config(server.chain, server.key, verifier).unwrap()), Some(server.anchor)),
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(serve(listener, config, router(), edge, async move {
@@ -290,6 +306,17 @@ impl Portal {
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body
     }
+}
+
+/// How a listener meets its clients.
+enum Front {
+    Plain,
+    Greeting,
+    Demanding,
+}
+
+pub(super) fn fingerprint(der: &CertificateDer<'_>) -> Fingerprint {
+    Fingerprint::new(ring::digest::digest(&ring::digest::SHA256, der).as_ref().try_into().unwrap())
 }
 
 fn milliseconds(at: UtcDateTime) -> i64 {

@@ -6,8 +6,8 @@
 
 use std::{collections::BTreeMap, fs};
 
+use koshin_edge::{ClientCertificate, GreetingVerifier, Peer, Trust};
 use koshin_issuance::{CrlReadError, RevocationList};
-use koshin_web::edge::{ClientCertificate, GreetingVerifier, Peer, Trust};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, pem::PemObject as _};
 use serde::Deserialize;
 use time::{UtcDateTime, format_description::well_known::Rfc3339};

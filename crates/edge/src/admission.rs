@@ -17,21 +17,21 @@ use tokio::{
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// The doorkeeper of one listener.
-pub(super) struct Admission {
+pub(crate) struct Admission {
     places: Arc<Semaphore>,
     peers: Arc<Peers>,
     pause: Duration,
 }
 
 impl Admission {
-    pub(super) fn new(max_connections: usize, max_connections_per_peer: usize) -> Self {
+    pub(crate) fn new(max_connections: usize, max_connections_per_peer: usize) -> Self {
         let places = max_connections.clamp(1, Semaphore::MAX_PERMITS);
         let peers = Peers { max: max_connections_per_peer.max(1), open: Mutex::default() };
         Self { places: Arc::new(Semaphore::new(places)), peers: Arc::new(peers), pause: Duration::ZERO }
     }
 
     /// The next connection that may stay. Waits for a free place before it accepts. Safe to cancel.
-    pub(super) async fn accept(&mut self, listener: &TcpListener) -> (TcpStream, SocketAddr, Admitted) {
+    pub(crate) async fn accept(&mut self, listener: &TcpListener) -> (TcpStream, SocketAddr, Admitted) {
         loop {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return std::future::pending().await };
             match listener.accept().await {
@@ -57,7 +57,7 @@ impl Admission {
 }
 
 /// The right to be connected, for as long as it lives.
-pub(super) struct Admitted {
+pub(crate) struct Admitted {
     _place: OwnedSemaphorePermit,
     _peer: PeerPlace,
 }

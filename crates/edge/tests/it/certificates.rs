@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
+use koshin_edge::{ClientCertificate, GreetingVerifier, MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES, Trust, VerifierError};
 use koshin_types::{Fingerprint, SerialNumber, Validity};
-use koshin_web::edge::{
-    ClientCertificate, GreetingVerifier, MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES, Trust, VerifierError,
-};
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls::{HandshakeKind, sign::CertifiedKey};
 use time::{Duration, UtcDateTime};

@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// ```
 /// use std::time::Duration;
-/// use koshin_web::edge::Limits;
+/// use koshin_edge::Limits;
 ///
 /// let limits = Limits::default();
 /// assert_eq!((limits.max_connections, limits.max_connections_per_peer), (1024, 256));

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use koshin_edge::CLOSE_GRACE;
 use koshin_types::Fingerprint;
-use koshin_web::edge::CLOSE_GRACE;
 use tokio::io::AsyncWriteExt as _;
 
 use super::support::{Ca, Identity, Portal, ask, eventually, quick, read_answer, wait_for_end};

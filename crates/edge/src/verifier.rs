@@ -1,7 +1,7 @@
 //! The verifier that lets every client certificate in as far as a greeting.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -21,19 +21,19 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use time::UtcDateTime;
 use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate, X509Extension};
 
-use super::{ClientCertificate, Peer, Trust};
+use crate::{ClientCertificate, DemandingVerifier, Now, Peer, Trust};
 
 /// The most certificates a client may present, its own included; with more the handshake fails.
 ///
 /// ```
-/// assert_eq!(koshin_web::edge::MAX_CHAIN_CERTIFICATES, 4);
+/// assert_eq!(koshin_edge::MAX_CHAIN_CERTIFICATES, 4);
 /// ```
 pub const MAX_CHAIN_CERTIFICATES: usize = 4;
 
 /// The most octets all certificates of a client may have together; with more the handshake fails.
 ///
 /// ```
-/// assert_eq!(koshin_web::edge::MAX_CHAIN_BYTES, 16 * 1024);
+/// assert_eq!(koshin_edge::MAX_CHAIN_BYTES, 16 * 1024);
 /// ```
 pub const MAX_CHAIN_BYTES: usize = 16 * 1024;
 
@@ -52,6 +52,7 @@ const REMEMBERED_HALF: usize = 2048;
 /// again at each request. A leaf that no authority signed is `Untrusted` whatever its dates say.
 pub struct GreetingVerifier {
     authorities: Vec<Authority>,
+    pinned: HashSet<Fingerprint>,
     hints: Vec<DistinguishedName>,
     provider: CryptoProvider,
     remembered: Mutex<Remembered>,
@@ -76,7 +77,29 @@ impl GreetingVerifier {
             .map(|(index, der)| Authority::new(index, der, &shared))
             .collect::<Result<Vec<_>, _>>()?;
         let hints = authorities.iter().flat_map(|authority| authority.verifier.root_hint_subjects()).cloned().collect();
-        Ok(Self { authorities, hints, provider, remembered: Mutex::default() })
+        Ok(Self { authorities, pinned: HashSet::new(), hints, provider, remembered: Mutex::default() })
+    }
+
+    /// Takes the certificates of clients that are known one by one, as programs are: each is its own trust anchor
+    /// (RFC 5280, 6.1.1), so who issued it is of no account, and no other certificate is one of ours. With
+    /// [`demanded`](Self::demanded) no other one ends a handshake.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifierError::NoAuthority`] when there is none.
+    pub fn of_clients(pinned: impl IntoIterator<Item = Fingerprint>) -> Result<Self, VerifierError> {
+        let pinned: HashSet<_> = pinned.into_iter().collect();
+        if pinned.is_empty() {
+            return Err(VerifierError::NoAuthority);
+        }
+        let provider = rustls::crypto::ring::default_provider();
+        Ok(Self { authorities: Vec::new(), pinned, hints: Vec::new(), provider, remembered: Mutex::default() })
+    }
+
+    /// The same judgement, made in the handshake: a client without a certificate that is [`Trust::Verified`] at that
+    /// instant does not get through it. For programs, which no page could help.
+    pub fn demanded(self: &Arc<Self>, now: Now) -> Arc<DemandingVerifier> {
+        Arc::new(DemandingVerifier::new(Arc::clone(self), now))
     }
 
     /// Judges a chain whose key the peer has proven to hold, the leaf first; without a leaf there is no certificate.
@@ -88,7 +111,7 @@ impl GreetingVerifier {
     }
 
     /// As [`judge`](Self::judge), but for any instant.
-    pub(super) fn examine(&self, chain: &[CertificateDer<'_>]) -> Option<Judged> {
+    pub(crate) fn examine(&self, chain: &[CertificateDer<'_>]) -> Option<Judged> {
         let (leaf, intermediates) = chain.split_first()?;
         let fingerprint = fingerprint(leaf);
         if let Some(sound) = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(&fingerprint) {
@@ -105,6 +128,9 @@ impl GreetingVerifier {
         fingerprint: Fingerprint,
     ) -> Findings {
         let Some(read) = Read::new(leaf) else { return Findings::UNREADABLE };
+        if self.pinned.contains(&fingerprint) {
+            return Findings { serial: read.serial, validity: Some(read.validity), path: Ok(read.validity) };
+        }
         let broken = |reason| Findings { serial: read.serial, validity: Some(read.validity), path: Err(reason) };
         if !check_size(intermediates.len() + 1, octets(leaf, intermediates)) {
             return broken("its chain is too long");
@@ -210,7 +236,10 @@ impl ClientCertVerifier for GreetingVerifier {
 
 impl fmt::Debug for GreetingVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GreetingVerifier").field("authorities", &self.authorities.len()).finish_non_exhaustive()
+        f.debug_struct("GreetingVerifier")
+            .field("authorities", &self.authorities.len())
+            .field("pinned", &self.pinned.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -219,7 +248,7 @@ impl fmt::Debug for GreetingVerifier {
 #[non_exhaustive]
 pub enum VerifierError {
     /// With no authority nobody could ever be verified.
-    #[error("no authority issues client certificates")]
+    #[error("no authority issues client certificates, and no client is known by its own")]
     NoAuthority,
     /// The certificate of an authority cannot be read.
     #[error("authority {index} is no X.509 certificate with a validity")]
@@ -302,7 +331,7 @@ fn lacks(der: &CertificateDer<'_>) -> Option<&'static str> {
 }
 
 /// A certificate that was examined, to be judged at any instant.
-pub(super) struct Judged {
+pub(crate) struct Judged {
     /// As it stands at `at`; kept so that the usual request copies nothing.
     peer: Arc<Peer>,
     path: Result<Validity, &'static str>,
@@ -325,16 +354,16 @@ impl Judged {
     }
 
     /// A certificate nobody here can judge.
-    pub(super) fn unknown(leaf: &CertificateDer<'_>) -> Self {
+    pub(crate) fn unknown(leaf: &CertificateDer<'_>) -> Self {
         let path = Err("no authority is configured for this listener");
         Self::new(leaf, fingerprint(leaf), Findings { path, ..Findings::UNREADABLE })
     }
 
-    pub(super) fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.peer.fingerprint
     }
 
-    pub(super) fn at(&self, now: UtcDateTime) -> ClientCertificate {
+    pub(crate) fn at(&self, now: UtcDateTime) -> ClientCertificate {
         let trust = self.trust(now);
         let peer = if trust == self.peer.trust { Arc::clone(&self.peer) } else { self.with(trust) };
         ClientCertificate::Presented(peer)

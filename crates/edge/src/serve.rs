@@ -26,7 +26,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use super::{
+use crate::{
     ClientCertificate, Edge, Limits, Protocol, RequestInstant,
     activity::{Activity, Answer, Observed, Overdue},
     admission::{Admission, Admitted},
@@ -38,7 +38,7 @@ use super::{
 /// How long a request under way may still be answered after its connection was told to close; then it is cut.
 ///
 /// ```
-/// assert_eq!(koshin_web::edge::CLOSE_GRACE, std::time::Duration::from_millis(500));
+/// assert_eq!(koshin_edge::CLOSE_GRACE, std::time::Duration::from_millis(500));
 /// ```
 pub const CLOSE_GRACE: Duration = Duration::from_millis(500);
 

@@ -9,7 +9,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::GreetingVerifier;
+use crate::{DemandingVerifier, GreetingVerifier};
 
 /// Makes the configuration of one listener: TLS 1.2 and 1.3 with ring, HTTP/2 and HTTP/1.1, no resumption of any kind.
 ///
@@ -25,11 +25,32 @@ pub fn tls_config(
     key: PrivateKeyDer<'static>,
     client_auth: Option<Arc<GreetingVerifier>>,
 ) -> Result<Arc<ServerConfig>, TlsConfigError> {
+    configure(chain, key, client_auth.map(|verifier| verifier as Arc<dyn ClientCertVerifier>))
+}
+
+/// As [`tls_config`], for a listener that nobody reaches without a certificate that holds now.
+///
+/// # Errors
+///
+/// [`TlsConfigError`] when the chain is empty or unreadable, or the key is unusable or another certificate's.
+pub fn tls_config_demanding(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    client_auth: Arc<DemandingVerifier>,
+) -> Result<Arc<ServerConfig>, TlsConfigError> {
+    configure(chain, key, Some(client_auth))
+}
+
+fn configure(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    client_auth: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<Arc<ServerConfig>, TlsConfigError> {
     let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(TlsConfigError::Versions)?;
     let builder = match client_auth {
-        Some(verifier) => builder.with_client_cert_verifier(verifier as Arc<dyn ClientCertVerifier>),
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_single_cert(chain, key).map_err(TlsConfigError::Certificate)?;

@@ -22,7 +22,7 @@
 //! use std::sync::Arc;
 //!
 //! use axum::{Extension, Router, routing::get};
-//! use koshin_web::edge::{Edge, RequestInstant, serve};
+//! use koshin_edge::{Edge, RequestInstant, serve};
 //! use time::UtcDateTime;
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
@@ -38,6 +38,7 @@ mod activity;
 mod admission;
 mod authority;
 mod connections;
+mod demanding;
 mod limits;
 mod peer;
 mod serve;
@@ -52,10 +53,11 @@ use time::UtcDateTime;
 
 pub use self::{
     connections::Connections,
+    demanding::DemandingVerifier,
     limits::Limits,
     peer::{ClientCertificate, Peer, Trust},
     serve::{CLOSE_GRACE, Stopped, serve},
-    tls::{TlsConfigError, tls_config},
+    tls::{TlsConfigError, tls_config, tls_config_demanding},
     verifier::{GreetingVerifier, MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES, VerifierError},
 };
 

@@ -9,7 +9,7 @@ use http::{StatusCode, Version, header::HOST, request::Parts, uri::Authority};
 /// 400 when an HTTP/1.1 request names no host, when a host is malformed, or when the request names two different ones
 /// (RFC 9112, 3.2; RFC 9113, 8.3.1); 421 when the host is not the one of the handshake (RFC 9110, 15.5.20). Without a name
 /// in the handshake (plain HTTP, or a client that sent none) any single host passes.
-pub(super) fn check(parts: &Parts, server_name: Option<&str>) -> Result<(), StatusCode> {
+pub(crate) fn check(parts: &Parts, server_name: Option<&str>) -> Result<(), StatusCode> {
     let mut named: Option<Authority> = parts.uri.authority().cloned();
     for value in parts.headers.get_all(HOST) {
         let host: Authority = value.as_bytes().try_into().map_err(|_| StatusCode::BAD_REQUEST)?;

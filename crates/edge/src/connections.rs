@@ -22,7 +22,7 @@ impl Connections {
     /// Ends every open connection of this certificate and says how many they are.
     ///
     /// From this call on no further request is taken on them. A request already with its handler may still be answered
-    /// within [`CLOSE_GRACE`](super::CLOSE_GRACE); then the connection is cut. A connection whose handshake is not over
+    /// within [`CLOSE_GRACE`](crate::CLOSE_GRACE); then the connection is cut. A connection whose handshake is not over
     /// yet is not among them: its requests meet the ledger like all others.
     pub fn close(&self, fingerprint: &Fingerprint) -> usize {
         let register = self.lock();
@@ -49,7 +49,7 @@ impl Connections {
     }
 
     /// Registers one connection for as long as the entry lives.
-    pub(super) fn enter(&self) -> Entry {
+    pub(crate) fn enter(&self) -> Entry {
         let mut register = self.lock();
         register.open += 1;
         register.next = register.next.wrapping_add(1);
@@ -75,7 +75,7 @@ struct Register {
 }
 
 /// The place of one connection in the register. Dropping it takes the connection out.
-pub(super) struct Entry {
+pub(crate) struct Entry {
     connections: Connections,
     id: u64,
     fingerprint: Option<Fingerprint>,
@@ -84,14 +84,14 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Files the connection under its certificate, once the handshake has shown it.
-    pub(super) fn identify(&mut self, fingerprint: Fingerprint) {
+    pub(crate) fn identify(&mut self, fingerprint: Fingerprint) {
         let mut register = self.connections.lock();
         register.by_certificate.entry(fingerprint).or_default().insert(self.id, Arc::clone(&self.ending));
         self.fingerprint = Some(fingerprint);
     }
 
     /// The sign that this connection is to end.
-    pub(super) fn ending(&self) -> Arc<Ending> {
+    pub(crate) fn ending(&self) -> Arc<Ending> {
         Arc::clone(&self.ending)
     }
 }
@@ -112,7 +112,7 @@ impl Drop for Entry {
 
 /// The sign that one connection is to end. Set once, never taken back.
 #[derive(Default)]
-pub(super) struct Ending {
+pub(crate) struct Ending {
     requested: AtomicBool,
     wake: Notify,
 }
@@ -125,12 +125,12 @@ impl Ending {
     }
 
     /// Whether the connection is to end.
-    pub(super) fn is_requested(&self) -> bool {
+    pub(crate) fn is_requested(&self) -> bool {
         self.requested.load(Ordering::Acquire)
     }
 
     /// Waits until the connection is to end.
-    pub(super) async fn requested(&self) {
+    pub(crate) async fn requested(&self) {
         while !self.is_requested() {
             self.wake.notified().await;
         }

@@ -1,6 +1,0 @@
-//! The TLS edge over real sockets.
-
-mod certificates;
-mod ending;
-mod limits;
-mod support;
