@@ -7,6 +7,7 @@
 //!
 //! The crate refuses to know where certificates are kept: it asks through [`StatusSource`], which has one question.
 
+pub mod ca;
 mod ocsp;
 mod publication;
 mod publisher;
