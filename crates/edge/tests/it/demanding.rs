@@ -40,6 +40,7 @@ async fn nobody_is_greeted_out_of_season() {
     let portal = Portal::demanding(&[&client]).await;
     assert!(is_served(&portal, Some(&client)).await);
     let mut open = portal.client(Some(&client)).connect().await.unwrap();
+    assert_eq!(ask(&mut open, "/").await.unwrap().status, 200);
     for out in [day(-2), day(2)] {
         portal.set_clock(out);
         assert!(!is_served(&portal, Some(&client)).await, "{out}");
