@@ -1,9 +1,9 @@
 //! The command line.
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use koshin_operator::machine;
 
 use crate::{
     commands::{audit, backup, certificate, clock, config, init, organization, policy, request, serve, subject},
@@ -15,7 +15,7 @@ use crate::{
 #[command(name = "koshin", version, about, max_term_width = 100, after_help = exit::STATUSES)]
 pub(crate) struct Arguments {
     /// What to log, such as `info` or `koshin_web=debug`.
-    #[arg(long, global = true, env = "KOSHIN_LOG", default_value = "warn", value_name = "FILTER", value_parser = filter)]
+    #[arg(long, global = true, env = "KOSHIN_LOG", default_value = "warn", value_name = "FILTER", value_parser = machine::log_filter)]
     log: String,
     #[command(subcommand)]
     command: Command,
@@ -49,22 +49,9 @@ enum Command {
     Request(request::RequestCommand),
 }
 
-/// A filter for logs, as text: it is no value that can be cloned.
-fn filter(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
-}
-
 impl Arguments {
-    /// Logs go to standard error, as JSON when nobody watches.
     pub(crate) fn logging(&self) {
-        // Read once already, as an argument.
-        let filter = EnvFilter::try_new(&self.log).unwrap_or_else(|_| EnvFilter::new("warn"));
-        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-        if std::io::stderr().is_terminal() {
-            builder.init();
-        } else {
-            builder.json().init();
-        }
+        machine::start_logging(&self.log);
     }
 
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {

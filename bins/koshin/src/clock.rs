@@ -1,4 +1,4 @@
-//! The machine's clocks and random source. No other file of this program names them.
+//! The clock by which a database is worked on.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -7,20 +7,13 @@ use std::{
 
 use anyhow::Context as _;
 use koshin_expiry::{ClockDoubt, ClockGuard};
-use koshin_issuance::Random;
+use koshin_operator::{
+    instant::rfc3339,
+    machine::{self, now},
+};
 use koshin_ra::{Actor, ClockWatch, NoEntropy, Reading, StorageError};
 use koshin_sqlite::Store;
 use time::UtcDateTime;
-
-use crate::instant::rfc3339;
-
-/// What the system's clock says, in whole milliseconds as everything that is stored. Whoever acts on stored data takes
-/// [`Clock::now`].
-#[expect(clippy::disallowed_methods, reason = "this is the rim")]
-pub(crate) fn now() -> UtcDateTime {
-    let now = UtcDateTime::now();
-    now.replace_millisecond(now.millisecond()).unwrap_or(now)
-}
 
 /// One look at both clocks. The monotonic one stands still while the machine sleeps, so a long sleep is a jump.
 fn reading() -> Reading {
@@ -73,7 +66,7 @@ impl Clock {
     }
 
     /// The same for the TLS edge, which stamps the requests.
-    pub(crate) fn edge(&self) -> koshin_web::edge::Now {
+    pub(crate) fn edge(&self) -> koshin_edge::Now {
         let clock = self.clone();
         Arc::new(move || clock.now())
     }
@@ -139,13 +132,7 @@ pub(crate) fn doubted(doubt: ClockDoubt) {
     );
 }
 
-/// Fills a buffer from the operating system's random source.
-#[expect(clippy::disallowed_methods, reason = "this is the rim")]
+/// The operating system's random source, as use cases take it.
 pub(crate) fn entropy(octets: &mut [u8]) -> Result<(), NoEntropy> {
-    getrandom::fill(octets).map_err(|_| NoEntropy)
-}
-
-/// The same source for signatures.
-pub(crate) fn random() -> Random {
-    Arc::new(ring::rand::SystemRandom::new())
+    machine::entropy(octets).map_err(|_| NoEntropy)
 }

@@ -1,96 +1,23 @@
-//! Which exit status an error becomes: 0 ok, 1 failure, 2 usage, 3 not found, 4 the state forbids it, 5 not permitted,
-//! 6 try again.
+//! Which exit status an error of the libraries becomes.
 
-use std::{
-    error::Error,
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{error::Error, process::ExitCode};
 
+use koshin_operator::exit;
+pub(crate) use koshin_operator::exit::{Fault, STATUSES, Status};
 use koshin_ra::{AdministerError, ChangeError, DirectoryError, PasswordError, StorageError};
 use koshin_sqlite::{BackupError, OpenError};
 
-use crate::{commands::policy::WrongLine, config::Problems, output::harmless_lines};
+use crate::commands::policy::WrongLine;
 
-/// What `koshin --help` says about it.
-pub(crate) const STATUSES: &str = "\
-Exit status:
-  0  done; also when whoever read the output went away
-  1  it failed, for another reason than these
-  2  the command line, or a line of standard input, cannot be used
-  3  something that was named is not there
-  4  the state forbids it
-  5  not permitted, or not confirmed
-  6  busy; the same command may succeed when it is tried again";
-
-/// What a script can tell from the exit status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Status {
-    Failure = 1,
-    Usage = 2,
-    NotFound = 3,
-    State = 4,
-    NotPermitted = 5,
-    TryAgain = 6,
-}
-
-/// An error that this program itself finds, with its status.
-#[derive(Debug, thiserror::Error)]
-#[error("{reason}")]
-pub(crate) struct Fault {
-    status: Status,
-    reason: String,
-}
-
-impl Fault {
-    pub(crate) fn new(status: Status, reason: impl Into<String>) -> Self {
-        Self { status, reason: reason.into() }
-    }
-
-    /// What was given on the command line or on standard input cannot be used.
-    pub(crate) fn usage(reason: impl Into<String>) -> Self {
-        Self::new(Status::Usage, reason)
-    }
-
-    /// Something that was named is not there.
-    pub(crate) fn not_found(reason: impl Into<String>) -> Self {
-        Self::new(Status::NotFound, reason)
-    }
-}
-
-/// Says the error on standard error and answers with its status. A reader that went away is no error.
+/// Says the error on standard error and answers with its status.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    if error.chain().any(is_broken_pipe) {
-        return ExitCode::SUCCESS;
-    }
-    // Where nobody can be told, the status still tells.
-    _ = writeln!(io::stderr(), "koshin: {}", harmless_lines(&format!("{error:#}")));
-    ExitCode::from(status(error).unwrap_or(Status::Failure) as u8)
-}
-
-fn is_broken_pipe(cause: &(dyn Error + 'static)) -> bool {
-    let kind = match cause.downcast_ref::<serde_json::Error>() {
-        Some(error) => error.io_error_kind(),
-        None => cause.downcast_ref::<io::Error>().map(io::Error::kind),
-    };
-    kind == Some(io::ErrorKind::BrokenPipe)
-}
-
-/// The status that an error's causes give it; `None` for a plain failure.
-pub(crate) fn status(error: &anyhow::Error) -> Option<Status> {
-    error.chain().find_map(known)
+    exit::report("koshin", error, known)
 }
 
 /// The status of one error in a chain. Transparent errors hide what they wrap from the chain, so those are opened here.
-fn known(cause: &(dyn Error + 'static)) -> Option<Status> {
-    if let Some(fault) = cause.downcast_ref::<Fault>() {
-        return Some(fault.status);
-    }
+pub(crate) fn known(cause: &(dyn Error + 'static)) -> Option<Status> {
     if cause.is::<WrongLine>() {
         return Some(Status::Usage);
-    }
-    if let Some(problems) = cause.downcast_ref::<Problems>() {
-        return problems.status;
     }
     if let Some(error) = cause.downcast_ref::<AdministerError>() {
         return administer(error);
@@ -104,14 +31,7 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Status> {
     if let Some(error) = cause.downcast_ref::<OpenError>() {
         return open(error);
     }
-    if let Some(BackupError::Exists { .. }) = cause.downcast_ref() {
-        return Some(Status::State);
-    }
-    match cause.downcast_ref::<io::Error>()?.kind() {
-        io::ErrorKind::PermissionDenied => Some(Status::NotPermitted),
-        io::ErrorKind::NotFound => Some(Status::NotFound),
-        _ => None,
-    }
+    matches!(cause.downcast_ref()?, BackupError::Exists { .. }).then_some(Status::State)
 }
 
 fn open(error: &OpenError) -> Option<Status> {
@@ -161,9 +81,7 @@ mod tests {
         let unavailable = || StorageError::Unavailable("busy".into());
         let exists = || DirectoryError::Exists { what: "subject", id: "U-1".into() };
         let missing = || DirectoryError::Missing { what: "subject", id: "U-1".into() };
-        let cases: [(anyhow::Error, Status); 13] = [
-            (Fault::usage("x").into(), Status::Usage),
-            (Fault::not_found("x").into(), Status::NotFound),
+        let cases: [(anyhow::Error, Status); 9] = [
             (AdministerError::from(missing()).into(), Status::NotFound),
             (AdministerError::from(exists()).into(), Status::State),
             (AdministerError::from(DirectoryError::Conflict).into(), Status::TryAgain),
@@ -172,13 +90,11 @@ mod tests {
             (ChangeError::from(Refused::NoCertificate).into(), Status::State),
             (ChangeError::Contended.into(), Status::TryAgain),
             (AdministerError::from(unavailable()).into(), Status::TryAgain),
-            (io::Error::from(io::ErrorKind::PermissionDenied).into(), Status::NotPermitted),
-            (io::Error::from(io::ErrorKind::NotFound).into(), Status::NotFound),
             (StorageError::Damaged { what: "x".into() }.into(), Status::Failure),
         ];
         for (error, expected) in cases {
             let error = Err::<(), _>(error).context("while something was done").unwrap_err();
-            assert_eq!(status(&error).unwrap_or(Status::Failure), expected, "{error:#}");
+            assert_eq!(exit::status(&error, known).unwrap_or(Status::Failure), expected, "{error:#}");
         }
     }
 }

@@ -4,14 +4,15 @@ use std::{sync::Arc, time::Duration as Wait};
 
 use async_trait::async_trait;
 use koshin_endpoints::{OcspService, OcspSettings, StatusSource, StatusUnavailable};
-use koshin_issuance::{Ca, OcspResponder, OcspStatus, create_ocsp_responder, new_serial};
+use koshin_issuance::{Ca, OcspResponder, OcspStatus, Random, create_ocsp_responder, new_serial};
+use koshin_operator::machine::random;
 use koshin_ra::{Actor, AuditNote};
 use koshin_renewal::Status;
 use koshin_sqlite::Store;
 use koshin_types::{Rfc3339, SerialNumber, Validity};
 use time::{Duration, UtcDateTime};
 
-use crate::clock::{Clock, random};
+use crate::clock::Clock;
 
 /// Where the responder answers, below the address of the CA's files.
 pub(crate) const OCSP_PATH: &str = "ocsp";
@@ -79,7 +80,7 @@ fn halfway(validity: Validity) -> UtcDateTime {
 
 /// Makes a responder with a new key. Its serial number is recorded before it is signed, like every other one.
 async fn responder(ca: &Ca, store: &Store, now: UtcDateTime) -> anyhow::Result<OcspResponder> {
-    let random = random();
+    let random: Random = random();
     let serial = new_serial(now, random.as_ref())?;
     let last = now.saturating_add(VALIDITY).min(ca.validity().not_after());
     let first = now.saturating_sub(BACKDATE).max(ca.validity().not_before());

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration as Wait};
 
 use anyhow::Context as _;
+use koshin_edge::{Connections, Edge, GreetingVerifier, Limits, serve, tls_config};
 use koshin_endpoints::{OcspService, Publication};
 use koshin_expiry::Policy;
 use koshin_issuance::{Ca, CrlEdition, Gate, RevokedCertificate};
@@ -10,7 +11,6 @@ use koshin_notify::{Mailer, Planner, Sender, Transport, Wake};
 use koshin_ra::{ChangeError, Directory as _, Passwords, Ra, Revocation, Settings, Settled};
 use koshin_sqlite::Store;
 use koshin_web::{
-    edge::{Connections, Edge, GreetingVerifier, Limits, serve, tls_config},
     portal::{CompletionKey, Portal},
     screens::{Brand, Contact, Host, Hosts, Texts},
 };
@@ -278,7 +278,12 @@ impl Lists {
         let revoked = self.store.revoked().await?;
         let entries: Vec<_> = revoked
             .into_iter()
-            .map(|Revocation { serial, at, reason }| RevokedCertificate { serial, revoked_at: at, reason })
+            .map(|Revocation { serial, at, reason }| RevokedCertificate {
+                serial,
+                revoked_at: at,
+                reason,
+                invalidity_date: None,
+            })
             .collect();
         self.number =
             u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(1).max(self.number.saturating_add(1));
@@ -349,23 +354,4 @@ impl<T: Transport> Post<T> {
 /// Binds a socket, with an error that says which.
 pub(crate) async fn bind(what: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{address} for {what} cannot be listened on"))
-}
-
-/// Ready when the process is asked to end. From the call on, not from the first poll, nothing else ends it: call it
-/// before saying that the service is ready.
-pub(crate) fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        Ok(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        })
-    }
-    #[cfg(not(unix))]
-    Ok(async { drop(tokio::signal::ctrl_c().await) })
 }

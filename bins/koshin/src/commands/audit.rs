@@ -1,11 +1,11 @@
 //! `koshin audit`.
 
 use clap::{Args, Subcommand};
+use koshin_operator::output::Form;
 use koshin_sqlite::AuditReport;
 use serde_json::json;
 
 use super::desk::Place;
-use crate::output::Form;
 
 /// The log of everything that was done.
 #[derive(Debug, Subcommand)]

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use koshin_operator::output::Form;
 use serde_json::json;
 
 use super::desk::Place;
-use crate::output::Form;
 
 #[derive(Debug, Args)]
 pub(crate) struct BackupArguments {

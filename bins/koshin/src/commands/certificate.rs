@@ -2,12 +2,12 @@
 
 use clap::{Args, Subcommand};
 use koshin_expiry::Policy;
+use koshin_operator::output::Form;
 use koshin_ra::Directory as _;
 use koshin_types::{OrganizationId, Validity};
 use time::{Duration, UtcDateTime};
 
 use super::{desk::Place, view::CertificateView};
-use crate::output::Form;
 
 /// The certificates that were issued.
 #[derive(Debug, Subcommand)]

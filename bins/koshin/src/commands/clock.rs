@@ -2,16 +2,12 @@
 
 use clap::{Args, Subcommand};
 use koshin_expiry::ClockDoubt;
+use koshin_operator::{instant::rfc3339, machine::now, output::Form};
 use koshin_ra::Chronicle as _;
 use serde_json::json;
 
 use super::desk::Place;
-use crate::{
-    clock::now,
-    exit::{Fault, Status},
-    instant::rfc3339,
-    output::Form,
-};
+use crate::exit::{Fault, Status};
 
 /// Whether the machine's clock is believed.
 #[derive(Debug, Subcommand)]

@@ -2,10 +2,10 @@
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use koshin_operator::{machine, output::Form};
 use serde_json::json;
 
 use super::desk::ConfigFile;
-use crate::{clock, output::Form};
 
 /// The configuration file.
 #[derive(Debug, Subcommand)]
@@ -38,7 +38,7 @@ pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Check(Arguments { file, json }) => {
             let checked = file.read()?;
-            let warnings = checked.inspect(&checked.load()?, clock::now())?;
+            let warnings = checked.inspect(&checked.load()?, machine::now())?;
             for warning in &warnings {
                 eprintln!("koshin: {warning}");
             }

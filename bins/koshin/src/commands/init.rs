@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use koshin_issuance::{AuthorityName, AuthorityPlan, KeyedCertificate, create_issuing, create_root, new_serial};
+use koshin_issuance::{
+    AuthorityName, AuthorityPlan, KeyedCertificate, Random, create_issuing, create_root, new_serial,
+};
+use koshin_operator::{instant::rfc3339, machine, output::Form, secret};
 use koshin_sqlite::{Options, Store};
 use koshin_types::Validity;
 use serde_json::json;
@@ -15,12 +18,8 @@ use time::{Duration, UtcDateTime};
 use zeroize::Zeroizing;
 
 use crate::{
-    clock,
     config::Checked,
     exit::{Fault, Status},
-    instant::rfc3339,
-    output::Form,
-    secret,
 };
 
 #[derive(Debug, Args)]
@@ -67,7 +66,7 @@ pub(crate) async fn run(arguments: InitArguments) -> anyhow::Result<()> {
         let reason = format!("{} exists already; nothing was changed", there.display());
         return Err(Fault::new(Status::State, reason).into());
     }
-    let now = clock::now();
+    let now = machine::now();
     let config = arguments.config();
     // What the configuration would be refused for is said before anything is made.
     Checked::parse(&folder.join(CONFIG), &config).map_err(|problems| Fault::usage(problems.to_string()))?;
@@ -124,7 +123,7 @@ impl InitArguments {
 
     /// A root with a P-384 key and an issuing CA with a P-256 key below it.
     fn authorities(&self, now: UtcDateTime) -> anyhow::Result<(KeyedCertificate, KeyedCertificate)> {
-        let random = clock::random();
+        let random: Random = machine::random();
         let start = now.truncate_to_second();
         let days = |days| Validity::new(start, start.saturating_add(Duration::days(days)));
         let name = |what: &str| {

@@ -2,15 +2,13 @@
 
 use clap::{Args, Subcommand};
 use koshin_issuance::MAX_ORGANIZATION;
+use koshin_operator::output::{Form, Row};
 use koshin_ra::{Directory as _, Organization};
 use koshin_types::OrganizationId;
 use serde::Serialize;
 
 use super::desk::Place;
-use crate::{
-    exit::Fault,
-    output::{Form, Row},
-};
+use crate::exit::Fault;
 
 /// The organizations whose people log in.
 #[derive(Debug, Subcommand)]

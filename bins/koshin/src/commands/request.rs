@@ -9,13 +9,11 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use koshin_issuance::{CertificationRequest, Gate, KeyKind};
+use koshin_operator::output::Form;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::{
-    exit::{Fault, Status},
-    output::Form,
-};
+use crate::exit::{Fault, Status};
 
 /// Certification requests (PKCS#10, RFC 2986).
 #[derive(Debug, Subcommand)]

@@ -1,12 +1,13 @@
 //! `koshin serve`.
 
 use clap::Args;
+use koshin_operator::machine;
 
 use super::desk::{self, ConfigFile};
 use crate::{
-    clock::{self, Clock, Confirms},
+    clock::{Clock, Confirms},
     config::{Checked, Listen},
-    service::{Listeners, Parts, bind, interrupted},
+    service::{Listeners, Parts, bind},
 };
 
 #[derive(Debug, Args)]
@@ -19,7 +20,7 @@ pub(crate) struct ServeArguments {
 pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let checked = arguments.file.read()?;
     let loaded = checked.load()?;
-    for warning in checked.warnings(&loaded, clock::now()) {
+    for warning in checked.warnings(&loaded, machine::now()) {
         eprintln!("koshin: {warning}");
     }
     let store = desk::open(&checked.database()).await?;
@@ -43,15 +44,15 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         identity: loaded.identity,
         listeners,
     };
-    let interrupted = interrupted()?;
+    let interrupted = machine::interrupted()?;
     let ready = || {
         eprintln!("{open}");
-        tell_systemd(sd_notify::NotifyState::Ready);
+        machine::tell_ready();
         Ok(())
     };
     let shutdown = async {
         interrupted.await;
-        tell_systemd(sd_notify::NotifyState::Stopping);
+        machine::tell_stopping();
     };
     parts.serve(ready, shutdown).await?;
     store.shut_down().await;
@@ -65,11 +66,4 @@ async fn listen(listen: &Listen) -> anyhow::Result<Listeners> {
         activate: bind("the activation host", listen.activate).await?,
         publication: bind("the CA's files", listen.publication).await?,
     })
-}
-
-/// Without systemd nobody listens, and nobody has to.
-fn tell_systemd(state: sd_notify::NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "systemd could not be told how the service stands");
-    }
 }

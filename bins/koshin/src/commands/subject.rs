@@ -7,6 +7,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use koshin_notify::Address;
+use koshin_operator::{instant::rfc3339, output::Form, secret};
 use koshin_ra::{ChangeError, Directory as _, Owed, Passwords, Registry as _, Subject};
 use koshin_renewal::Refused;
 use koshin_types::{Language, OrganizationId, RevocationReason, Role, SubjectId};
@@ -17,12 +18,7 @@ use super::{
     desk::{Desk, Place},
     view::{CertificateView, SubjectView},
 };
-use crate::{
-    exit::{Fault, Status},
-    instant::rfc3339,
-    output::Form,
-    secret,
-};
+use crate::exit::{Fault, Status};
 
 /// The people: administrator and user IDs.
 #[derive(Debug, Subcommand)]

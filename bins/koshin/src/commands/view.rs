@@ -7,7 +7,7 @@ use koshin_types::{CertificateStatus, Role};
 use serde::Serialize;
 use time::UtcDateTime;
 
-use crate::{instant::rfc3339, output::Row};
+use koshin_operator::{instant::rfc3339, output::Row};
 
 /// The most columns that a holder's name takes in a table.
 const NAME: usize = 13;
@@ -189,7 +189,7 @@ impl Row for CertificateView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::table;
+    use koshin_operator::output::table;
 
     #[test]
     fn lists_fit_into_eighty_columns() {

@@ -3,19 +3,20 @@
 use std::{fs, path::Path, sync::Arc};
 
 use anyhow::Context as _;
+use koshin_edge::{GreetingVerifier, tls_config};
 use koshin_issuance::{Ca, FileSigner};
 use koshin_notify::{
     Maildir, SmtpTransport, Transport,
     smtp::{Login, Roots, SmtpConfig, Tls},
 };
-use koshin_web::edge::{GreetingVerifier, tls_config};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use koshin_operator::{machine, pem, secret};
+use rustls_pki_types::CertificateDer;
 
 use super::{
     Checked, Problems,
     schema::{Config, Smtp, SmtpTls},
 };
-use crate::{clock, secret, service::ServerIdentity};
+use crate::{exit, service::ServerIdentity};
 
 /// Everything that `serve` reads from files beside the configuration itself.
 pub(crate) struct Loaded {
@@ -29,7 +30,7 @@ pub(crate) struct Loaded {
 impl Checked {
     /// Reads every file that the configuration names. All that is wrong is said at once.
     pub(crate) fn load(&self) -> anyhow::Result<Loaded> {
-        let mut problems = Problems::new(&self.file);
+        let mut problems = Problems::new(&self.file, exit::known);
         let ca = self.ca(&mut problems);
         let verifier = ca.as_ref().and_then(|ca| self.verifier(ca, &mut problems));
         let identity = self.identity(&mut problems);
@@ -56,7 +57,7 @@ impl Checked {
 
     fn ca(&self, problems: &mut Problems) -> Option<Ca> {
         let ca = &self.config.ca;
-        let certificate = problems.note("ca.certificate", certificate(&self.path(&ca.certificate)));
+        let certificate = problems.note("ca.certificate", pem::certificate(&self.path(&ca.certificate)));
         let chain: anyhow::Result<Vec<_>> = ca.chain.iter().map(|file| certificate_of(self, file)).collect();
         let chain = problems.note("ca.chain", chain);
         let key = problems.note("ca.key", signer(&self.path(&ca.key)));
@@ -64,8 +65,8 @@ impl Checked {
     }
 
     fn identity(&self, problems: &mut Problems) -> Option<ServerIdentity> {
-        let chain = problems.note("tls.certificate", chain(&self.path(&self.config.tls.certificate)));
-        let key = problems.note("tls.key", server_key(&self.path(&self.config.tls.key)));
+        let chain = problems.note("tls.certificate", pem::chain(&self.path(&self.config.tls.certificate)));
+        let key = problems.note("tls.key", pem::private_key(&self.path(&self.config.tls.key)));
         let (chain, key) = (chain?, key?);
         problems.note("tls", tls_config(chain.clone(), key.clone_key(), None))?;
         Some(ServerIdentity { chain, key })
@@ -129,29 +130,10 @@ impl Config {
 }
 
 fn certificate_of(checked: &Checked, file: &Path) -> anyhow::Result<Vec<u8>> {
-    certificate(&checked.path(file))
-}
-
-fn certificate(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let [certificate] = <[_; 1]>::try_from(chain(file)?)
-        .map_err(|several| anyhow::anyhow!("{} holds {} certificates, not one", file.display(), several.len()))?;
-    Ok(certificate.to_vec())
-}
-
-fn chain(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let pem = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let chain = chain.with_context(|| format!("{} is no PEM", file.display()))?;
-    anyhow::ensure!(!chain.is_empty(), "{} holds no certificate", file.display());
-    Ok(chain)
+    pem::certificate(&checked.path(file))
 }
 
 fn signer(file: &Path) -> anyhow::Result<FileSigner> {
     let pem = secret::read_private(file)?;
-    FileSigner::from_pkcs8_pem(&pem, clock::random()).with_context(|| file.display().to_string())
-}
-
-fn server_key(file: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
-    let pem = secret::read_private(file)?;
-    PrivateKeyDer::from_pem_slice(pem.as_bytes()).with_context(|| format!("{} holds no private key", file.display()))
+    FileSigner::from_pkcs8_pem(&pem, machine::random()).with_context(|| file.display().to_string())
 }

@@ -3,11 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Context as _;
+use koshin_operator::instant::rfc3339;
 use time::{Duration, UtcDateTime};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::{Checked, Problems, files::Loaded, schema::Listen};
-use crate::{commands::desk, instant::rfc3339};
+use crate::{commands::desk, exit};
 
 /// How long before a CA can issue nothing any more that is said.
 const NOTICE_DAYS: i64 = 90;
@@ -15,14 +16,12 @@ const NOTICE_DAYS: i64 = 90;
 impl Checked {
     /// Refuses what cannot work, and answers with what will not for long. All that is wrong is said at once.
     pub(crate) fn inspect(&self, loaded: &Loaded, now: UtcDateTime) -> anyhow::Result<Vec<String>> {
-        let mut problems = Problems::new(&self.file);
+        let mut problems = Problems::new(&self.file, exit::known);
         problems.note("storage.database", desk::is_there(&self.database()));
         if let Some(certificate) = problems.note("tls.certificate", self.server_certificate(loaded)) {
             certificate.check(self, now, &mut problems);
         }
-        if !problems.found.is_empty() {
-            return Err(problems.into());
-        }
+        problems.none()?;
         Ok(self.warnings(loaded, now))
     }
 

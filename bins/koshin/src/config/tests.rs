@@ -2,12 +2,12 @@
 
 use std::{fs, path::Path, sync::Arc};
 
+use koshin_edge::{ClientCertificate, Trust};
 use koshin_issuance::{
     AuthorityName, AuthorityPlan, Ca, CertificationRequest, FileSigner, Gate, KeyedCertificate, Profile, ProfileConfig,
     Random, Recorded, SubjectName, create_issuing, create_root, new_serial,
 };
 use koshin_types::Validity;
-use koshin_web::edge::{ClientCertificate, Trust};
 use rustls_pki_types::CertificateDer;
 use time::{Duration, UtcDateTime, macros::utc_datetime};
 
@@ -154,7 +154,8 @@ fn issue(root: &KeyedCertificate, issuing: &KeyedCertificate) -> Vec<u8> {
 
 /// An installation with this CA, and with others before it.
 fn installed(folder: &Path, (root, issuing): &(KeyedCertificate, KeyedCertificate), former: &str) -> Checked {
-    let write = |name: &str, text: &str| crate::secret::create(&folder.join(name), text.as_bytes(), true).unwrap();
+    let write =
+        |name: &str, text: &str| koshin_operator::secret::create(&folder.join(name), text.as_bytes(), true).unwrap();
     for (name, text) in [("root.pem", root.certificate_pem()), ("issuing.pem", issuing.certificate_pem())] {
         write(name, &text);
     }

@@ -9,18 +9,17 @@ use std::{net::Ipv4Addr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Args;
+use koshin_edge::{Connections, Edge, GreetingVerifier, serve};
 use koshin_expiry::ValidityRule;
 use koshin_notify::{Bilingual, Mailbox, Sender, Zone};
+use koshin_operator::machine;
 use koshin_ra::Settings;
 use koshin_types::Language;
-use koshin_web::{
-    edge::{Connections, Edge, GreetingVerifier, serve},
-    screens::{self, Zone as _},
-};
+use koshin_web::screens::{self, Zone as _};
 
 use crate::{
-    clock::{self, Clock, Confirms},
-    service::{Listeners, Parts, bind, interrupted},
+    clock::{Clock, Confirms},
+    service::{Listeners, Parts, bind},
     zone::NamedZone,
 };
 
@@ -93,9 +92,9 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     let mailbox_listener = addresses.bind("the mailbox", 4).await?;
 
     let zone = NamedZone::find("Asia/Tokyo")?;
-    let site = site::open(&folder, &addresses, clock::now()).await?;
+    let site = site::open(&folder, &addresses, machine::now()).await?;
     let sender = sender(&zone)?;
-    let people = people::settle(&site, &folder, &sender, &zone, language, clock::now()).await?;
+    let people = people::settle(&site, &folder, &sender, &zone, language, machine::now()).await?;
     site::finished(&folder)?;
     let clock = Clock::open(&site.store, Confirms::Itself).await?;
     let mailbox = Mailbox::default();
@@ -141,7 +140,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
         async move { drop(stopping.wait_for(|stop| *stop).await) }
     };
     let mailbox = tokio::spawn(serve(mailbox_listener, None, router, edge, stopped));
-    let interrupted = interrupted()?;
+    let interrupted = machine::interrupted()?;
     parts.serve(|| ready.say(arguments.json, clock.now()), interrupted).await?;
     stop.send_replace(true);
     mailbox.await?;

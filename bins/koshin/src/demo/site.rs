@@ -10,9 +10,10 @@ use std::{
 use anyhow::Context as _;
 use koshin_expiry::{Mode, Policy, PolicyConfig, ValidityRule};
 use koshin_issuance::{
-    AuthorityName, AuthorityPlan, Ca, FileSigner, KeyedCertificate, Profile, ProfileConfig, create_issuing,
+    AuthorityName, AuthorityPlan, Ca, FileSigner, KeyedCertificate, Profile, ProfileConfig, Random, create_issuing,
     create_root, create_server_ca, create_server_certificate, new_serial,
 };
+use koshin_operator::machine;
 use koshin_sqlite::{Options, Store};
 use koshin_types::Validity;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
@@ -165,7 +166,7 @@ fn begin_again(folder: &Path) -> anyhow::Result<()> {
 
 /// Root and issuing CA, old enough to have issued certificates that have expired meanwhile.
 fn make_authorities(folder: &Path, addresses: &Addresses, now: UtcDateTime) -> anyhow::Result<()> {
-    let random = clock::random();
+    let random: Random = machine::random();
     let start = now.replace_nanosecond(0)?.saturating_sub(Duration::days(3 * 365));
     let years = |years: i64| Validity::new(start, start.saturating_add(Duration::days(365 * years)));
     let serial = || new_serial(now, random.as_ref());
@@ -190,7 +191,7 @@ fn load_ca(folder: &Path, addresses: &Addresses) -> anyhow::Result<Ca> {
         Ok(certificate.with_context(|| format!("{} is no certificate", path.display()))?.to_vec())
     };
     let key = fs::read_to_string(folder.join(ISSUING_KEY)).context("the issuing CA's key cannot be read")?;
-    let signer = FileSigner::from_pkcs8_pem(&key, clock::random())?;
+    let signer = FileSigner::from_pkcs8_pem(&key, machine::random())?;
     let profile = Profile::new(ProfileConfig {
         country: Some("JP".into()),
         crl_urls: vec![format!("{}/{CRL_NAME}", addresses.publication())],
@@ -216,7 +217,7 @@ fn load_identity(folder: &Path, now: UtcDateTime) -> Option<ServerIdentity> {
 /// A server CA that is not the client CA, constrained to the demo's names, and one certificate of it. The CA's key is
 /// dropped before this returns.
 fn make_identity(folder: &Path, now: UtcDateTime) -> anyhow::Result<ServerIdentity> {
-    let random = clock::random();
+    let random: Random = machine::random();
     let start = now.replace_nanosecond(0)?.saturating_sub(Duration::minutes(5));
     let validity = Validity::new(start, start.saturating_add(SERVER_LIFE))?;
     let serial = || new_serial(now, random.as_ref());

@@ -313,7 +313,6 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-#[expect(clippy::disallowed_methods, reason = "tests need some randomness")]
 fn random(octets: &mut [u8]) -> Result<(), NoEntropy> {
-    getrandom::fill(octets).map_err(|_| NoEntropy)
+    koshin_operator::machine::entropy(octets).map_err(|_| NoEntropy)
 }

@@ -149,9 +149,8 @@ impl Person {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "tests need some randomness")]
 fn random(octets: &mut [u8]) -> Result<(), NoEntropy> {
-    getrandom::fill(octets).map_err(|_| NoEntropy)
+    koshin_operator::machine::entropy(octets).map_err(|_| NoEntropy)
 }
 
 fn run(folder: &Path, tool: &str, arguments: &[&str]) -> String {

@@ -1,13 +1,13 @@
 //! `koshin policy eval`.
 
 use koshin_expiry::{Decision, Phase, Standing};
+use koshin_operator::instant::rfc3339;
 use serde::{Deserialize, Serialize};
 
 use super::{
     lines::{Answer, At, Id, Wrong, object},
     tables::{Policies, PolicyObject, StateObject, validity},
 };
-use crate::instant::rfc3339;
 
 /// One certificate at one instant.
 #[derive(Debug, Deserialize)]

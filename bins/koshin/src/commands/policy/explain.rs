@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use clap::Args;
 use koshin_expiry::{Decision, Phase, Policy, Standing};
+use koshin_operator::{instant, machine, output::Form};
 use koshin_web::screens::Zone as _;
 use serde::Serialize;
 use serde_json::json;
@@ -14,7 +15,7 @@ use super::{
     lines::{At, Wrong, read},
     tables::{PolicyObject, RenewalWord, StatusWord, validity},
 };
-use crate::{clock, exit::Fault, instant, output::Form, zone::NamedZone};
+use crate::{exit::Fault, zone::NamedZone};
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
@@ -62,7 +63,7 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<()> {
         grant: arguments.grant,
         closed: &arguments.sent,
     };
-    let now = arguments.now.unwrap_or_else(clock::now);
+    let now = arguments.now.unwrap_or_else(machine::now);
     let story = story(&policy, &standing, now);
     if arguments.json {
         let decision = View::new(None, policy.decide(&standing, now));

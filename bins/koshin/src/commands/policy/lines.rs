@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use koshin_operator::instant;
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
@@ -16,7 +17,7 @@ use serde::{
 use serde_json::value::RawValue;
 use time::UtcDateTime;
 
-use crate::{instant, zone::NamedZone};
+use crate::zone::NamedZone;
 
 /// What is made of each line.
 pub(super) trait Answer {

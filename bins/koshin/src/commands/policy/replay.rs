@@ -12,6 +12,7 @@ use koshin_notify::{
     Address, Bilingual, Envelope, InUse, MailId, Mailer, MemorySchedule, Outcome, Planner, Reply, Sender, Transport,
     Zone,
 };
+use koshin_operator::instant::rfc3339;
 use koshin_types::{CertificateStatus, Language, SerialNumber, SubjectId, Validity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
@@ -22,7 +23,6 @@ use super::{
     lines::{Answer, At, Id, Object, Wrong, in_one_line, object, read},
     tables::{Policies, PolicyObject, RenewalWord, validity},
 };
-use crate::instant::rfc3339;
 
 /// What `koshin policy replay --help` says of the lines.
 pub(super) const HELP: &str = "\

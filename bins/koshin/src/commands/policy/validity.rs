@@ -1,6 +1,7 @@
 //! `koshin policy validity`.
 
 use core::time::Duration;
+use koshin_operator::instant::rfc3339;
 
 use koshin_expiry::{PolicyConfig, ValidityRule, validity_for};
 use koshin_types::Validity;
@@ -11,7 +12,6 @@ use super::{
     lines::{Answer, At, Id, Wrong, Zones},
     tables::ZONE,
 };
-use crate::instant::rfc3339;
 
 /// One issue.
 #[derive(Debug, Deserialize)]
