@@ -1,13 +1,13 @@
 //! The audit log: a chain of hashes over its records.
 
-use koshin_ra::{Actor, AuditNote, StorageError};
-use koshin_types::{Fingerprint, SubjectId};
+use koshin_types::Fingerprint;
 use ring::digest::{Context, SHA256};
 use sqlx::sqlite::SqliteRow;
 use time::UtcDateTime;
 
 use crate::{
-    codec::{Columns, actor, actor_text, damaged, instant, millis},
+    codec::{Columns, instant, signed},
+    error::StoreError,
     script::Script,
 };
 
@@ -33,11 +33,11 @@ pub struct AuditRecord {
     pub sequence: u64,
     /// When.
     pub at: UtcDateTime,
-    /// On whose behalf.
-    pub actor: Actor,
+    /// On whose behalf: `system`, or a kind and a name with a colon between them, as `operator:name`.
+    pub actor: String,
     /// Whom it is about, where that is known.
-    pub subject: Option<SubjectId>,
-    /// Whether it is a [`Fact`](koshin_renewal::Fact) about what the subject holds, else a note.
+    pub subject: Option<String>,
+    /// Whether it is a fact that changes what is stored, else a note.
     pub fact: bool,
     /// The word of the fact or the note.
     pub word: String,
@@ -59,18 +59,6 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn note(note: &AuditNote, at: UtcDateTime) -> Self {
-        Self {
-            at: millis(at),
-            actor: actor_text(&note.actor),
-            subject: note.subject.as_ref().map(SubjectId::to_string),
-            fact: false,
-            word: note.word.to_owned(),
-            // A map of strings has no way to fail.
-            body: serde_json::to_string(&note.details).unwrap_or_default(),
-        }
-    }
-
     /// The hash of this entry as the one after `head`. Every field has its length in front, so that no two different
     /// records read as the same octets.
     fn hash(&self, head: AuditHead) -> Fingerprint {
@@ -101,7 +89,7 @@ impl Entry {
             "/* Entry::append */ INSERT INTO audit (sequence, at, actor, subject, fact, word, body, hash) \
              VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         );
-        script.bind(crate::codec::signed(head.sequence)).bind(self.at).bind(self.actor).bind(self.subject);
+        script.bind(signed(head.sequence)).bind(self.at).bind(self.actor).bind(self.subject);
         script.bind(self.fact).bind(self.word).bind(self.body).bind(head.hash.as_bytes().to_vec());
         head.sequence
     }
@@ -110,7 +98,7 @@ impl Entry {
 /// The newest record. The whole of a transaction's first step, so that it comes in one hand-over with its begin.
 pub(crate) const HEAD: &str = "/* audit::head */ SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1";
 
-pub(crate) fn head(row: Option<&SqliteRow>) -> Result<AuditHead, StorageError> {
+pub(crate) fn head(row: Option<&SqliteRow>) -> Result<AuditHead, StoreError> {
     let Some(row) = row else { return Ok(AuditHead::default()) };
     let mut columns = Columns::of(row);
     Ok(AuditHead { sequence: columns.unsigned("audit.sequence")?, hash: columns.fingerprint("audit.hash")? })
@@ -122,12 +110,12 @@ pub(crate) fn page(after: u64, limit: u32) -> Script {
         "/* audit::page */ SELECT sequence, at, actor, subject, fact, word, body, hash \
          FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?",
     )
-    .with(crate::codec::signed(after))
+    .with(signed(after))
     .with(i64::from(limit))
 }
 
 /// A row of [`page`]: number, what was hashed, the hash beside it.
-pub(crate) fn stored(row: &SqliteRow) -> Result<(u64, Entry, Fingerprint), StorageError> {
+pub(crate) fn stored(row: &SqliteRow) -> Result<(u64, Entry, Fingerprint), StoreError> {
     let mut columns = Columns::of(row);
     let sequence = columns.unsigned("audit.sequence")?;
     let entry = Entry {
@@ -141,18 +129,8 @@ pub(crate) fn stored(row: &SqliteRow) -> Result<(u64, Entry, Fingerprint), Stora
     Ok((sequence, entry, columns.fingerprint("audit.hash")?))
 }
 
-pub(crate) fn record(row: &SqliteRow) -> Result<AuditRecord, StorageError> {
+pub(crate) fn record(row: &SqliteRow) -> Result<AuditRecord, StoreError> {
     let (sequence, entry, hash) = stored(row)?;
-    let Entry { at, actor: on_behalf_of, subject, fact, word, body } = entry;
-    let subject = subject.map(|id| id.parse().map_err(|_| damaged("audit.subject"))).transpose()?;
-    Ok(AuditRecord {
-        sequence,
-        at: instant(at, "audit.at")?,
-        actor: actor(&on_behalf_of)?,
-        subject,
-        fact,
-        word,
-        body,
-        hash,
-    })
+    let Entry { at, actor, subject, fact, word, body } = entry;
+    Ok(AuditRecord { sequence, at: instant(at, "audit.at")?, actor, subject, fact, word, body, hash })
 }

@@ -5,9 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use koshin_ra::StorageError;
-
-use crate::Store;
+use crate::{database::Database, error::StoreError};
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
@@ -37,24 +35,17 @@ pub enum BackupError {
     },
     /// The database cannot be read.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(#[from] StoreError),
 }
 
-impl Store {
-    /// Copies everything, as it stands at one instant, into a new file that only its owner can read. Whoever writes goes on
-    /// meanwhile. The copy is one file without a log beside it, and is on the disk when this returns; it is opened like any
-    /// other.
-    ///
-    /// # Errors
-    ///
-    /// [`BackupError`]; what was written until then is removed again.
-    pub async fn backup(&self, to: &Path) -> Result<(), BackupError> {
+impl Database {
+    pub(crate) async fn backup(&self, to: &Path) -> Result<(), BackupError> {
         let file = |source| BackupError::File { path: to.to_owned(), source };
         let name = to.to_str().ok_or_else(|| file(io::Error::new(io::ErrorKind::InvalidInput, "no UTF-8")))?;
         let mut connection = self.readers().own().await?;
         // `VACUUM INTO` takes an empty file, and would make one that others can read.
         create(to)?;
-        let copied = sqlx::query("/* Store::backup */ VACUUM INTO ?1").bind(name).execute(&mut connection).await;
+        let copied = sqlx::query("/* Database::backup */ VACUUM INTO ?1").bind(name).execute(&mut connection).await;
         let copied = copied
             .map_err(|error| BackupError::Sqlite { path: to.to_owned(), source: Box::new(error) })
             .and_then(|_| synced(to).map_err(file));

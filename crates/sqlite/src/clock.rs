@@ -6,7 +6,8 @@ use time::UtcDateTime;
 
 use crate::{
     audit::Entry,
-    codec::{Columns, damaged, millis, signed},
+    codec::{Columns, millis, signed},
+    error::damaged,
     script::Script,
     store::Store,
     writer::{Failed, Job, Transaction},

@@ -2,29 +2,15 @@
 
 use std::str::FromStr;
 
-use koshin_ra::{Actor, StorageError};
 use koshin_types::{Fingerprint, RenewalId, SerialNumber, Validity};
 use sqlx::{Decode, Row, Sqlite, Type, sqlite::SqliteRow};
 use time::UtcDateTime;
 
+use crate::error::{StoreError, damaged};
+
 /// Milliseconds since 1970.
 pub(crate) fn millis(at: UtcDateTime) -> i64 {
     at.unix_timestamp() * 1000 + i64::from(at.millisecond())
-}
-
-pub(crate) fn damaged(what: impl Into<String>) -> StorageError {
-    StorageError::Damaged { what: what.into() }
-}
-
-/// What a failed statement means to a caller.
-pub(crate) fn storage(error: sqlx::Error) -> StorageError {
-    match error {
-        // The message names tables and columns, never values.
-        sqlx::Error::Database(error) if is_constraint(&*error) => damaged(error.message()),
-        sqlx::Error::ColumnDecode { index, .. } => damaged(format!("column {index}")),
-        sqlx::Error::ColumnNotFound(name) => damaged(format!("column {name} is missing")),
-        error => StorageError::Unavailable(Box::new(error)),
-    }
 }
 
 /// Whether a constraint or a trigger of the tables said no (primary result code 19).
@@ -41,7 +27,7 @@ pub(crate) fn primary_code(error: &dyn sqlx::error::DatabaseError) -> Option<i64
     error.code()?.parse::<i64>().ok().map(|code| code & 0xff)
 }
 
-pub(crate) fn unsigned<T: TryFrom<i64>>(value: i64, what: &str) -> Result<T, StorageError> {
+pub(crate) fn unsigned<T: TryFrom<i64>>(value: i64, what: &str) -> Result<T, StoreError> {
     T::try_from(value).map_err(|_| damaged(what))
 }
 
@@ -60,7 +46,7 @@ impl<'r> Columns<'r> {
         Self { row, next: 0 }
     }
 
-    pub(crate) fn get<T>(&mut self, what: &str) -> Result<T, StorageError>
+    pub(crate) fn get<T>(&mut self, what: &str) -> Result<T, StoreError>
     where
         T: Decode<'r, Sqlite> + Type<Sqlite>,
     {
@@ -73,53 +59,53 @@ impl<'r> Columns<'r> {
         self.next += columns;
     }
 
-    pub(crate) fn unsigned<T: TryFrom<i64>>(&mut self, what: &str) -> Result<T, StorageError> {
+    pub(crate) fn unsigned<T: TryFrom<i64>>(&mut self, what: &str) -> Result<T, StoreError> {
         self.get::<i64>(what).and_then(|value| unsigned(value, what))
     }
 
-    pub(crate) fn word<T: FromStr>(&mut self, what: &str) -> Result<T, StorageError> {
+    pub(crate) fn word<T: FromStr>(&mut self, what: &str) -> Result<T, StoreError> {
         self.get::<&str>(what)?.parse().map_err(|_| damaged(what))
     }
 
-    pub(crate) fn maybe_word<T: FromStr>(&mut self, what: &str) -> Result<Option<T>, StorageError> {
+    pub(crate) fn maybe_word<T: FromStr>(&mut self, what: &str) -> Result<Option<T>, StoreError> {
         self.get::<Option<&str>>(what)?.map(|text| text.parse().map_err(|_| damaged(what))).transpose()
     }
 
-    pub(crate) fn instant(&mut self, what: &str) -> Result<UtcDateTime, StorageError> {
+    pub(crate) fn instant(&mut self, what: &str) -> Result<UtcDateTime, StoreError> {
         self.get(what).and_then(|millis| instant(millis, what))
     }
 
-    pub(crate) fn maybe_instant(&mut self, what: &str) -> Result<Option<UtcDateTime>, StorageError> {
+    pub(crate) fn maybe_instant(&mut self, what: &str) -> Result<Option<UtcDateTime>, StoreError> {
         self.get::<Option<i64>>(what)?.map(|millis| instant(millis, what)).transpose()
     }
 
-    pub(crate) fn maybe_serial(&mut self, what: &str) -> Result<Option<SerialNumber>, StorageError> {
+    pub(crate) fn maybe_serial(&mut self, what: &str) -> Result<Option<SerialNumber>, StoreError> {
         let serial = |octets: &[u8]| SerialNumber::from_be_bytes(octets).map_err(|_| damaged(what));
         self.get::<Option<&[u8]>>(what)?.map(serial).transpose()
     }
 
-    pub(crate) fn serial(&mut self, what: &str) -> Result<SerialNumber, StorageError> {
+    pub(crate) fn serial(&mut self, what: &str) -> Result<SerialNumber, StoreError> {
         self.maybe_serial(what)?.ok_or_else(|| damaged(what))
     }
 
-    pub(crate) fn fingerprint(&mut self, what: &str) -> Result<Fingerprint, StorageError> {
+    pub(crate) fn fingerprint(&mut self, what: &str) -> Result<Fingerprint, StoreError> {
         self.maybe_fingerprint(what)?.ok_or_else(|| damaged(what))
     }
 
-    pub(crate) fn maybe_fingerprint(&mut self, what: &str) -> Result<Option<Fingerprint>, StorageError> {
+    pub(crate) fn maybe_fingerprint(&mut self, what: &str) -> Result<Option<Fingerprint>, StoreError> {
         self.octets(what).map(|octets| octets.map(Fingerprint::new))
     }
 
-    pub(crate) fn renewal_id(&mut self, what: &str) -> Result<RenewalId, StorageError> {
+    pub(crate) fn renewal_id(&mut self, what: &str) -> Result<RenewalId, StoreError> {
         self.maybe_renewal_id(what)?.ok_or_else(|| damaged(what))
     }
 
-    pub(crate) fn maybe_renewal_id(&mut self, what: &str) -> Result<Option<RenewalId>, StorageError> {
+    pub(crate) fn maybe_renewal_id(&mut self, what: &str) -> Result<Option<RenewalId>, StoreError> {
         self.octets(what).map(|octets| octets.map(RenewalId::new))
     }
 
     /// Two columns: first and last second.
-    pub(crate) fn validity(&mut self, what: &str) -> Result<Validity, StorageError> {
+    pub(crate) fn validity(&mut self, what: &str) -> Result<Validity, StoreError> {
         let mut second = || {
             let seconds = self.get::<i64>(what)?;
             UtcDateTime::from_unix_timestamp(seconds).map_err(|_| damaged(what))
@@ -127,33 +113,12 @@ impl<'r> Columns<'r> {
         Validity::new(second()?, second()?).map_err(|_| damaged(what))
     }
 
-    fn octets<const N: usize>(&mut self, what: &str) -> Result<Option<[u8; N]>, StorageError> {
+    fn octets<const N: usize>(&mut self, what: &str) -> Result<Option<[u8; N]>, StoreError> {
         let array = |octets: &[u8]| octets.try_into().map_err(|_| damaged(what));
         self.get::<Option<&[u8]>>(what)?.map(array).transpose()
     }
 }
 
-pub(crate) fn instant(millis: i64, what: &str) -> Result<UtcDateTime, StorageError> {
+pub(crate) fn instant(millis: i64, what: &str) -> Result<UtcDateTime, StoreError> {
     UtcDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).map_err(|_| damaged(what))
-}
-
-/// `holder:ID`, `administrator:ID`, `operator:name` or `system`.
-pub(crate) fn actor_text(actor: &Actor) -> String {
-    match actor {
-        Actor::Holder(id) => format!("holder:{id}"),
-        Actor::Administrator(id) => format!("administrator:{id}"),
-        Actor::Operator(name) => format!("operator:{name}"),
-        Actor::System => "system".to_owned(),
-    }
-}
-
-pub(crate) fn actor(text: &str) -> Result<Actor, StorageError> {
-    let id = |id: &str| id.parse().map_err(|_| damaged("audit.actor"));
-    match text.split_once(':') {
-        Some(("holder", rest)) => id(rest).map(Actor::Holder),
-        Some(("administrator", rest)) => id(rest).map(Actor::Administrator),
-        Some(("operator", name)) => Ok(Actor::Operator(name.to_owned())),
-        None if text == "system" => Ok(Actor::System),
-        _ => Err(damaged("audit.actor")),
-    }
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use koshin_notify::Mail;
-use koshin_ra::{Commit, CommitError, Intent, StorageError};
+use koshin_ra::{Commit, CommitError, Intent};
 use koshin_renewal::{Basis, Fact, HeldCertificate, Renewal, State};
 use koshin_types::Fingerprint;
 use sqlx::Row as _;
@@ -10,8 +10,10 @@ use time::UtcDateTime;
 
 use crate::{
     audit::Entry,
-    codec::{actor_text, damaged, is_constraint, millis, signed, unsigned},
+    codec::{is_constraint, millis, signed, unsigned},
+    error::damaged,
     file::{Loaded, status_columns},
+    note::actor_text,
     script::Script,
     writer::{Failed, Job, Transaction},
 };
@@ -39,7 +41,7 @@ struct Record {
 
 impl CommitJob {
     /// Works out what changes from the file the decision was made on.
-    pub(crate) fn new(commit: Commit, on: &Loaded) -> Result<Self, StorageError> {
+    pub(crate) fn new(commit: Commit, on: &Loaded) -> Result<Self, CommitError> {
         commit.check(&on.file.holding)?;
         let mut holding = on.file.holding.clone();
         let mut renewals = Vec::new();

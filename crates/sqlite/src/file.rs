@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use koshin_ra::{Organization, StorageError, Subject, SubjectFile};
+use koshin_ra::{Organization, Subject, SubjectFile};
 use koshin_renewal::{Basis, Grant, HeldCertificate, Holding, Issued, Key, Renewal, State, Status, Why};
 use koshin_types::{CertificateStatus, ProtectionLevel};
 use sqlx::sqlite::SqliteRow;
 use time::UtcDateTime;
 
-use crate::codec::{Columns, damaged};
+use crate::{
+    codec::Columns,
+    error::{StoreError, damaged},
+};
 
 /// A file with the number of its subject's row.
 #[derive(Clone)]
@@ -43,7 +46,7 @@ const BEFORE_CERTIFICATE: usize = 27;
 const RENEWAL: usize = 14;
 
 /// Reads the rows of a [`file_query!`], in which those of one subject stand together, oldest certificate first.
-pub(crate) fn files(rows: &[SqliteRow]) -> Result<Vec<Loaded>, StorageError> {
+pub(crate) fn files(rows: &[SqliteRow]) -> Result<Vec<Loaded>, StoreError> {
     let mut files = Vec::new();
     for rows in rows.chunk_by(|one, next| number(one).ok() == number(next).ok()) {
         if let Some(first) = rows.first() {
@@ -53,11 +56,11 @@ pub(crate) fn files(rows: &[SqliteRow]) -> Result<Vec<Loaded>, StorageError> {
     Ok(files)
 }
 
-fn number(row: &SqliteRow) -> Result<i64, StorageError> {
+fn number(row: &SqliteRow) -> Result<i64, StoreError> {
     Columns::of(row).get("subjects.number")
 }
 
-fn file(first: &SqliteRow, rows: &[SqliteRow]) -> Result<Loaded, StorageError> {
+fn file(first: &SqliteRow, rows: &[SqliteRow]) -> Result<Loaded, StoreError> {
     let mut columns = Columns::of(first);
     let number = columns.get("subjects.number")?;
     let id = columns.word("subjects.id")?;
@@ -88,7 +91,7 @@ fn file(first: &SqliteRow, rows: &[SqliteRow]) -> Result<Loaded, StorageError> {
     Ok(Loaded { number, file: Arc::new(SubjectFile { subject, organization, holding, version }) })
 }
 
-fn renewal(columns: &mut Columns<'_>) -> Result<Option<Renewal>, StorageError> {
+fn renewal(columns: &mut Columns<'_>) -> Result<Option<Renewal>, StoreError> {
     let Some(id) = columns.maybe_renewal_id("renewals.id")? else {
         columns.skip(RENEWAL - 1);
         return Ok(None);
@@ -106,7 +109,7 @@ fn renewal(columns: &mut Columns<'_>) -> Result<Option<Renewal>, StorageError> {
     Ok(Some(Renewal { id, basis, started_at, again, chain_started_at, state: state(columns)? }))
 }
 
-fn state(columns: &mut Columns<'_>) -> Result<State, StorageError> {
+fn state(columns: &mut Columns<'_>) -> Result<State, StoreError> {
     let word = columns.get::<&str>("renewals.state")?;
     let why = columns.get::<Option<&str>>("renewals.why")?;
     let spki = columns.maybe_fingerprint("renewals.spki")?;
@@ -122,7 +125,7 @@ fn state(columns: &mut Columns<'_>) -> Result<State, StorageError> {
     let issued = || {
         let fingerprint = fingerprint.ok_or_else(|| damaged("renewals.fingerprint"))?;
         let at = issued_at.ok_or_else(|| damaged("renewals.issued_at"))?;
-        Ok::<_, StorageError>(Issued { key: key()?, serial: serial()?, fingerprint, at })
+        Ok::<_, StoreError>(Issued { key: key()?, serial: serial()?, fingerprint, at })
     };
     Ok(match word {
         "started" => State::Started,
@@ -138,12 +141,12 @@ fn state(columns: &mut Columns<'_>) -> Result<State, StorageError> {
     })
 }
 
-fn read_why(word: Option<&str>) -> Result<Why, StorageError> {
+fn read_why(word: Option<&str>) -> Result<Why, StoreError> {
     let known = [Why::NoRequest, Why::NotActivated, Why::StartedAgain, Why::Enrolment, Why::Revoked];
     known.into_iter().find(|why| Some(why.as_str()) == word).ok_or_else(|| damaged("renewals.why"))
 }
 
-fn certificate(row: &SqliteRow) -> Result<Option<HeldCertificate>, StorageError> {
+fn certificate(row: &SqliteRow) -> Result<Option<HeldCertificate>, StoreError> {
     let mut columns = Columns::of(row);
     columns.skip(BEFORE_CERTIFICATE);
     let Some(serial) = columns.maybe_serial("certificates.serial")? else { return Ok(None) };
@@ -158,7 +161,7 @@ fn certificate(row: &SqliteRow) -> Result<Option<HeldCertificate>, StorageError>
     Ok(Some(HeldCertificate { serial, validity, fingerprint, key, issued_at, status, deferred }))
 }
 
-pub(crate) fn status(columns: &mut Columns<'_>) -> Result<Status, StorageError> {
+pub(crate) fn status(columns: &mut Columns<'_>) -> Result<Status, StoreError> {
     let word = columns.word("certificates.status")?;
     let at = columns.maybe_instant("certificates.status_at")?;
     let by = columns.maybe_serial("certificates.superseded_by")?;

@@ -1,9 +1,10 @@
-//! Koshin's registry of subjects, ledger of certificates, sessions, audit log and outbox in one SQLite file.
+//! Koshin's databases on SQLite. Features say which, none by default:
 //!
-//! A [`Store`] implements the ports [`Registry`](koshin_ra::Registry), [`Sessions`](koshin_ra::Sessions),
-//! [`Directory`](koshin_ra::Directory) and [`Chronicle`](koshin_ra::Chronicle) of `koshin-ra` and
-//! [`Outbox`](koshin_notify::Outbox) and [`Schedule`](koshin_notify::Schedule) of `koshin-notify`. It is the only crate
-//! that knows the tables, and it refuses to know a clock, randomness, HTTP and what a certificate says.
+//! - `registry`: the registry of subjects, ledger of certificates, sessions, audit log and outbox in one file. A `Store`
+//!   implements the ports `Registry`, `Sessions`, `Directory` and `Chronicle` of `koshin-ra`. Brings `outbox` with it.
+//! - `outbox`: of the same file what a mailer needs; a `Store` implements `Outbox` and `Schedule` of `koshin-notify`.
+//!
+//! It is the only crate that knows the tables, and it refuses to know a clock, randomness, HTTP and what a certificate says.
 //!
 //! - One task owns the connection that writes. What waited while the last commit reached the disk becomes the next
 //!   commit (*group commit*); each job of it has its own `SAVEPOINT`, so that a version conflict fails one job only, and
@@ -11,9 +12,9 @@
 //! - Readers have their own connections and never wait for the writer. A file is read in one statement, so that its
 //!   version and its rows agree, and every commit of every process is seen at once.
 //! - Several processes may open the same file. The operator's command writes beside a running server.
-//! - The audit log is a hash chain ([`Store::audit_verify`]); every step in it is one that the machine allows, and taking
-//!   them again gives the stored holdings ([`Store::audit_replay`]).
-//! - A copy of everything is made while everybody goes on ([`Store::backup`]).
+//! - The audit log is a hash chain (`audit_verify`); every step in it is one that the machine allows, and taking
+//!   them again gives the stored holdings (`audit_replay`).
+//! - A copy of everything is made while everybody goes on (`backup`).
 //! - The tables themselves refuse a second open renewal, a second active or pending certificate of one subject, a
 //!   revocation that is taken back and a changed audit record, whatever program writes.
 //!
@@ -32,28 +33,54 @@
 //! # }
 //! ```
 
+#![cfg_attr(
+    not(feature = "registry"),
+    allow(dead_code, reason = "each feature takes a part of what they share; with all of them nothing is left over")
+)]
+
 mod audit;
 mod backup;
 mod check;
+#[cfg(feature = "registry")]
 mod clock;
 mod codec;
+#[cfg(feature = "registry")]
 mod commit;
+mod database;
+#[cfg(feature = "registry")]
 mod directory;
+mod error;
+#[cfg(feature = "registry")]
 mod file;
+#[cfg(feature = "registry")]
+mod note;
 mod open;
+#[cfg(feature = "outbox")]
 mod outbox;
 mod readers;
+#[cfg(feature = "registry")]
+mod recent;
+#[cfg(feature = "registry")]
 mod registry;
+#[cfg(feature = "registry")]
+mod replay;
+#[cfg(feature = "outbox")]
 mod schedule;
 mod script;
+#[cfg(feature = "registry")]
 mod sessions;
+#[cfg(feature = "registry")]
 mod status;
+#[cfg(feature = "outbox")]
 mod store;
 mod writer;
 
 pub use audit::{AuditHead, AuditRecord};
 pub use backup::BackupError;
 pub use check::{AuditBreak, AuditError, AuditReport};
+pub use database::Options;
+pub use error::StoreError;
 pub use open::OpenError;
-pub use store::{Options, Store};
+#[cfg(feature = "outbox")]
+pub use store::Store;
 pub use writer::Stats;

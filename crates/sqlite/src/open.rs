@@ -11,10 +11,31 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use crate::{codec::primary_code, store::Options};
+use crate::{codec::primary_code, database::Options};
 
-/// `KSHN`: what a database of ours has in its header.
-const APPLICATION_ID: i64 = 0x4b53_484e;
+/// What is in a file: its mark and its migrations, which may only be added.
+pub(crate) struct Schema {
+    application: i64,
+    mark: &'static str,
+    /// Version, a word or two, and the statements.
+    migrations: &'static [(i64, &'static str, &'static str)],
+}
+
+/// `KSHN`: registry, sessions, schedule and outbox.
+#[cfg(any(feature = "registry", feature = "outbox"))]
+pub(crate) const REGISTRY: Schema = Schema {
+    application: 0x4b53_484e,
+    mark: "/* open::migrate */ PRAGMA application_id = 0x4b53484e",
+    migrations: &[
+        (1, "registry, ledger, outbox", include_str!("../migrations/0001_registry_ledger_outbox.sql")),
+        (2, "clock", include_str!("../migrations/0002_clock.sql")),
+        (3, "schedule", include_str!("../migrations/0003_schedule.sql")),
+        (4, "revocations", include_str!("../migrations/0004_revocations.sql")),
+        (5, "enrolment sessions", include_str!("../migrations/0005_enrolment_sessions.sql")),
+        (6, "previous sign-in", include_str!("../migrations/0006_previous_sign_in.sql")),
+    ],
+};
+
 /// Pages after which a commit carries the log over although nobody was idle: 32 MiB.
 const AUTOCHECKPOINT: &str = "4096";
 
@@ -98,6 +119,7 @@ impl OpenError {
 /// The connection that writes, with its tables up to date, and how to make those that read.
 pub(crate) async fn open(
     path: &Path,
+    schema: &Schema,
     options: &Options,
 ) -> Result<(SqliteConnection, SqliteConnectOptions), OpenError> {
     guard(path)?;
@@ -120,7 +142,7 @@ pub(crate) async fn open(
         .pragma("wal_autocheckpoint", AUTOCHECKPOINT)
         .thread_name(|_| "koshin-writer".to_owned());
     let mut connection = writing.connect().await.map_err(failed)?;
-    migrate(&mut connection, path).await?;
+    migrate(&mut connection, path, schema).await?;
     Ok((connection, common.read_only(true).thread_name(|id| format!("koshin-reader-{id}"))))
 }
 
@@ -172,37 +194,30 @@ fn create(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Every migration. They may only be added.
-fn migrations() -> Migrator {
-    let simple = |version, description: &'static str, sql: &'static str| {
-        Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(vec![
-        simple(1, "registry, ledger, outbox", include_str!("../migrations/0001_registry_ledger_outbox.sql")),
-        simple(2, "clock", include_str!("../migrations/0002_clock.sql")),
-        simple(3, "schedule", include_str!("../migrations/0003_schedule.sql")),
-        simple(4, "revocations", include_str!("../migrations/0004_revocations.sql")),
-        simple(5, "enrolment sessions", include_str!("../migrations/0005_enrolment_sessions.sql")),
-        simple(6, "previous sign-in", include_str!("../migrations/0006_previous_sign_in.sql")),
-    ])
+impl Schema {
+    fn migrator(&self) -> Migrator {
+        let migration = |(version, description, sql): &(i64, &'static str, &'static str)| {
+            Migration::new(*version, (*description).into(), MigrationType::Simple, sql.into_sql_str(), false)
+        };
+        Migrator::with_migrations(self.migrations.iter().map(migration).collect())
+    }
 }
 
 /// Brings the tables up to date in one transaction, so that of two processes one waits for the other.
-async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+async fn migrate(connection: &mut SqliteConnection, path: &Path, schema: &Schema) -> Result<(), OpenError> {
     let failed = |error| OpenError::from_sqlx(path, error);
-    let migrator = migrations();
+    let migrator = schema.migrator();
     let known = migrator.iter().map(|migration| migration.version).max().unwrap_or_default();
     let mut tx = connection.begin_with("/* open::migrate */ BEGIN IMMEDIATE").await.map_err(failed)?;
     let found = "/* open::migrate */ SELECT a.application_id, (SELECT count(*) FROM sqlite_schema) \
                  FROM pragma_application_id AS a";
     let row = sqlx::query(found).fetch_one(&mut *tx).await.map_err(failed)?;
     let (application, tables): (i64, i64) = (row.get(0), row.get(1));
-    if application != APPLICATION_ID {
+    if application != schema.application {
         if tables > 0 {
             return Err(OpenError::Foreign { path: path.to_owned() });
         }
-        let mark = "/* open::migrate */ PRAGMA application_id = 0x4b53484e";
-        sqlx::query(mark).execute(&mut *tx).await.map_err(failed)?;
+        sqlx::query(schema.mark).execute(&mut *tx).await.map_err(failed)?;
     }
     migrator.run(&mut *tx).await.map_err(|error| {
         let path = path.to_owned();

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use koshin_notify::{Claimed, Disposition, Fence, Mail, MailId, Outbox, OutboxError, Reply, Suppression};
-use koshin_ra::StorageError;
 use koshin_types::CertificateStatus;
 use sqlx::sqlite::SqliteRow;
 use time::{Duration, UtcDateTime};
 
 use crate::{
     codec::{Columns, millis, signed},
+    error::StoreError,
     script::Script,
     store::Store,
     writer::{Failed, Job, Transaction},
@@ -17,16 +17,16 @@ use crate::{
 /// What the outbox's jobs answer with; the port has its own error.
 pub(crate) enum Refusal {
     LeaseLost,
-    Storage(StorageError),
+    Storage(StoreError),
 }
 
-impl From<StorageError> for Refusal {
-    fn from(error: StorageError) -> Self {
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
         Self::Storage(error)
     }
 }
 
-fn unavailable(error: StorageError) -> OutboxError {
+fn unavailable(error: StoreError) -> OutboxError {
     OutboxError::Unavailable(Box::new(error))
 }
 
@@ -40,9 +40,9 @@ struct Claim {
 #[async_trait]
 impl Job for Claim {
     type Done = Vec<Claimed>;
-    type Refused = StorageError;
+    type Refused = StoreError;
 
-    async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<Vec<Claimed>, Failed<StorageError>> {
+    async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<Vec<Claimed>, Failed<StoreError>> {
         let now = millis(self.now);
         let mut claimed = Vec::new();
         loop {
@@ -115,7 +115,7 @@ enum Found {
     Pointless(Disposition),
 }
 
-fn read(row: &SqliteRow) -> Result<(i64, Found), StorageError> {
+fn read(row: &SqliteRow) -> Result<(i64, Found), StoreError> {
     let mut columns = Columns::of(row);
     let number = columns.get("outbox.number")?;
     let mail = Mail::decode(columns.get("outbox.mail")?);

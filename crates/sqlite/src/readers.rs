@@ -2,14 +2,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use koshin_ra::StorageError;
 use sqlx::{
     ConnectOptions as _, Connection as _, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteRow},
 };
 use tokio::sync::Semaphore;
 
-use crate::{codec::storage, script::Script};
+use crate::{error::StoreError, script::Script};
 
 /// A few read-only connections. A caller that goes away in the middle leaves none of them in a transaction, because
 /// every read is one statement.
@@ -42,23 +41,23 @@ impl Readers {
     }
 
     /// A connection of the caller's own, for a long read transaction.
-    pub(crate) async fn own(&self) -> Result<SqliteConnection, StorageError> {
-        self.options.connect().await.map_err(storage)
+    pub(crate) async fn own(&self) -> Result<SqliteConnection, StoreError> {
+        Ok(self.options.connect().await?)
     }
 
-    pub(crate) async fn all(&self, script: Script) -> Result<Vec<SqliteRow>, StorageError> {
-        let closed = |error| StorageError::Unavailable(Box::new(error));
+    pub(crate) async fn all(&self, script: Script) -> Result<Vec<SqliteRow>, StoreError> {
+        let closed = |error| StoreError::Unavailable(Box::new(error));
         let _permit = self.permits.acquire().await.map_err(closed)?;
         let taken = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut reader = Reader { readers: self, connection: taken };
         let connection = match &mut reader.connection {
             Some(connection) => connection,
-            none => none.insert(self.options.connect().await.map_err(storage)?),
+            none => none.insert(self.options.connect().await?),
         };
-        all(connection, script).await.map_err(storage)
+        Ok(all(connection, script).await?)
     }
 
-    pub(crate) async fn one(&self, script: Script) -> Result<Option<SqliteRow>, StorageError> {
+    pub(crate) async fn one(&self, script: Script) -> Result<Option<SqliteRow>, StoreError> {
         self.all(script).await.map(|rows| rows.into_iter().next())
     }
 

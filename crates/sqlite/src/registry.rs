@@ -8,8 +8,9 @@ use koshin_types::{Fingerprint, RenewalId, SerialNumber, SubjectId};
 use time::UtcDateTime;
 
 use crate::{
-    codec::{Columns, damaged, millis, signed},
+    codec::{Columns, millis, signed},
     commit::CommitJob,
+    error::damaged,
     file::{self, Loaded, file_query},
     script::Script,
     store::Store,
@@ -63,7 +64,7 @@ impl Registry for Store {
         let query = "/* Store::renewal */ SELECT s.id FROM renewals AS r JOIN subjects AS s ON s.number = r.subject \
                      WHERE r.id = ?";
         let row = self.readers().one(Script::one(query).with(id.as_bytes().to_vec())).await?;
-        row.map(|row| Columns::of(&row).word("subjects.id")).transpose()
+        Ok(row.map(|row| Columns::of(&row).word("subjects.id")).transpose()?)
     }
 
     async fn document(&self, serial: &SerialNumber) -> Result<Option<Document>, StorageError> {
@@ -91,7 +92,7 @@ impl Registry for Store {
     async fn overdue(&self, now: UtcDateTime, limit: u32) -> Result<Vec<SubjectId>, StorageError> {
         let query = "/* Store::overdue */ SELECT id FROM subjects WHERE wake_at <= ? ORDER BY wake_at LIMIT ?";
         let rows = self.readers().all(Script::one(query).with(millis(now)).with(i64::from(limit))).await?;
-        rows.iter().map(|row| Columns::of(row).word("subjects.id")).collect()
+        rows.iter().map(|row| Ok(Columns::of(row).word("subjects.id")?)).collect()
     }
 
     async fn changes(&self, after: u64) -> Result<(u64, Vec<ChangeSeen>), StorageError> {
@@ -111,7 +112,7 @@ impl Registry for Store {
                 let settled = match columns.get::<&str>("audit.word")? {
                     "superseded" => Settled::Superseded,
                     "revoked" => Settled::Revoked,
-                    _ => return Err(damaged("changes.sequence")),
+                    _ => return Err(damaged("changes.sequence").into()),
                 };
                 seen.push(ChangeSeen { sequence, fingerprint, settled });
             }

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use koshin_notify::{
     Ahead, InUse, Look, Next, Page, Place, Plan, PolicyMark, Schedule, ScheduleError, Scheduled, Stage,
 };
-use koshin_ra::StorageError;
 use serde_json::{Value, json};
 use sqlx::{Row as _, sqlite::SqliteRow};
 use time::UtcDateTime;
 
 use crate::{
-    codec::{Columns, damaged, instant, millis, signed, unsigned},
+    codec::{Columns, instant, millis, signed, unsigned},
+    error::{StoreError, damaged},
     outbox::counts,
     script::Script,
     store::Store,
@@ -25,11 +25,11 @@ const SHARE: usize = 5_000;
 /// What the schedule's jobs answer with; the port has its own error.
 enum Refusal {
     OtherPolicy,
-    Storage(StorageError),
+    Storage(StoreError),
 }
 
-impl From<StorageError> for Refusal {
-    fn from(error: StorageError) -> Self {
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
         Self::Storage(error)
     }
 }
@@ -43,7 +43,7 @@ impl From<Refusal> for ScheduleError {
     }
 }
 
-fn unavailable(error: StorageError) -> ScheduleError {
+fn unavailable(error: StoreError) -> ScheduleError {
     ScheduleError::Unavailable(Box::new(error))
 }
 
@@ -224,7 +224,7 @@ fn number(row: &SqliteRow) -> sqlx::Result<i64> {
     row.try_get(1)
 }
 
-fn place(look: Look, row: &SqliteRow) -> Result<Place, StorageError> {
+fn place(look: Look, row: &SqliteRow) -> Result<Place, StoreError> {
     let mut columns = Columns::of(row);
     let at: i64 = columns.get("schedule.next_look")?;
     let at = match look {
@@ -236,7 +236,7 @@ fn place(look: Look, row: &SqliteRow) -> Result<Place, StorageError> {
     Ok(Place { at, number: columns.unsigned("schedule.certificate")? })
 }
 
-fn scheduled(place: Place, first: &SqliteRow, rows: &[SqliteRow]) -> Result<Scheduled, StorageError> {
+fn scheduled(place: Place, first: &SqliteRow, rows: &[SqliteRow]) -> Result<Scheduled, StoreError> {
     let mut columns = Columns::of(first);
     columns.skip(2);
     let revision = columns.unsigned("schedule.revision")?;
@@ -252,7 +252,7 @@ fn scheduled(place: Place, first: &SqliteRow, rows: &[SqliteRow]) -> Result<Sche
     Ok(Scheduled { place, revision, certificate, notices })
 }
 
-fn notice(row: &SqliteRow) -> Result<Option<(u16, Stage)>, StorageError> {
+fn notice(row: &SqliteRow) -> Result<Option<(u16, Stage)>, StoreError> {
     let mut columns = Columns::of(row);
     columns.skip(9);
     let Some(threshold) = columns.get::<Option<i64>>("notices.threshold")? else { return Ok(None) };

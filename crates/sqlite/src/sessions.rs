@@ -10,8 +10,9 @@ use time::UtcDateTime;
 
 use crate::{
     audit::Entry,
-    codec::{Columns, damaged, millis},
+    codec::{Columns, millis},
     commit::put_mail,
+    error::{StoreError, damaged},
     script::Script,
     store::Store,
     writer::{Failed, Job, Transaction},
@@ -56,7 +57,7 @@ fn bind(script: &mut Script, session: &Session) {
     script.bind(millis(session.opened_at)).bind(millis(session.seen_at)).bind(millis(session.ends_at));
 }
 
-fn read(key: SessionKey, mut columns: Columns<'_>) -> Result<Session, StorageError> {
+fn read(key: SessionKey, mut columns: Columns<'_>) -> Result<Session, StoreError> {
     let kind = columns.get::<&str>("sessions.kind")?;
     let subject = columns.maybe_word("sessions.subject")?;
     let certificate = columns.maybe_fingerprint("sessions.certificate")?;
@@ -168,10 +169,10 @@ impl Job for Begin {
         bind_subject(&mut asked, subject.as_ref());
         asked.bind(tries.as_str());
         let rows = tx.read(asked).await?;
-        let row = rows.first().ok_or_else(|| Failed::Refused(damaged("tries")))?;
+        let row = rows.first().ok_or_else(|| damaged("tries"))?;
         let mut columns = Columns::of(row);
-        let before = read_tries(&mut columns).map_err(Failed::Refused)?;
-        let is_known: bool = columns.get("subjects.id").map_err(Failed::Refused)?;
+        let before = read_tries(&mut columns)?;
+        let is_known: bool = columns.get("subjects.id")?;
         if let Some(retry_at) = patience.blocked_until(before).filter(|retry_at| at < *retry_at) {
             return Ok(Begun::TooSoon { retry_at });
         }
@@ -213,7 +214,7 @@ async fn leave(
             );
             script.bind(note.word).bind(millis(at));
             let rows = tx.write(script).await?;
-            let counted = counted(rows.last()).map_err(Failed::Refused)?;
+            let counted = counted(rows.last())?;
             if let Some(due) = Trace::due(note, counted.failures) {
                 tx.record(Entry::note(&due, at)).await?;
             }
@@ -299,7 +300,7 @@ impl Job for NoteTry {
             tx.write(Script::one(forget).with(self.key.as_str())).await?;
         }
         let rows = tx.read(tries(&self.key)).await?;
-        counted(rows.first()).map_err(Failed::Refused)
+        Ok(counted(rows.first())?)
     }
 }
 
@@ -307,12 +308,12 @@ fn tries(key: &str) -> Script {
     Script::one("/* sessions::tries */ SELECT failures, last_at FROM tries WHERE key = ?").with(key)
 }
 
-fn counted(row: Option<&SqliteRow>) -> Result<Tries, StorageError> {
+fn counted(row: Option<&SqliteRow>) -> Result<Tries, StoreError> {
     let Some(row) = row else { return Ok(Tries::default()) };
     read_tries(&mut Columns::of(row))
 }
 
-fn read_tries(columns: &mut Columns<'_>) -> Result<Tries, StorageError> {
+fn read_tries(columns: &mut Columns<'_>) -> Result<Tries, StoreError> {
     Ok(Tries { failures: columns.unsigned("tries.failures")?, last_at: columns.get("tries.last_at")? })
 }
 
@@ -331,7 +332,7 @@ impl Sessions for Store {
         let query = "/* Store::find */ SELECT kind, subject, certificate, code, code_tries, code_until, typed_id, renewal, \
                      previous_sign_in, opened_at, seen_at, ends_at FROM sessions WHERE key = ?";
         let row = self.readers().one(Script::one(query).with(key.as_bytes().to_vec())).await?;
-        row.map(|row| read(*key, Columns::of(&row))).transpose()
+        Ok(row.map(|row| read(*key, Columns::of(&row))).transpose()?)
     }
 
     async fn replace(
@@ -349,7 +350,7 @@ impl Sessions for Store {
     }
 
     async fn tries(&self, key: &str) -> Result<Tries, StorageError> {
-        counted(self.readers().one(tries(key)).await?.as_ref())
+        Ok(counted(self.readers().one(tries(key)).await?.as_ref())?)
     }
 
     async fn note_try(&self, key: &str, failed: Option<(UtcDateTime, Trace)>) -> Result<Tries, StorageError> {

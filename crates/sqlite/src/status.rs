@@ -37,7 +37,7 @@ impl Store {
         let query = "/* Store::status */ SELECT status, status_at, superseded_by, reason FROM certificates \
                      WHERE serial = ?";
         let row = self.readers().one(Script::one(query).with(serial.as_be_bytes())).await?;
-        row.map(|row| file::status(&mut Columns::of(&row))).transpose()
+        Ok(row.map(|row| file::status(&mut Columns::of(&row))).transpose()?)
     }
 
     /// Adds a note to the audit log. It is durable when this returns.

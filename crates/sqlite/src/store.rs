@@ -1,44 +1,16 @@
-//! The store: one writer, some readers.
+//! The store: registry, sessions, schedule and outbox in one file.
 
-use std::{
-    collections::HashMap,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-
-use koshin_ra::StorageError;
-use koshin_types::SubjectId;
+use std::{path::Path, sync::Arc};
 
 use crate::{
-    audit::{self, AuditHead, AuditRecord},
-    file::Loaded,
-    open::{self, OpenError},
+    audit::{AuditHead, AuditRecord},
+    check::{AuditError, AuditReport},
+    database::{Database, Options},
+    error::StoreError,
+    open::{OpenError, REGISTRY},
     readers::Readers,
-    script::Script,
-    writer::{Job, Stats, Writer},
+    writer::{Job, Stats},
 };
-
-/// How a store is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// Connections that read, each with its own thread and cache: 4 by default.
-    pub readers: u32,
-    /// Jobs that may wait for the writer before callers wait to be queued: 1,024 by default.
-    pub queue: usize,
-    /// How long one try to write waits for another process: 2 seconds by default. There are three tries.
-    pub busy_timeout: Duration,
-}
-
-impl Default for Options {
-    /// ```
-    /// let options = koshin_sqlite::Options::default();
-    /// assert_eq!((options.readers, options.queue, options.busy_timeout.as_secs()), (4, 1024, 2));
-    /// ```
-    fn default() -> Self {
-        Self { readers: 4, queue: 1024, busy_timeout: Duration::from_secs(2) }
-    }
-}
 
 /// An open database file. Clones share it.
 #[derive(Clone)]
@@ -47,9 +19,9 @@ pub struct Store {
 }
 
 struct Inner {
-    writer: Writer,
-    readers: Readers,
-    recent: Recent,
+    database: Database,
+    #[cfg(feature = "registry")]
+    recent: crate::recent::Recent,
 }
 
 impl std::fmt::Debug for Store {
@@ -66,77 +38,79 @@ impl Store {
     ///
     /// [`OpenError`] with a text for the operator.
     pub async fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
-        let (connection, reading) = open::open(path, options).await?;
-        let failed = |error| OpenError::from_sqlx(path, error);
-        let readers = Readers::open(reading, options.readers).await.map_err(failed)?;
-        let writer = Writer::start(connection, options.queue);
-        Ok(Self { inner: Arc::new(Inner { writer, readers, recent: Recent::default() }) })
+        let inner = Inner {
+            database: Database::open(path, &REGISTRY, options).await?,
+            #[cfg(feature = "registry")]
+            recent: crate::recent::Recent::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Commits what is queued and closes the file, for this and every clone. Later calls are answered with
-    /// [`StorageError::Unavailable`].
+    /// Commits what is queued and closes the file, for this and every clone. Later calls are answered as unavailable.
     pub async fn shut_down(&self) {
-        self.inner.writer.close().await;
-        self.inner.readers.close().await;
+        self.inner.database.shut_down().await;
     }
 
     /// How the writer has done so far.
     pub fn stats(&self) -> Stats {
-        self.inner.writer.stats()
+        self.inner.database.stats()
     }
 
     /// The end of the audit log, to be signed and kept elsewhere.
     ///
     /// # Errors
     ///
-    /// [`StorageError`].
-    pub async fn audit_head(&self) -> Result<AuditHead, StorageError> {
-        audit::head(self.readers().one(Script::one(audit::HEAD)).await?.as_ref())
+    /// [`StoreError`].
+    pub async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        self.inner.database.audit_head().await
     }
 
     /// The audit records after a sequence number, in order, at most `limit`.
     ///
     /// # Errors
     ///
-    /// [`StorageError`].
-    pub async fn audit_records(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StorageError> {
-        self.readers().all(audit::page(after, limit)).await?.iter().map(audit::record).collect()
+    /// [`StoreError`].
+    pub async fn audit_records(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        self.inner.database.audit_records(after, limit).await
+    }
+
+    /// Walks the whole audit log and compares every hash. It finds records that were changed, put in, taken out or put
+    /// in another order; records cut off at the end are found by comparing [`AuditReport::head`] with a head that was
+    /// kept elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditError::Break`] with the first record that is wrong.
+    pub async fn audit_verify(&self) -> Result<AuditReport, AuditError> {
+        self.inner.database.audit_verify().await
+    }
+
+    /// Copies everything, as it stands at one instant, into a new file that only its owner can read. Whoever writes goes on
+    /// meanwhile. The copy is one file without a log beside it, and is on the disk when this returns; it is opened like any
+    /// other.
+    ///
+    /// # Errors
+    ///
+    /// [`BackupError`](crate::BackupError); what was written until then is removed again.
+    pub async fn backup(&self, to: &Path) -> Result<(), crate::BackupError> {
+        self.inner.database.backup(to).await
     }
 
     pub(crate) async fn write<J: Job>(&self, job: J) -> Result<J::Done, J::Refused> {
-        self.inner.writer.run(job).await
+        self.inner.database.write(job).await
     }
 
     pub(crate) fn readers(&self) -> &Readers {
-        &self.inner.readers
+        self.inner.database.readers()
     }
 
-    pub(crate) fn recent(&self) -> &Recent {
+    #[cfg(feature = "registry")]
+    pub(crate) fn recent(&self) -> &crate::recent::Recent {
         &self.inner.recent
     }
-}
 
-/// The files that were read lately, so that a commit knows what it was decided on without reading it again. What a
-/// version holds never changes, and the writer compares the version, so an old entry can only cost a second read.
-#[derive(Default)]
-pub(crate) struct Recent {
-    generations: Mutex<[HashMap<SubjectId, Loaded>; 2]>,
-}
-
-impl Recent {
-    const GENERATION: usize = 1024;
-
-    pub(crate) fn put(&self, loaded: &Loaded) {
-        let [young, old] = &mut *self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        if young.len() >= Self::GENERATION {
-            *old = std::mem::take(young);
-        }
-        young.insert(loaded.file.subject.id.clone(), loaded.clone());
-    }
-
-    pub(crate) fn get(&self, id: &SubjectId, version: u64) -> Option<Loaded> {
-        let [young, old] = &*self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = [young, old].into_iter().filter_map(|generation| generation.get(id));
-        known.into_iter().find(|loaded| loaded.file.version == version).cloned()
+    #[cfg(feature = "registry")]
+    pub(crate) fn database(&self) -> &Database {
+        &self.inner.database
     }
 }

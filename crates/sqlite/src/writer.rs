@@ -11,7 +11,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use koshin_ra::StorageError;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteRow};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -20,7 +19,8 @@ use tokio::{
 
 use crate::{
     audit::{self, AuditHead, Entry},
-    codec::{is_busy, storage},
+    codec::is_busy,
+    error::StoreError,
     readers,
     script::Script,
 };
@@ -40,7 +40,7 @@ const BEGIN_TRIES: u32 = 3;
 #[async_trait]
 pub(crate) trait Job: Send + 'static {
     type Done: Send + 'static;
-    type Refused: From<StorageError> + Send + 'static;
+    type Refused: From<StoreError> + Send + 'static;
 
     /// Does the work within its own savepoint. An error rolls back this job and no other.
     async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<Self::Done, Failed<Self::Refused>>;
@@ -52,6 +52,12 @@ pub(crate) enum Failed<R> {
     Refused(R),
     /// SQLite says so.
     Sqlite(sqlx::Error),
+}
+
+impl<R: From<StoreError>> From<StoreError> for Failed<R> {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error.into())
+    }
 }
 
 impl<R> From<sqlx::Error> for Failed<R> {
@@ -103,7 +109,7 @@ impl Writer {
     pub(crate) async fn run<J: Job>(&self, job: J) -> Result<J::Done, J::Refused> {
         let (reply, answer) = oneshot::channel();
         let queued = Box::new(Pending { job, result: None, reply });
-        let gone = || J::Refused::from(StorageError::Unavailable(Box::new(Closed)));
+        let gone = || J::Refused::from(StoreError::Unavailable(Box::new(Closed)));
         self.queue.send(Message::Job(queued)).await.map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
@@ -144,7 +150,7 @@ impl<J: Job> Queued for Pending<J> {
     async fn run(&mut self, tx: &mut Transaction<'_>) -> bool {
         let result = self.job.run(tx).await.map_err(|failed| match failed {
             Failed::Refused(refused) => refused,
-            Failed::Sqlite(error) => storage(error).into(),
+            Failed::Sqlite(error) => StoreError::from(error).into(),
         });
         let keep = result.is_ok();
         self.result = Some(result);
@@ -157,8 +163,8 @@ impl<J: Job> Queued for Pending<J> {
             // What was refused is refused, whatever became of the others.
             (_, Some(Err(refused))) => Err(refused),
             (None, Some(done)) => done,
-            (Some(failed), _) => Err(StorageError::Unavailable(Box::new(failed.clone())).into()),
-            (None, None) => Err(StorageError::Unavailable(Box::new(Closed)).into()),
+            (Some(failed), _) => Err(StoreError::Unavailable(Box::new(failed.clone())).into()),
+            (None, None) => Err(StoreError::Unavailable(Box::new(Closed)).into()),
         };
         // A caller that went away gets no answer; what it asked for is done all the same.
         let _: Result<(), _> = reply.send(answer);

@@ -18,12 +18,13 @@ const TLS: &[&str] = &["rustls", "rustls-native-certs", "tokio-rustls"];
 const RUNTIME: &[&str] = &["tokio", "async-std"];
 const CERTIFICATES: &[&str] = &["rcgen", "x509-parser", "koshin-issuance"];
 
-/// Package, and what its closure must not hold.
+/// Package, if need be with features, and what its closure must not hold.
 const RULES: &[(&str, &[&[&str]])] = &[
     ("koshin", &[FOREIGN_TLS]),
     ("koshin-web", &[FOREIGN_TLS, SQL]),
     ("koshin-edge", &[FOREIGN_TLS, SQL, RULES_OF_LOGIN, SCREENS]),
-    ("koshin-sqlite", &[FOREIGN_TLS, HTTP, TLS]),
+    ("koshin-sqlite --features registry", &[FOREIGN_TLS, HTTP, TLS]),
+    ("koshin-sqlite --features outbox", &[FOREIGN_TLS, HTTP, TLS, CERTIFICATES, &["koshin-ra"]]),
     ("koshin-ra", &[FOREIGN_TLS, SQL, HTTP, TLS]),
     ("koshin-notify", &[FOREIGN_TLS, SQL, HTTP, TLS, CERTIFICATES]),
     ("koshin-endpoints", &[FOREIGN_TLS, SQL, TLS]),

@@ -4,7 +4,7 @@ mod registry {
     use async_trait::async_trait;
     use koshin_notify::MailId;
     use koshin_ra::{
-        Chronicle, Directory, Registry, Sessions,
+        Actor, Chronicle, Directory, Registry, Sessions,
         conformance::{Recorded, Rig},
     };
     use sqlx::Row as _;
@@ -37,8 +37,8 @@ mod registry {
             let recorded = |record: koshin_sqlite::AuditRecord| Recorded {
                 sequence: record.sequence,
                 at: record.at,
-                actor: record.actor,
-                subject: record.subject,
+                actor: actor(&record.actor),
+                subject: record.subject.map(|id| id.parse().unwrap()),
                 word: record.word,
             };
             records.into_iter().map(recorded).collect()
@@ -48,6 +48,17 @@ mod registry {
             let rows = sqlx::query("SELECT id FROM outbox ORDER BY number").fetch_all(&mut self.0.raw().await).await;
             let id = |row: &sqlx::sqlite::SqliteRow| MailId::from_bytes(row.get::<&[u8], _>(0).try_into().unwrap());
             rows.unwrap().iter().map(id).collect()
+        }
+    }
+
+    /// What is written reads as who it was.
+    fn actor(text: &str) -> Actor {
+        match text.split_once(':') {
+            Some(("holder", id)) => Actor::Holder(id.parse().unwrap()),
+            Some(("administrator", id)) => Actor::Administrator(id.parse().unwrap()),
+            Some(("operator", name)) => Actor::Operator(name.to_owned()),
+            None if text == "system" => Actor::System,
+            _ => panic!("{text}"),
         }
     }
 
