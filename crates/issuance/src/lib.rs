@@ -66,7 +66,7 @@ pub use ceremony::{
     AuthorityPlan, CeremonyError, KeyedCertificate, Parent, certify_issuing, certify_root, create_issuing,
     create_ocsp_responder, create_root, create_server_ca, create_server_certificate, new_serial,
 };
-pub use crl::{Crl, CrlEdition, CrlError, CrlReadError, RevocationList, RevokedCertificate};
+pub use crl::{CheckedCrl, Crl, CrlEdition, CrlError, CrlReadError, CrlWriter, RevocationList, RevokedCertificate};
 pub use der::DerFault;
 pub use issue::{Certificate, Prepared, Recorded, RestoreError};
 pub use lint::LintFailure;
@@ -80,5 +80,5 @@ pub use read::ReadError;
 pub use request::{CertificationRequest, Gate, KeyKind, Rejected, RsaWeakness};
 pub use signer::{
     Curve, FileSigner, KeyFileError, NoRandomness, Random, SignatureAlgorithm, Signer, SignerError, ecdsa_signature,
-    rsa_spki,
+    rsa_digest_info, rsa_spki,
 };

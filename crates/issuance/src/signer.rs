@@ -2,6 +2,10 @@
 
 use crate::der::{Reader, Writer, oid, tag};
 use crate::pem;
+use num_bigint::BigUint;
+use p256::ecdsa::signature::hazmat::{PrehashSigner as _, PrehashVerifier as _};
+use p256::pkcs8::{self, DecodePrivateKey as _};
+use ring::digest;
 use ring::rand::SecureRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_ASN1_SIGNING,
@@ -41,6 +45,20 @@ impl SignatureAlgorithm {
         });
     }
 
+    /// How a key signs, by its DER `SubjectPublicKeyInfo`; `None` when it is neither P-256 nor P-384 nor RSA.
+    ///
+    /// ```
+    /// use koshin_issuance::{Curve, SignatureAlgorithm};
+    ///
+    /// let spki = Curve::P384.spki(&[4; 97]);
+    /// assert_eq!(SignatureAlgorithm::of_key(&spki), Some(SignatureAlgorithm::EcdsaP384Sha384));
+    /// assert_eq!(SignatureAlgorithm::of_key(&[0x30, 0]), None);
+    /// ```
+    pub fn of_key(spki: &[u8]) -> Option<Self> {
+        let all = [Self::EcdsaP256Sha256, Self::EcdsaP384Sha384, Self::RsaPkcs1Sha256];
+        all.into_iter().find(|algorithm| algorithm.public_key_in(spki).is_some())
+    }
+
     /// The octets of the public key in a DER `SubjectPublicKeyInfo`, if it is one for this algorithm.
     pub(crate) fn public_key_in(self, spki: &[u8]) -> Option<&[u8]> {
         let mut parts = Reader::in_sequence(spki).ok()?;
@@ -59,6 +77,36 @@ impl SignatureAlgorithm {
     /// Whether `signature` over `message` was made with the key of these octets.
     pub(crate) fn verifies(self, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(self.verification(), public_key).verify(message, signature).is_ok()
+    }
+
+    /// How a message is hashed before it is signed.
+    ///
+    /// ```
+    /// use koshin_issuance::SignatureAlgorithm::{EcdsaP256Sha256, EcdsaP384Sha384, RsaPkcs1Sha256};
+    /// let octets = [EcdsaP256Sha256, EcdsaP384Sha384, RsaPkcs1Sha256].map(|kind| kind.hash().output_len());
+    /// assert_eq!(octets, [32, 48, 32]);
+    /// ```
+    pub fn hash(self) -> &'static digest::Algorithm {
+        match self {
+            Self::EcdsaP256Sha256 | Self::RsaPkcs1Sha256 => &digest::SHA256,
+            Self::EcdsaP384Sha384 => &digest::SHA384,
+        }
+    }
+
+    /// Whether `signature` over the message of this digest was made with the key of these octets.
+    pub(crate) fn verifies_digest(self, public_key: &[u8], digest: &[u8], signature: &[u8]) -> bool {
+        if digest.len() != self.hash().output_len() {
+            return false;
+        }
+        match self {
+            Self::EcdsaP256Sha256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(public_key)
+                .and_then(|key| key.verify_prehash(digest, &p256::ecdsa::Signature::from_der(signature)?))
+                .is_ok(),
+            Self::EcdsaP384Sha384 => p384::ecdsa::VerifyingKey::from_sec1_bytes(public_key)
+                .and_then(|key| key.verify_prehash(digest, &p384::ecdsa::Signature::from_der(signature)?))
+                .is_ok(),
+            Self::RsaPkcs1Sha256 => rsa_verifies(public_key, digest, signature).unwrap_or(false),
+        }
     }
 
     fn verification(self) -> &'static dyn VerificationAlgorithm {
@@ -140,6 +188,36 @@ pub fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
     })
 }
 
+/// The DER `DigestInfo` of a SHA-256 digest, which RSA signs (RFC 8017, 9.2, note 1).
+pub fn rsa_digest_info(digest: &[u8]) -> Vec<u8> {
+    Writer::collect(|w| {
+        w.sequence(|w| {
+            w.sequence(|w| {
+                w.oid(oid::SHA256);
+                w.primitive(tag::NULL, &[]);
+            });
+            w.primitive(tag::OCTET_STRING, digest);
+        });
+    })
+}
+
+/// RSASSA-PKCS1-v1_5 over a SHA-256 digest (RFC 8017, 8.2.2): the signature is opened, and what is in it compared with what has
+/// to be. `None` when the key is none. All of it is public, so it need not take the same time for all numbers.
+fn rsa_verifies(public_key: &[u8], digest: &[u8], signature: &[u8]) -> Option<bool> {
+    let mut parts = Reader::in_sequence(public_key).ok()?;
+    let mut number = || parts.expect(tag::INTEGER).ok()?.positive_integer().ok();
+    let (modulus, exponent) = (number()?, number()?);
+    let opened = BigUint::from_bytes_be(signature);
+    let modulus_number = BigUint::from_bytes_be(modulus);
+    if !(256..=1024).contains(&modulus.len()) || signature.len() != modulus.len() || opened >= modulus_number {
+        return Some(false);
+    }
+    let opened = opened.modpow(&BigUint::from_bytes_be(exponent), &modulus_number);
+    let info = rsa_digest_info(digest);
+    let padding = vec![0xff; modulus.len().checked_sub(info.len() + 3)?];
+    Some(opened == BigUint::from_bytes_be(&[&[0, 1], &padding[..], &[0], &info].concat()))
+}
+
 /// The DER `ECDSA-Sig-Value` (RFC 3279, 2.2.3) of a signature as tokens give it: r and s in one piece, each half of it.
 pub fn ecdsa_signature(raw: &[u8]) -> Vec<u8> {
     let (r, s) = raw.split_at(raw.len() / 2);
@@ -168,6 +246,15 @@ pub trait Signer: Send + Sync {
     ///
     /// [`SignerError`] when the key gives no signature.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError>;
+
+    /// Signs a message of which only the digest is here, made with [`SignatureAlgorithm::hash`]; the signature is one that
+    /// [`sign`](Self::sign) could have made over the message. For revocation lists, which are too long to be held in memory:
+    /// what is hashed is their to-be-signed bytes, while they are written.
+    ///
+    /// # Errors
+    ///
+    /// [`SignerError`] when the key gives no signature; [`SignerError::Refused`] when the digest is not as long as it has to be.
+    fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError>;
 }
 
 /// Why a key gave no signature.
@@ -199,8 +286,36 @@ impl SignerError {
 pub struct FileSigner {
     curve: Curve,
     key: EcdsaKeyPair,
+    /// The same key for digests, which the other one does not sign.
+    digests: DigestKey,
     spki: Vec<u8>,
     random: Random,
+}
+
+/// Signs digests with a nonce that follows from key and digest (RFC 6979). Wiped when dropped.
+enum DigestKey {
+    P256(p256::ecdsa::SigningKey),
+    P384(p384::ecdsa::SigningKey),
+}
+
+impl DigestKey {
+    fn from_pkcs8_der(curve: Curve, der: &[u8]) -> Result<Self, pkcs8::Error> {
+        Ok(match curve {
+            Curve::P256 => Self::P256(p256::ecdsa::SigningKey::from_pkcs8_der(der)?),
+            Curve::P384 => Self::P384(p384::ecdsa::SigningKey::from_pkcs8_der(der)?),
+        })
+    }
+
+    fn sign(&self, digest: &[u8]) -> Result<Vec<u8>, p256::ecdsa::Error> {
+        match self {
+            Self::P256(key) => {
+                key.sign_prehash(digest).map(|made: p256::ecdsa::Signature| made.to_der().as_bytes().to_vec())
+            }
+            Self::P384(key) => {
+                key.sign_prehash(digest).map(|made: p384::ecdsa::Signature| made.to_der().as_bytes().to_vec())
+            }
+        }
+    }
 }
 
 impl FileSigner {
@@ -229,8 +344,10 @@ impl FileSigner {
         let (curve, key) = parse(Curve::P256)
             .or_else(|_| parse(Curve::P384))
             .map_err(|rejected| KeyFileError::Key { detail: rejected.to_string() })?;
+        let digests = DigestKey::from_pkcs8_der(curve, der)
+            .map_err(|rejected| KeyFileError::Key { detail: rejected.to_string() })?;
         let spki = curve.spki(key.public_key().as_ref());
-        Ok(Self { curve, key, spki, random })
+        Ok(Self { curve, key, digests, spki, random })
     }
 
     /// Makes a new key and returns it with its PKCS#8 DER, which is wiped when dropped.
@@ -259,6 +376,14 @@ impl Signer for FileSigner {
             Ok(signature) => Ok(signature.as_ref().to_vec()),
             Err(_) => Err(SignerError::Unavailable { detail: NoRandomness.to_string() }),
         }
+    }
+
+    fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
+        let (expected, found) = (self.algorithm().hash().output_len(), digest.len());
+        if expected != found {
+            return Err(SignerError::Refused { detail: format!("a digest has {expected} octets, not {found}") });
+        }
+        self.digests.sign(digest).map_err(|error| SignerError::Refused { detail: error.to_string() })
     }
 }
 

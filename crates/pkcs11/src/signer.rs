@@ -11,6 +11,7 @@ use std::{
 };
 
 use koshin_issuance::{SignatureAlgorithm, Signer, SignerError};
+use ring::digest;
 
 use crate::token::{KeyType, Line, TokenConfig, TokenError};
 
@@ -33,7 +34,7 @@ pub struct TokenSigner {
 }
 
 struct Job {
-    message: Vec<u8>,
+    digest: Vec<u8>,
     answer: SyncSender<Result<Vec<u8>, SignerError>>,
 }
 
@@ -68,6 +69,25 @@ impl TokenSigner {
         Ok(Self { jobs, stalled, patience, algorithm, spki })
     }
 
+    /// A key that is known already, by its certificate: the token is opened with the first signature, so that a CA starts
+    /// while its token is away. Another key under the label is refused as a swapped one.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::KeyType`] when nothing here signs with such a key.
+    pub fn of_key(config: TokenConfig, patience: Duration, spki: &[u8]) -> Result<Self, TokenError> {
+        let unusable = || TokenError::KeyType { key: config.key.clone() };
+        let algorithm = SignatureAlgorithm::of_key(spki).ok_or_else(unusable)?;
+        let (jobs, queue) = mpsc::sync_channel(QUEUE);
+        let stalled = Arc::new(AtomicBool::new(false));
+        let (owner, known) = (Arc::clone(&stalled), spki.to_vec());
+        let spawned = thread::Builder::new().name("koshin-token".to_owned()).spawn(move || {
+            Owner { config, known, line: None, refused: None, rest_until: None }.run(&queue, &owner);
+        });
+        spawned.map_err(|_| TokenError::Token(cryptoki::error::Error::NotSupported))?;
+        Ok(Self { jobs, stalled, patience, algorithm, spki: spki.to_vec() })
+    }
+
     /// Makes a key pair in the token, under the label of the configuration. It can never leave the token.
     ///
     /// # Errors
@@ -87,12 +107,21 @@ impl Signer for TokenSigner {
         &self.spki
     }
 
+    /// Hashes here and has the token sign the digest: few tokens hash by themselves for ECDSA, and none does it faster.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.sign_digest(digest::digest(self.algorithm.hash(), message).as_ref())
+    }
+
+    fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
+        let (expected, found) = (self.algorithm.hash().output_len(), digest.len());
+        if expected != found {
+            return Err(SignerError::Refused { detail: format!("a digest has {expected} octets, not {found}") });
+        }
         if self.stalled.load(Ordering::Acquire) {
             return Err(unavailable("it has not answered the last call yet"));
         }
         let (answer, signature) = mpsc::sync_channel(1);
-        self.jobs.try_send(Job { message: message.to_vec(), answer }).map_err(|error| match error {
+        self.jobs.try_send(Job { digest: digest.to_vec(), answer }).map_err(|error| match error {
             TrySendError::Full(_) => unavailable("too many signatures wait for it"),
             TrySendError::Disconnected(_) => unavailable("its thread has ended"),
         })?;
@@ -127,8 +156,8 @@ struct Owner {
 
 impl Owner {
     fn run(mut self, queue: &Receiver<Job>, stalled: &AtomicBool) {
-        while let Ok(Job { message, answer }) = queue.recv() {
-            let signed = self.sign(&message);
+        while let Ok(Job { digest, answer }) = queue.recv() {
+            let signed = self.sign(&digest);
             stalled.store(false, Ordering::Release);
             // Whoever lost patience gets no answer; a signature nobody stores is worth nothing.
             let _: Result<(), _> = answer.try_send(signed);
@@ -136,12 +165,12 @@ impl Owner {
     }
 
     /// Signs; a session that was lost meanwhile is opened anew once, so that its loss is nobody's to notice.
-    fn sign(&mut self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+    fn sign(&mut self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
         if let Some(refused) = &self.refused {
             return Err(refused.clone());
         }
         if let Some(line) = &self.line {
-            match line.sign(message) {
+            match line.sign_digest(digest) {
                 Ok(signature) => return Ok(signature),
                 Err(error) => tracing::warn!(error = %chain(&error), "the token is opened anew"),
             }
@@ -151,7 +180,7 @@ impl Owner {
         if self.rest_until.is_some_and(|until| Instant::now() < until) {
             return Err(unavailable("it failed a moment ago"));
         }
-        match self.reopened().and_then(|line| line.sign(message).map(|signature| (line, signature))) {
+        match self.reopened().and_then(|line| line.sign_digest(digest).map(|signature| (line, signature))) {
             Ok((line, signature)) => {
                 self.line = Some(line);
                 self.rest_until = None;

@@ -10,8 +10,7 @@ use cryptoki::{
     session::{Session, UserType},
     types::AuthPin,
 };
-use koshin_issuance::{Curve, SignatureAlgorithm, ecdsa_signature, rsa_spki};
-use ring::digest;
+use koshin_issuance::{Curve, SignatureAlgorithm, ecdsa_signature, rsa_digest_info, rsa_spki};
 use zeroize::Zeroizing;
 
 /// Where a key is: module, token, label, and what opens the token.
@@ -179,17 +178,13 @@ impl Line {
         Ok(())
     }
 
-    /// Signs, in the form in which certificates carry signatures.
-    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, TokenError> {
-        // Tokens that hash by themselves are rare for ECDSA; all of them sign a hash.
-        let ecdsa = |hash: &'static digest::Algorithm| {
-            let raw = self.session.sign(&Mechanism::Ecdsa, self.key, digest::digest(hash, message).as_ref())?;
-            Ok(ecdsa_signature(&raw))
-        };
+    /// Signs a digest, in the form in which certificates carry signatures.
+    pub(crate) fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, TokenError> {
         match self.algorithm {
-            SignatureAlgorithm::EcdsaP256Sha256 => ecdsa(&digest::SHA256),
-            SignatureAlgorithm::EcdsaP384Sha384 => ecdsa(&digest::SHA384),
-            _ => Ok(self.session.sign(&Mechanism::Sha256RsaPkcs, self.key, message)?),
+            SignatureAlgorithm::RsaPkcs1Sha256 => {
+                Ok(self.session.sign(&Mechanism::RsaPkcs, self.key, &rsa_digest_info(digest))?)
+            }
+            _ => Ok(ecdsa_signature(&self.session.sign(&Mechanism::Ecdsa, self.key, digest)?)),
         }
     }
 }

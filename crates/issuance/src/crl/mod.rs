@@ -1,16 +1,17 @@
 //! Full certificate revocation lists (RFC 5280, 5).
 
+mod check;
 mod read;
+mod write;
 
+pub use check::CheckedCrl;
 pub use read::{CrlReadError, RevocationList};
+pub use write::CrlWriter;
 
 use crate::ca::Ca;
-use crate::der::{Writer, tag, write_time};
-use crate::extension as ext;
 use crate::signer::SignerError;
-use crate::tbs::seal;
 use koshin_types::{RevocationReason, Rfc3339, SerialNumber};
-use std::collections::HashSet;
+use std::io::{self, Cursor};
 use time::UtcDateTime;
 
 /// An entry of a CRL.
@@ -65,7 +66,7 @@ impl CrlEdition {
     }
 }
 
-/// A signed CRL.
+/// A signed CRL in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crl {
     der: Vec<u8>,
@@ -90,78 +91,22 @@ impl Crl {
 }
 
 impl Ca {
-    /// Signs a full CRL of version 2 with authorityKeyIdentifier and cRLNumber, without issuingDistributionPoint.
-    ///
-    /// The entries keep their order. The list is empty, and then left out, when nothing is revoked.
+    /// Makes a CRL in memory, as [`CrlWriter`] does in files.
     ///
     /// # Errors
     ///
-    /// [`CrlError`] when dates or entries contradict each other or the key gives no valid signature.
+    /// [`CrlError`].
     pub fn sign_crl(&self, edition: CrlEdition, entries: &[RevokedCertificate]) -> Result<Crl, CrlError> {
-        check(edition, entries)?;
-        let mut writer = Writer::with_capacity(512 + entries.len() * 56);
-        writer.sequence(|w| {
-            w.unsigned(&[1]);
-            self.signer.algorithm().write_identifier(w);
-            w.raw(&self.issuer.name);
-            write_time(w, edition.this_update);
-            write_time(w, edition.next_update);
-            if !entries.is_empty() {
-                w.sequence(|w| entries.iter().for_each(|entry| write_entry(w, entry)));
-            }
-            w.nest(tag::context_constructed(0), |w| {
-                w.sequence(|w| {
-                    ext::authority_key_identifier(w, &self.issuer.key_identifier);
-                    ext::crl_number(w, edition.number);
-                });
-            });
-        });
-        let tbs = writer.finish();
-        let signature = self.signer.sign(&tbs)?;
-        if !self.signer.algorithm().verifies(&self.public_key, &tbs, &signature) {
-            return Err(CrlError::Signature);
-        }
-        Ok(Crl { der: seal(&tbs, self.signer.algorithm(), &signature), edition })
+        let mut writer = CrlWriter::begin(edition, Cursor::new(Vec::new()))?;
+        entries.iter().try_for_each(|entry| writer.push(entry))?;
+        let mut der = Vec::new();
+        writer.finish(self, &mut der)?;
+        Ok(Crl { der, edition })
     }
-}
-
-fn check(edition: CrlEdition, entries: &[RevokedCertificate]) -> Result<(), CrlError> {
-    let CrlEdition { this_update, next_update, .. } = edition;
-    if next_update.unix_timestamp() <= this_update.unix_timestamp() {
-        return Err(CrlError::Dates { this_update, next_update });
-    }
-    let mut serials = HashSet::with_capacity(entries.len());
-    for RevokedCertificate { serial, revoked_at, .. } in entries {
-        if *revoked_at > this_update {
-            return Err(CrlError::Future { serial: *serial, revoked_at: *revoked_at, this_update });
-        }
-        if !serials.insert(serial) {
-            return Err(CrlError::Repeated { serial: *serial });
-        }
-    }
-    Ok(())
-}
-
-fn write_entry(writer: &mut Writer, entry: &RevokedCertificate) {
-    writer.sequence(|w| {
-        w.serial(&entry.serial);
-        write_time(w, entry.revoked_at);
-        let reason = Some(entry.reason).filter(|reason| *reason != RevocationReason::Unspecified);
-        if reason.is_some() || entry.invalidity_date.is_some() {
-            w.sequence(|w| {
-                if let Some(reason) = reason {
-                    ext::crl_reason(w, reason.code());
-                }
-                if let Some(date) = entry.invalidity_date {
-                    ext::invalidity_date(w, date);
-                }
-            });
-        }
-    });
 }
 
 /// Why no CRL came into being.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CrlError {
     /// The next update does not come after this one.
@@ -182,12 +127,17 @@ pub enum CrlError {
         /// The edition's date.
         this_update: UtcDateTime,
     },
-    /// A serial number stands there twice.
-    #[error("the certificate {serial} stands there twice")]
-    Repeated {
-        /// The serial number.
+    /// The entries are not in the order of their serial numbers, or one comes twice.
+    #[error("the certificate {serial} follows {before}; entries go up by serial number, each once")]
+    Order {
+        /// The serial number of the entry before.
+        before: SerialNumber,
+        /// The serial number that is not greater.
         serial: SerialNumber,
     },
+    /// A file could not be written or read back.
+    #[error("the CRL could not be written")]
+    File(#[from] io::Error),
     /// The key gave no signature.
     #[error("the CRL was not signed")]
     Signer(#[from] SignerError),

@@ -76,31 +76,36 @@ impl RevocationList {
 fn read_entries(mut list: Reader<'_>) -> Result<Vec<RevokedCertificate>, CrlReadError> {
     let mut entries = Vec::new();
     while !list.is_empty() {
-        let mut parts = list.expect(tag::SEQUENCE)?.reader();
-        let digits = parts.expect(tag::INTEGER)?.positive_integer()?;
-        let serial = SerialNumber::from_be_bytes(digits).map_err(|_| CrlReadError::Structure)?;
-        let revoked_at = read_time(&parts.any()?)?;
-        let (mut reason, mut invalidity_date) = (RevocationReason::Unspecified, None);
-        if let Some(extensions) = parts.optional(tag::SEQUENCE)? {
-            each_extension(extensions.reader(), |kind, value| {
-                if kind == oid::CRL_REASON {
-                    let code = value.expect(tag::ENUMERATED)?.content;
-                    let known = RevocationReason::ALL.into_iter().find(|reason| [reason.code()] == code);
-                    reason = known.ok_or(CrlReadError::Structure)?;
-                } else if kind == oid::INVALIDITY_DATE {
-                    invalidity_date = Some(read_generalized_time(&value.any()?)?);
-                }
-                Ok(kind == oid::CRL_REASON || kind == oid::INVALIDITY_DATE)
-            })?;
-        }
-        parts.finish()?;
-        entries.push(RevokedCertificate { serial, revoked_at, reason, invalidity_date });
+        entries.push(read_entry(&list.expect(tag::SEQUENCE)?)?);
     }
     Ok(entries)
 }
 
+/// One entry of `revokedCertificates`.
+pub(super) fn read_entry(entry: &Element<'_>) -> Result<RevokedCertificate, CrlReadError> {
+    let mut parts = entry.reader();
+    let digits = parts.expect(tag::INTEGER)?.positive_integer()?;
+    let serial = SerialNumber::from_be_bytes(digits).map_err(|_| CrlReadError::Structure)?;
+    let revoked_at = read_time(&parts.any()?)?;
+    let (mut reason, mut invalidity_date) = (RevocationReason::Unspecified, None);
+    if let Some(extensions) = parts.optional(tag::SEQUENCE)? {
+        each_extension(extensions.reader(), |kind, value| {
+            if kind == oid::CRL_REASON {
+                let code = value.expect(tag::ENUMERATED)?.content;
+                let known = RevocationReason::ALL.into_iter().find(|reason| [reason.code()] == code);
+                reason = known.ok_or(CrlReadError::Structure)?;
+            } else if kind == oid::INVALIDITY_DATE {
+                invalidity_date = Some(read_generalized_time(&value.any()?)?);
+            }
+            Ok(kind == oid::CRL_REASON || kind == oid::INVALIDITY_DATE)
+        })?;
+    }
+    parts.finish()?;
+    Ok(RevokedCertificate { serial, revoked_at, reason, invalidity_date })
+}
+
 /// The cRLNumber, which a CA has to write and must not mark critical (RFC 5280, 5.2.3).
-fn read_number(explicit: &Element<'_>) -> Result<u64, CrlReadError> {
+pub(super) fn read_number(explicit: &Element<'_>) -> Result<u64, CrlReadError> {
     let mut inside = explicit.reader();
     let list = inside.expect(tag::SEQUENCE)?.reader();
     inside.finish()?;
@@ -145,6 +150,9 @@ pub enum CrlReadError {
     /// The CA's certificate cannot be used, or is not for signing CRLs.
     #[error("the CA's certificate cannot be used")]
     Ca(#[from] ReadError),
+    /// The file cannot be read.
+    #[error("the CRL cannot be read: {0}")]
+    File(std::io::ErrorKind),
     /// Not DER.
     #[error("the CRL is not proper DER: {0}")]
     Der(#[from] DerFault),

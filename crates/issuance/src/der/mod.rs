@@ -7,7 +7,7 @@ mod write;
 
 pub(crate) use instant::{read_generalized_time, read_time, write_generalized_time, write_time};
 pub use read::DerFault;
-pub(crate) use read::{Element, Reader, check_strict};
+pub(crate) use read::{Element, Reader, check_strict, read_length};
 pub(crate) use write::Writer;
 
 /// Identifier octets.
@@ -21,6 +21,7 @@ pub(crate) mod tag {
     pub(crate) const ENUMERATED: u8 = 0x0a;
     pub(crate) const UTF8_STRING: u8 = 0x0c;
     pub(crate) const PRINTABLE_STRING: u8 = 0x13;
+    pub(crate) const IA5_STRING: u8 = 0x16;
     pub(crate) const UTC_TIME: u8 = 0x17;
     pub(crate) const GENERALIZED_TIME: u8 = 0x18;
     pub(crate) const SEQUENCE: u8 = 0x30;

@@ -50,6 +50,8 @@ pub(crate) const RSA_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01,
 pub(crate) const COUNTRY: &[u8] = &[0x55, 0x04, 0x06];
 /// id-at-organizationName.
 pub(crate) const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
+/// id-at-organizationalUnitName.
+pub(crate) const ORGANIZATIONAL_UNIT: &[u8] = &[0x55, 0x04, 0x0b];
 /// id-at-commonName.
 pub(crate) const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 /// id-at-serialNumber.
@@ -86,6 +88,14 @@ pub(crate) const AUTHORITY_INFORMATION_ACCESS: &[u8] = &[0x2b, 0x06, 0x01, 0x05,
 pub(crate) const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
 /// id-kp-clientAuth.
 pub(crate) const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
+/// id-kp-timeStamping.
+pub(crate) const TIME_STAMPING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x08];
+/// anyExtendedKeyUsage.
+pub(crate) const ANY_PURPOSE: &[u8] = &[0x55, 0x1d, 0x25, 0x00];
+/// Purposes that no person's certificate may have: they would make it a server's, or a part of the CA.
+pub(crate) const FORBIDDEN_PURPOSES: [&[u8]; 4] = [ANY_PURPOSE, SERVER_AUTH, TIME_STAMPING, OCSP_SIGNING];
+/// id-qt-cps.
+pub(crate) const CPS: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x02, 0x01];
 /// id-kp-OCSPSigning, RFC 6960, 4.2.2.2.
 pub(crate) const OCSP_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x09];
 /// id-pkix-ocsp-basic, RFC 6960, 4.2.1.

@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Reads length octets; returns the length and what follows.
-fn read_length(octets: &[u8]) -> Result<(usize, &[u8]), DerFault> {
+pub(crate) fn read_length(octets: &[u8]) -> Result<(usize, &[u8]), DerFault> {
     let (&first, rest) = octets.split_first().ok_or(DerFault::Truncated)?;
     let count = usize::from(first & 0x7f);
     match (first, count) {

@@ -34,6 +34,29 @@ impl Writer {
         self.nest(tag, |w| w.raw(content));
     }
 
+    /// What is written so far.
+    pub(crate) fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+
+    /// Forgets what is written so far and keeps its memory.
+    pub(crate) fn clear(&mut self) {
+        self.octets.clear();
+    }
+
+    /// Writes identifier and length of an element whose content of so many octets follows from elsewhere.
+    pub(crate) fn header(&mut self, tag: u8, length: u64) {
+        self.octets.push(tag);
+        if length < 0x80 {
+            self.octets.extend(length.to_be_bytes().last());
+        } else {
+            let be = length.to_be_bytes();
+            let (count, digits) = long_form(&be);
+            self.octets.push(count);
+            self.octets.extend_from_slice(digits);
+        }
+    }
+
     /// Writes an element whose content is what `fill` writes.
     pub(crate) fn nest(&mut self, tag: u8, fill: impl FnOnce(&mut Self)) {
         self.octets.push(tag);
@@ -48,10 +71,8 @@ impl Writer {
             }
         } else {
             // A slice, whose length is known: `splice` then moves the content once and allocates nothing.
-            let zeros = be.iter().take_while(|b| **b == 0).count();
-            let digits = be.get(zeros..).unwrap_or_default();
-            let count = u8::try_from(digits.len()).unwrap_or_default();
-            self.octets.splice(start - 1..start, core::iter::once(0x80 | count).chain(digits.iter().copied()));
+            let (count, digits) = long_form(&be);
+            self.octets.splice(start - 1..start, core::iter::once(count).chain(digits.iter().copied()));
         }
     }
 
@@ -99,6 +120,13 @@ impl Writer {
     }
 }
 
+/// The octets of a length of 128 and more: how many there are, and the digits (X.690, 8.1.3.5).
+fn long_form(be: &[u8]) -> (u8, &[u8]) {
+    let zeros = be.iter().take_while(|b| **b == 0).count();
+    let digits = be.get(zeros..).unwrap_or_default();
+    (0x80 | u8::try_from(digits.len()).unwrap_or_default(), digits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +145,7 @@ mod tests {
             let der = Writer::collect(|w| w.primitive(tag::OCTET_STRING, &content));
             assert_eq!(der[..header.len()], header);
             assert_eq!(der[header.len()..], content);
+            assert_eq!(Writer::collect(|w| w.header(tag::OCTET_STRING, length as u64)), header);
         }
     }
 

@@ -181,6 +181,10 @@ impl Signer for Odd {
             _ => Ok(signature),
         }
     }
+
+    fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.key.sign_digest(digest)
+    }
 }
 
 fn odd_ca(authority: &Authority, mode: &'static str) -> (Ca, Arc<Mutex<Vec<Vec<u8>>>>) {

@@ -223,7 +223,7 @@ fn crls_are_rcgens_bytes() {
             serial: serial(low),
             revoked_at: now(),
             reason: RevocationReason::ALL[usize::from(low) % 6],
-            invalidity_date: None,
+            invalidity_date: low.is_multiple_of(5).then(|| now() - Duration::days(i64::from(low))),
         })
         .collect();
     let edition = CrlEdition { number: 0x8000, this_update: now(), next_update: now() + Duration::days(9000) };
@@ -256,7 +256,7 @@ fn revoked(entry: &RevokedCertificate) -> RevokedCertParams {
         serial_number: entry.serial.as_be_bytes().to_vec().into(),
         revocation_time: offset(entry.revoked_at),
         reason_code: reason,
-        invalidity_date: None,
+        invalidity_date: entry.invalidity_date.map(offset),
     }
 }
 

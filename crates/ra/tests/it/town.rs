@@ -50,6 +50,10 @@ impl Signer for Switched {
         }
         self.signer.sign(tbs)
     }
+
+    fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.signer.sign_digest(digest)
+    }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of an entropy source")]
