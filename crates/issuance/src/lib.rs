@@ -51,6 +51,7 @@ mod crl;
 mod der;
 mod extension;
 mod issue;
+mod issuer;
 mod lint;
 mod name;
 mod ocsp;
@@ -69,6 +70,7 @@ pub use ceremony::{
 pub use crl::{CheckedCrl, Crl, CrlEdition, CrlError, CrlReadError, CrlWriter, RevocationList, RevokedCertificate};
 pub use der::DerFault;
 pub use issue::{Certificate, Prepared, Recorded, RestoreError};
+pub use issuer::{IssuerCertificate, Ordered, VerifyError, is_rfc822_name, request_der};
 pub use lint::LintFailure;
 pub use name::{
     AuthorityName, MAX_COMMON_NAME, MAX_ORGANIZATION, MAX_SERIAL_NUMBER, MailError, NameError, SubjectName,

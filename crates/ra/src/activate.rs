@@ -1,6 +1,6 @@
 //! Activation: the first TLS handshake with the successor proves that it is installed.
 
-use koshin_renewal::{Admission, Event, Refused};
+use koshin_renewal::{Admission, Event, Refused, Status};
 use koshin_types::{Fingerprint, SerialNumber};
 use time::UtcDateTime;
 
@@ -12,8 +12,25 @@ impl Ra {
     ///
     /// # Errors
     ///
-    /// [`ChangeError::Refused`] when the certificate is none that waits for activation.
+    /// [`ChangeError::Refused`] when the certificate is none that waits for activation, [`ChangeError::PasswordNeeded`] when
+    /// a program asked for it.
     pub async fn activate(
+        &self,
+        certificate: &Fingerprint,
+        now: UtcDateTime,
+    ) -> Result<(SerialNumber, Owed), ChangeError> {
+        let file = self.desk.registry.holder(certificate).await?;
+        let held = file.as_ref().and_then(|file| file.holding.certificate(certificate));
+        if let Some(held) = held.filter(|held| held.status == Status::Pending)
+            && self.is_program_key(&held.key.spki).await?
+        {
+            return Err(ChangeError::PasswordNeeded);
+        }
+        self.activate_proven(certificate, now).await
+    }
+
+    /// The same after a password was checked as well.
+    pub(crate) async fn activate_proven(
         &self,
         certificate: &Fingerprint,
         now: UtcDateTime,

@@ -3,13 +3,13 @@
 use std::{fmt, sync::Arc};
 
 use koshin_expiry::{ClockDoubt, Policy};
-use koshin_issuance::{Ca, Gate};
+use koshin_issuance::{Gate, IssuerCertificate};
 use koshin_renewal::{Deadlines, Refused};
 use koshin_types::{Fingerprint, RenewalId, SubjectId};
 use time::{Duration, UtcDateTime};
 
 use crate::{
-    Administration, ClockWatch, Directory, Passwords, Patience, Registry, Sessions, StorageError, SubjectFile,
+    Administration, ClockWatch, Directory, Issuing, Passwords, Patience, Registry, Sessions, StorageError, SubjectFile,
     room::Room,
 };
 
@@ -87,7 +87,7 @@ pub struct Ra {
     /// What needs neither sessions nor a CA.
     pub(crate) desk: Administration,
     pub(crate) sessions: Arc<dyn Sessions>,
-    pub(crate) ca: Arc<Ca>,
+    pub(crate) issuing: Issuing,
     pub(crate) gate: Arc<Gate>,
     /// Where large requests wait for the gate.
     pub(crate) requests: Room,
@@ -129,6 +129,9 @@ pub enum ChangeError {
         /// SHA-256 of the `SubjectPublicKeyInfo`.
         spki: Fingerprint,
     },
+    /// The certificate's key came from a program: it takes a sign-in with password to activate it.
+    #[error("the certificate is activated by a sign-in with password")]
+    PasswordNeeded,
     /// The clock is not believed, so nothing is done that cannot be undone.
     #[error(transparent)]
     Clock(#[from] ClockDoubt),
@@ -146,13 +149,14 @@ impl Ra {
     /// How many may be checked or wait for it.
     pub const LARGE_REQUESTS: usize = 32;
 
-    /// Puts the registration authority together.
+    /// Puts the registration authority together. Certificates come from a CA in this process (an `Arc<Ca>` or a
+    /// [`LocalAuthority`](crate::LocalAuthority)), or from one elsewhere, in which case no key of a CA is needed here.
     #[expect(clippy::too_many_arguments, reason = "a binary names every part once, here")]
     pub fn new(
         registry: Arc<dyn Registry>,
         sessions: Arc<dyn Sessions>,
         directory: Arc<dyn Directory>,
-        ca: Arc<Ca>,
+        issuing: impl Into<Issuing>,
         gate: Arc<Gate>,
         policy: Arc<Policy>,
         passwords: Passwords,
@@ -161,7 +165,7 @@ impl Ra {
     ) -> Self {
         let desk = Administration::new(registry, directory, passwords, entropy, settings);
         let requests = Room::new(Self::LARGE_REQUESTS_AT_ONCE, Self::LARGE_REQUESTS);
-        Self { desk, sessions, ca, gate, requests, policy }
+        Self { desk, sessions, issuing: issuing.into(), gate, requests, policy }
     }
 
     /// Does nothing that cannot be undone while this watch doubts the clock (I-41, I-44). Without a watch the instants of
@@ -181,9 +185,9 @@ impl Ra {
         &self.policy
     }
 
-    /// The issuing CA.
-    pub fn ca(&self) -> &Ca {
-        &self.ca
+    /// The issuing CA's certificate, wherever its key is.
+    pub fn ca(&self) -> &IssuerCertificate {
+        self.issuing.issuer()
     }
 
     /// The times in force.

@@ -9,13 +9,14 @@ use koshin_types::{RenewalId, Role, SerialNumber, SubjectId};
 use time::UtcDateTime;
 
 use crate::{
-    Actor, Administration, Certified, ChangeError, Commit, CommitError, Intent, NoEntropy, Owed, StorageError, Subject,
-    SubjectFile, clock::is_irreversible,
+    Actor, Administration, Certified, ChangeError, Commit, CommitError, Intent, NoEntropy, Order, Owed, StorageError,
+    Subject, SubjectFile, clock::is_irreversible,
 };
 
 /// A decision on a file: the change, and what has to be stored with it.
 pub(crate) struct Decided {
     pub(crate) change: Change,
+    pub(crate) order: Option<Order>,
     pub(crate) intent: Option<Intent>,
     pub(crate) certified: Option<Certified>,
     pub(crate) mails: Vec<Mail>,
@@ -24,13 +25,13 @@ pub(crate) struct Decided {
 impl Decided {
     /// Whether there is anything to commit.
     fn acts(&self) -> bool {
-        !self.change.facts.is_empty() || !self.mails.is_empty()
+        !self.change.facts.is_empty() || !self.mails.is_empty() || self.order.is_some()
     }
 }
 
 impl From<Change> for Decided {
     fn from(change: Change) -> Self {
-        Self { change, intent: None, certified: None, mails: Vec::new() }
+        Self { change, order: None, intent: None, certified: None, mails: Vec::new() }
     }
 }
 
@@ -49,6 +50,8 @@ pub(crate) struct Changed {
     /// The file after it. It is not read again: the version it was decided on is the one it was committed on.
     pub(crate) file: Arc<SubjectFile>,
     pub(crate) owed: Owed,
+    /// The order that was stored with it.
+    pub(crate) order: Option<Order>,
     /// The intent that was stored with it.
     pub(crate) intent: Option<Intent>,
 }
@@ -119,12 +122,13 @@ impl Administration {
         decided: Decided,
     ) -> Result<Option<Changed>, ChangeError> {
         if !decided.acts() {
-            return Ok(Some(Changed { file: Arc::clone(file), owed: Owed::default(), intent: None }));
+            let file = Arc::clone(file);
+            return Ok(Some(Changed { file, owed: Owed::default(), order: None, intent: None }));
         }
         if is_irreversible(&decided.change.facts, actor) {
             self.clock_is_trusted()?;
         }
-        let Decided { change, intent, certified, mut mails } = decided;
+        let Decided { change, order, intent, certified, mut mails } = decided;
         mails.extend(self.mails(file, &change).await?);
         let close = change.effects.iter().filter_map(|effect| match effect {
             Effect::CloseCertificate { fingerprint } => Some(*fingerprint),
@@ -139,9 +143,9 @@ impl Administration {
             version: file.version + 1,
         };
         let plain = Commit::new(file, change, actor.clone(), now);
-        let commit = Commit { wake_at, intent: intent.clone(), certified, mails, ..plain };
+        let commit = Commit { wake_at, order: order.clone(), intent: intent.clone(), certified, mails, ..plain };
         match self.registry.commit(commit).await {
-            Ok(()) => Ok(Some(Changed { file: Arc::new(after), owed, intent })),
+            Ok(()) => Ok(Some(Changed { file: Arc::new(after), owed, order, intent })),
             Err(CommitError::Conflict { .. } | CommitError::SerialUsed { .. }) => Ok(None),
             Err(CommitError::KeySeen { spki }) => Err(ChangeError::KeySeen { spki }),
             Err(CommitError::NoSubject(id)) => Err(ChangeError::NoSubject(id)),

@@ -18,7 +18,11 @@ mod beginning;
 mod change;
 mod clock;
 pub mod conformance;
+mod dealings;
 mod enrol;
+mod issue;
+mod issuing;
+mod local;
 mod memory;
 mod password;
 mod port;
@@ -27,13 +31,17 @@ mod room;
 mod session;
 mod sign_in;
 mod sweep;
+mod ticket;
 
 pub use administer::{AdministerError, Administration};
 pub use authority::{ChangeError, Entropy, NoEntropy, Owed, Ra, Settings};
 pub use beginning::{Beginning, Begun, Patience, Trace};
 pub use clock::{Chronicle, ClockRecord, ClockWatch, Jump, Reading};
+pub use dealings::DealingsError;
 pub use enrol::EnrolError;
+pub use issuing::{Authority, AuthorityError, Correspondence, Issuing, Order, Progress, Reached};
 pub use koshin_notify::WhyClosed;
+pub use local::LocalAuthority;
 pub use memory::MemoryStore;
 pub use password::{PasswordError, Passwords};
 pub use port::{
@@ -44,3 +52,4 @@ pub use port::{
 pub use renew::{Bundle, IssuanceError};
 pub use session::{Access, SessionError, SessionToken};
 pub use sign_in::{SignInError, SignedIn};
+pub use ticket::{Ticket, TicketError};

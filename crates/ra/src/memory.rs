@@ -1,4 +1,6 @@
-//! The registry, the sessions, the directory and the chronicle in memory.
+//! The registry, the sessions, the directory, the chronicle and the correspondence in memory.
+
+mod correspondence;
 
 use std::{
     collections::BTreeMap,
@@ -14,12 +16,12 @@ use time::UtcDateTime;
 use crate::conformance::Recorded;
 use crate::{
     Actor, AuditNote, Beginning, Begun, ChangeSeen, Chronicle, ClockRecord, Commit, CommitError, Directory,
-    DirectoryError, Document, Jump, Organization, Proof, Registry, Revocation, SentCode, Session, SessionKey,
-    SessionKind, Sessions, Settled, StorageError, Subject, SubjectFile, Trace, Tries,
+    DirectoryError, Document, Jump, Order, Organization, Progress, Proof, Registry, Revocation, SentCode, Session,
+    SessionKey, SessionKind, Sessions, Settled, StorageError, Subject, SubjectFile, Trace, Tries,
 };
 
-/// A [`Registry`], [`Sessions`], [`Directory`] and [`Chronicle`] that forgets everything when it is dropped: for tests,
-/// rehearsals and the reading of the ports.
+/// A [`Registry`], [`Sessions`], [`Directory`], [`Chronicle`] and [`Correspondence`](crate::Correspondence) that forgets
+/// everything when it is dropped: for tests, rehearsals and the reading of the ports.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -35,6 +37,9 @@ struct State {
     renewals: BTreeMap<RenewalId, SubjectId>,
     keys: BTreeMap<Fingerprint, RenewalId>,
     documents: BTreeMap<SerialNumber, Document>,
+    /// By the order in which they came.
+    orders: Vec<Order>,
+    progress: Progress,
     changes: Vec<ChangeSeen>,
     audit: Vec<Recorded>,
     mails: Vec<Mail>,
@@ -209,10 +214,16 @@ impl Registry for MemoryStore {
         if let Some(intent) = commit.intent {
             state.documents.insert(intent.serial, Document { intent, certificate: None });
         }
+        if let Some(order) = commit.order {
+            state.orders.retain(|other| other.renewal != order.renewal);
+            state.orders.push(order);
+        }
         if let Some(certified) = commit.certified
             && let Some(document) = state.documents.get_mut(&certified.serial)
         {
             document.certificate = Some(certified.der);
+            let renewal = document.intent.renewal;
+            state.orders.retain(|order| order.renewal != renewal);
         }
         self.owe(&mut state, commit.mails, commit.at);
         state.update(&commit.subject, |file| {
@@ -484,6 +495,7 @@ fn whole_session(session: &Session) -> Session {
         SessionKind::Enrolment { subject, proof } => {
             SessionKind::Enrolment { subject: subject.clone(), proof: whole_proof(*proof) }
         }
+        kind @ (SessionKind::Ticket { .. } | SessionKind::ProgramKey { .. }) => kind.clone(),
     };
     let Session { key, opened_at, seen_at, ends_at, .. } = *session;
     Session { key, kind, opened_at: whole(opened_at), seen_at: whole(seen_at), ends_at: whole(ends_at) }

@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use koshin_notify::{Address, Mail};
-use koshin_renewal::{Change, Fact, Holding};
+use koshin_renewal::{Change, Fact, Holding, State};
 use koshin_types::{
     Fingerprint, Language, OrganizationId, RenewalId, RevocationReason, Role, SerialNumber, SubjectId, Validity,
 };
 use time::UtcDateTime;
 
-use crate::{Beginning, Begun, Trace};
+use crate::{Beginning, Begun, Order, Trace};
 
 /// One contract with its administrators and users.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,9 +133,11 @@ pub struct Commit {
     pub next: Holding,
     /// When the sweeper has to look at this subject again, at the latest.
     pub wake_at: Option<UtcDateTime>,
+    /// An order to store: what a CA elsewhere will be asked. It takes the place of an older one of the same renewal.
+    pub order: Option<Order>,
     /// An intent to store.
     pub intent: Option<Intent>,
-    /// A certificate to store.
+    /// A certificate to store. The order that it answers is forgotten.
     pub certified: Option<Certified>,
     /// Mails that are owed.
     pub mails: Vec<Mail>,
@@ -153,6 +155,7 @@ impl Commit {
             facts,
             next,
             wake_at: None,
+            order: None,
             intent: None,
             certified: None,
             mails: Vec::new(),
@@ -161,7 +164,8 @@ impl Commit {
 
     /// Checks the commit against the holding it was decided on, as every implementation does before it stores one: the
     /// facts lead from `before` to `next`, so that the audit log can be replayed; an intent comes with the fact that it
-    /// was stored and a certificate with the fact that it was issued; instants are whole milliseconds.
+    /// was stored and a certificate with the fact that it was issued; an order is for the key that the renewal has been
+    /// requested for; instants are whole milliseconds.
     ///
     /// # Errors
     ///
@@ -170,7 +174,7 @@ impl Commit {
         let whole = |at: UtcDateTime| at.nanosecond().is_multiple_of(1_000_000);
         let (mut intended, mut issued) = (Vec::new(), Vec::new());
         let mut next = before.clone();
-        let mut instants = vec![self.at];
+        let mut instants: Vec<_> = std::iter::once(self.at).chain(self.order.as_ref().map(|order| order.at)).collect();
         for fact in &self.facts {
             next.apply(fact, self.at);
             match *fact {
@@ -185,8 +189,15 @@ impl Commit {
         }
         let intent = self.intent.iter().map(|intent| (intent.renewal, intent.serial, Some(intent.spki)));
         let certified = self.certified.iter().map(|certified| (certified.serial, certified.fingerprint));
+        let ordered = self.order.as_ref().is_none_or(|order| {
+            next.renewal.as_ref().is_some_and(|renewal| {
+                let requested = matches!(renewal.state, State::Requested { key } if key.spki == order.spki);
+                renewal.id == order.renewal && requested && order.subject == self.subject
+            })
+        });
         let checks = [
             (next == self.next, "the holding after the commit is not the one before it with the facts applied"),
+            (ordered, "the order is not for the key that was requested"),
             (
                 intended.into_iter().map(|(id, serial, key)| (id, serial, key.map(|key| key.spki))).eq(intent),
                 "the intent is not the one that the facts speak of",
@@ -304,14 +315,32 @@ pub enum SessionKind {
         /// How far the proof has come.
         proof: Proof,
     },
+    /// A renewal ticket, which a program shows beside the certificate. It is nobody's cookie.
+    Ticket {
+        /// Whose it is.
+        subject: SubjectId,
+        /// SHA-256 of the certificate that may be renewed with it.
+        certificate: Fingerprint,
+        /// The renewal it is good for.
+        renewal: RenewalId,
+        /// The session it was made in. It ends with that.
+        session: SessionKey,
+    },
+    /// The mark of a key that a program asked a certificate for; never the session of anybody, and it has no end.
+    ProgramKey {
+        /// The renewal in which the program asked.
+        renewal: RenewalId,
+    },
 }
 
 impl SessionKind {
     /// Whose session it is.
     pub const fn subject(&self) -> Option<&SubjectId> {
         match self {
-            Self::Portal { subject, .. } => Some(subject),
+            Self::Portal { subject, .. } | Self::Ticket { subject, .. } => Some(subject),
             Self::Enrolment { subject, .. } => subject.as_ref(),
+            // It outlives a change of the password.
+            Self::ProgramKey { .. } => None,
         }
     }
 }

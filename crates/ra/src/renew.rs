@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use koshin_issuance::{
-    Certificate, CertificationRequest, IssueError, NameError, PrepareError, Recorded, Rejected, RestoreError,
-    SubjectName,
-};
-use koshin_renewal::{Dialog, Event, Holding, Key, Refused, State};
+use koshin_issuance::{IssueError, NameError, PrepareError, Rejected, RestoreError, VerifyError};
+use koshin_renewal::{Dialog, Event, Key, Refused};
 use koshin_types::{Fingerprint, ProtectionLevel, RenewalId, SerialNumber, Validity};
 use time::UtcDateTime;
 
 use crate::{
-    Access, Actor, Certified, ChangeError, Document, Intent, Owed, Ra, SessionKind, StorageError, SubjectFile,
-    authority::millis, change::Decided, room::Full,
+    Access, AuthorityError, ChangeError, Issuing, Owed, Ra, SessionKind, StorageError, SubjectFile, authority::millis,
+    change::Decided, issue::Gated, room::Full,
 };
 
 /// A certificate as it is handed to its holder, with the chain up to but without the root.
@@ -58,6 +55,16 @@ pub enum IssuanceError {
     /// state and is taken up again.
     #[error(transparent)]
     Issue(#[from] IssueError),
+    /// A CA elsewhere gave no certificate. Unless [`IssuanceError::is_final`] says otherwise the renewal keeps its state and
+    /// the CA is asked again.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// What came from a CA elsewhere is not what was ordered. Nothing of it was stored.
+    #[error("what came from the CA is not what was ordered: {0}")]
+    Verify(#[from] VerifyError),
+    /// It was recorded for another CA than the one that issues now. The renewal is refused for good.
+    #[error("it was recorded for another CA than the one that issues now")]
+    OtherAuthority,
     /// The rules or storage refuse it.
     #[error(transparent)]
     Change(#[from] ChangeError),
@@ -70,7 +77,13 @@ impl IssuanceError {
     /// Whether what was recorded can never be signed: the renewal has ended as refused, and another one may be started.
     /// A key that cannot be reached, or that gives no sound signature, says nothing about the record.
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Restore(_) | Self::Issue(IssueError::Lint(_) | IssueError::Differs { .. }))
+        matches!(
+            self,
+            Self::Restore(_)
+                | Self::Issue(IssueError::Lint(_) | IssueError::Differs { .. })
+                | Self::Authority(AuthorityError::Refused { .. })
+                | Self::OtherAuthority
+        )
     }
 }
 
@@ -102,8 +115,9 @@ impl Ra {
 
     /// "Yes" to the first dialog: takes a certification request (RFC 2986, DER or PEM) and answers with the certificate.
     ///
-    /// Two commits: request, serial number and to-be-signed bytes; then certificate, state and mails. The same key
-    /// again, from another tab or after a lost answer, gets the same certificate.
+    /// Two commits: request, serial number and to-be-signed bytes; then certificate, state and mails. With a CA elsewhere:
+    /// request and order; then serial number and to-be-signed bytes as that CA chose them, certificate, state and mails.
+    /// The same key again, from another tab or after a lost answer, gets the same certificate.
     ///
     /// # Errors
     ///
@@ -118,12 +132,27 @@ impl Ra {
     ) -> Result<(Bundle, Owed), IssuanceError> {
         self.takes_requests(&access.file, id, now).await?;
         let request = self.through_the_gate(request).await?;
+        self.request_gated(access, id, request, protection, now).await
+    }
+
+    /// The same after the gate.
+    pub(crate) async fn request_gated(
+        &self,
+        access: &Access,
+        id: RenewalId,
+        request: Gated,
+        protection: ProtectionLevel,
+        now: UtcDateTime,
+    ) -> Result<(Bundle, Owed), IssuanceError> {
         let key = Key { spki: request.spki_fingerprint(), protection };
         let actor = access.actor();
         let serial = SerialNumber::from_time_and_random(millis(now), self.desk.random().map_err(ChangeError::from)?);
-        let decide = |file: &SubjectFile| self.prepare(file, id, key, &request, serial, now);
+        let decide = |file: &SubjectFile| match &self.issuing {
+            Issuing::Here(authority) => self.intend(authority, file, id, key, &request, serial, now),
+            Issuing::Elsewhere { issuer, .. } => self.order(issuer, file, id, key, &request, now),
+        };
         let changed = self.desk.change_from(access.file.clone(), &actor, now, decide).await?;
-        self.finish(changed.file, id, changed.intent, &actor, now).await
+        self.finish(changed, id, &actor, now).await
     }
 
     /// The certificate that was issued in the subject's renewal `id`: the same bytes every time.
@@ -194,7 +223,12 @@ impl Ra {
 
     /// Whether a request could be of any use, asked before anything is computed for it. A refusal is only believed of the
     /// file as it stands now.
-    async fn takes_requests(&self, file: &SubjectFile, id: RenewalId, now: UtcDateTime) -> Result<(), ChangeError> {
+    pub(crate) async fn takes_requests(
+        &self,
+        file: &SubjectFile,
+        id: RenewalId,
+        now: UtcDateTime,
+    ) -> Result<(), ChangeError> {
         let takes = |file: &SubjectFile| {
             let bound = file.holding.renewal.as_ref().and_then(|renewal| renewal.state.key());
             let key = bound.unwrap_or(Key { spki: Fingerprint::new([0; 32]), protection: ProtectionLevel::File });
@@ -210,134 +244,12 @@ impl Ra {
 
     /// A request with an elliptic curve is checked here and now: it costs less than two changes of threads. One that is
     /// long enough for a large RSA key waits for its turn elsewhere.
-    async fn through_the_gate(&self, octets: &[u8]) -> Result<CertificationRequest, IssuanceError> {
+    pub(crate) async fn through_the_gate(&self, octets: &[u8]) -> Result<Gated, IssuanceError> {
         if octets.len() < LARGE {
-            return Ok(CertificationRequest::from_bytes(octets, &self.gate)?);
+            return Ok(Gated::from_bytes(octets, &self.gate)?);
         }
         let (gate, octets) = (Arc::clone(&self.gate), octets.to_vec());
-        let checked = self.requests.run(move || CertificationRequest::from_bytes(&octets, &gate)).await;
+        let checked = self.requests.run(move || Gated::from_bytes(&octets, &gate)).await;
         Ok(checked.map_err(|Full| IssuanceError::Busy)??)
-    }
-
-    /// Requested and Intended in one commit; nothing when the key is already bound to this renewal.
-    fn prepare(
-        &self,
-        file: &SubjectFile,
-        id: RenewalId,
-        key: Key,
-        request: &CertificationRequest,
-        serial: SerialNumber,
-        now: UtcDateTime,
-    ) -> Result<Decided, IssuanceError> {
-        let deadlines = &self.desk.settings.deadlines;
-        let refused = |refused| IssuanceError::from(ChangeError::Refused(refused));
-        let requested = file.holding.step(id, &Event::Request { key }, now, deadlines).map_err(refused)?;
-        if requested.facts.is_empty() {
-            return Ok(requested.into());
-        }
-        let validity = self.policy.validity_for(now, self.ca.not_after()).map_err(IssuanceError::Validity)?;
-        let name = SubjectName::new(&file.organization.name, file.subject.id.as_str())?;
-        let address = file.subject.address.as_ref().map(koshin_notify::Address::as_str);
-        let prepare = |address| self.ca.prepare(request.clone(), &name, address, serial, validity);
-        let prepared = match prepare(address) {
-            // Mail reaches more addresses than an rfc822Name can hold: nobody is kept from a certificate by that.
-            Err(PrepareError::Mail(_)) => prepare(None)?,
-            other => other?,
-        };
-        let mut change = requested.next.step(id, &Event::Intend { serial }, now, deadlines).map_err(refused)?;
-        change.facts.splice(0..0, requested.facts);
-        let intent = Intent { renewal: id, serial, spki: key.spki, validity, tbs: prepared.tbs().to_vec() };
-        Ok(Decided { change, intent: Some(intent), certified: None, mails: Vec::new() })
-    }
-
-    /// Signs what is intended and stores it; answers with the stored certificate when that was done before.
-    pub(crate) async fn finish(
-        &self,
-        file: Arc<SubjectFile>,
-        id: RenewalId,
-        intent: Option<Intent>,
-        actor: &Actor,
-        now: UtcDateTime,
-    ) -> Result<(Bundle, Owed), IssuanceError> {
-        let renewal = file.holding.renewal.as_ref().filter(|renewal| renewal.id == id);
-        let none = ChangeError::Refused(Refused::NoRenewal { id });
-        let state = renewal.map(|renewal| renewal.state).ok_or(none)?;
-        let State::Intended { serial, .. } = state else {
-            let issued = state.issued().ok_or(ChangeError::Refused(Refused::NoRenewal { id }))?;
-            return Ok((self.bundle(&file.holding, issued.serial).await?, Owed::default()));
-        };
-        self.desk.clock_is_trusted().map_err(ChangeError::from)?;
-        let intent = match intent {
-            Some(intent) => intent,
-            None => self.document(&serial).await?.intent,
-        };
-        let validity = intent.validity;
-        let certificate = match self.sign(intent) {
-            Err(error) if error.is_final() => {
-                self.refuse(file, id, actor, now).await?;
-                return Err(error);
-            }
-            signed => signed?,
-        };
-        let fingerprint = certificate.fingerprint();
-        let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
-            let deadlines = &self.desk.settings.deadlines;
-            let change = match file.holding.issue(id, serial, fingerprint, validity, now, deadlines) {
-                // Somebody else signed the same bytes and was faster; ECDSA makes their certificate another one.
-                Err(Refused::OutOfPlace { .. }) if file.holding.certificates.iter().any(|c| c.serial == serial) => {
-                    file.holding.unchanged()
-                }
-                other => other?,
-            };
-            let certified = Certified { serial, fingerprint, der: certificate.der().to_vec() };
-            Ok(Decided { change, intent: None, certified: Some(certified), mails: Vec::new() })
-        };
-        let changed = self.desk.change_from(file, actor, now, decide).await?;
-        let bundle = if changed.file.holding.certificate(&fingerprint).is_some() {
-            Bundle { serial, validity, certificate: certificate.into_der(), chain: self.chain() }
-        } else {
-            self.bundle(&changed.file.holding, serial).await?
-        };
-        Ok((bundle, changed.owed))
-    }
-
-    fn sign(&self, intent: Intent) -> Result<Certificate, IssuanceError> {
-        let Intent { serial, spki, validity, tbs, .. } = intent;
-        Ok(self.ca.issue(Recorded::restore(tbs, serial, validity, spki)?)?)
-    }
-
-    /// Ends a renewal whose intent can never be signed, so that its holder can start another one.
-    async fn refuse(
-        &self,
-        file: Arc<SubjectFile>,
-        id: RenewalId,
-        actor: &Actor,
-        now: UtcDateTime,
-    ) -> Result<(), ChangeError> {
-        let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
-            // Meanwhile issued by another process, or ended: then there is nothing to refuse.
-            let refused = file.holding.step(id, &Event::Refuse, now, &self.desk.settings.deadlines);
-            Ok(refused.unwrap_or_else(|_| file.holding.unchanged()).into())
-        };
-        self.desk.change_from(file, actor, now, decide).await.map(|_| ())
-    }
-
-    async fn bundle(&self, holding: &Holding, serial: SerialNumber) -> Result<Bundle, IssuanceError> {
-        let document = self.document(&serial).await?;
-        let held = holding.certificates.iter().find(|held| held.serial == serial);
-        let damaged = || StorageError::Damaged { what: format!("the certificate {serial} is missing") };
-        let (Some(held), Some(certificate)) = (held, document.certificate) else { return Err(damaged().into()) };
-        Ok(Bundle { serial, validity: held.validity, certificate, chain: self.chain() })
-    }
-
-    /// The issuing CA and those above it but for the root, which relying parties have or do not trust.
-    fn chain(&self) -> Vec<Vec<u8>> {
-        let above = self.ca.chain_der().split_last().map_or(&[][..], |(_root, between)| between);
-        std::iter::once(self.ca.certificate_der().to_vec()).chain(above.iter().cloned()).collect()
-    }
-
-    async fn document(&self, serial: &SerialNumber) -> Result<Document, StorageError> {
-        let damaged = || StorageError::Damaged { what: format!("the intent of serial number {serial} is missing") };
-        self.desk.registry.document(serial).await?.ok_or_else(damaged)
     }
 }

@@ -60,7 +60,7 @@ impl Access {
     pub const fn previous_sign_in(&self) -> Option<UtcDateTime> {
         match self.session.kind {
             SessionKind::Portal { previous_sign_in, .. } => previous_sign_in,
-            SessionKind::Enrolment { .. } => None,
+            SessionKind::Enrolment { .. } | SessionKind::Ticket { .. } | SessionKind::ProgramKey { .. } => None,
         }
     }
 

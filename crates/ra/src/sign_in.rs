@@ -112,7 +112,7 @@ impl Ra {
         certificate: &Fingerprint,
         now: UtcDateTime,
     ) -> Result<(Arc<SubjectFile>, Owed), SignInError> {
-        let (_, owed) = self.activate(certificate, now).await?;
+        let (_, owed) = self.activate_proven(certificate, now).await?;
         let file = self.desk.registry.holder(certificate).await?;
         Ok((file.ok_or(SignInError::Certificate(Admission::Unknown))?, owed))
     }

@@ -6,10 +6,7 @@ use koshin_renewal::State;
 use koshin_types::SubjectId;
 use time::{Duration, UtcDateTime};
 
-use crate::{
-    Actor, ChangeError, IssuanceError, Owed, Ra, SubjectFile,
-    change::{Changed, Decided},
-};
+use crate::{Actor, AuthorityError, ChangeError, IssuanceError, Owed, Ra, SubjectFile, change::Decided};
 
 /// How many subjects are asked for at once.
 const BATCH: u32 = 500;
@@ -17,19 +14,20 @@ const BATCH: u32 = 500;
 /// A signature is owed in the ordinary course for some milliseconds; only older ones are taken for left behind.
 const GRACE: Duration = Duration::seconds(5);
 
-/// What one sweep has found out about the CA's key.
+/// What one sweep has found out about the CA, or about the key of one in this process.
 #[derive(Clone, Copy)]
-enum CaKey {
+enum Ca {
     Answers,
     Fails,
 }
 
 impl Ra {
-    /// Ends overdue renewals and signs what a crash left between intent and certificate. An intent that can never be
-    /// signed ends its renewal as refused.
+    /// Ends overdue renewals, and obtains what a crash or a lost answer left between request and certificate. What can
+    /// never be issued ends its renewal as refused. With a CA elsewhere, what it may have issued for a renewal that ended
+    /// meanwhile is revoked.
     ///
     /// Failures of one subject are logged and do not keep the others back, however many there are: every subject that
-    /// is overdue is looked at once. While the CA's key gives no signature, what is owed one is left alone.
+    /// is overdue is looked at once. While the CA gives no certificate, what is owed one is left alone.
     ///
     /// # Errors
     ///
@@ -38,7 +36,7 @@ impl Ra {
     pub async fn sweep(&self, now: UtcDateTime) -> Result<Owed, ChangeError> {
         self.desk.clock_is_trusted()?;
         let mut owed = Owed::default();
-        let mut key = CaKey::Answers;
+        let mut ca = Ca::Answers;
         let mut seen = BTreeSet::new();
         loop {
             // The most overdue come first, so those that could not be helped stand before all others.
@@ -46,10 +44,10 @@ impl Ra {
             let mut overdue = self.desk.registry.overdue(now.saturating_sub(GRACE), limit).await?;
             overdue.retain(|id| !seen.contains(id));
             if overdue.is_empty() {
-                return Ok(owed);
+                break;
             }
             for id in overdue {
-                match self.sweep_one(&id, key, now).await {
+                match self.sweep_one(&id, ca, now).await {
                     Ok(one) => {
                         owed.close.extend(one.close);
                         owed.mail |= one.mail;
@@ -58,8 +56,10 @@ impl Ra {
                         tracing::error!(subject = %id, %error, "what was recorded can never be signed; it was refused");
                     }
                     Err(error) => {
-                        if let IssuanceError::Issue(_) = error {
-                            key = CaKey::Fails;
+                        if let IssuanceError::Issue(_) | IssuanceError::Authority(AuthorityError::Unavailable { .. }) =
+                            error
+                        {
+                            ca = Ca::Fails;
                         }
                         tracing::warn!(subject = %id, %error, "a subject could not be swept; it is tried again");
                     }
@@ -67,17 +67,23 @@ impl Ra {
                 seen.insert(id);
             }
         }
+        if let Ca::Answers = ca {
+            self.settle_void_orders(now).await?;
+        }
+        Ok(owed)
     }
 
-    async fn sweep_one(&self, id: &SubjectId, key: CaKey, now: UtcDateTime) -> Result<Owed, IssuanceError> {
+    async fn sweep_one(&self, id: &SubjectId, ca: Ca, now: UtcDateTime) -> Result<Owed, IssuanceError> {
         let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
             Ok(file.holding.sweep(now, &self.desk.settings.deadlines).into())
         };
-        let Changed { file, mut owed, .. } = self.desk.change(id, &Actor::System, now, decide).await?;
-        let intended = file.holding.open_renewal().filter(|open| matches!(open.state, State::Intended { .. }));
-        if let (Some(renewal), CaKey::Answers) = (intended.map(|open| open.id), key) {
-            let (_, signed) = self.finish(file, renewal, None, &Actor::System, now).await?;
-            owed.mail |= signed.mail;
+        let mut changed = self.desk.change(id, &Actor::System, now, decide).await?;
+        let mut owed = std::mem::take(&mut changed.owed);
+        let is_owed = |state| matches!(state, State::Requested { .. } | State::Intended { .. });
+        let waiting = changed.file.holding.open_renewal().filter(|open| is_owed(open.state)).map(|open| open.id);
+        if let (Some(renewal), Ca::Answers) = (waiting, ca) {
+            let (_, issued) = self.finish(changed, renewal, &Actor::System, now).await?;
+            owed.mail |= issued.mail;
         }
         Ok(owed)
     }

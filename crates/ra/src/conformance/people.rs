@@ -23,6 +23,11 @@ fn portal(number: u32) -> Session {
     session(number, SessionKind::Portal { subject: id("U-1"), certificate: hash(900), previous_sign_in })
 }
 
+fn ticket(number: u32) -> Session {
+    let (subject, renewal) = (id("U-1"), renewal_id(5));
+    session(number, SessionKind::Ticket { subject, certificate: hash(901), renewal, session: hash(1) })
+}
+
 fn enrolment(number: u32, subject: Option<SubjectId>, proof: Proof) -> Session {
     session(number, SessionKind::Enrolment { subject, proof })
 }
@@ -53,6 +58,8 @@ pub async fn sessions_are_read_as_they_were_opened(rig: &dyn Rig) {
         enrolment(3, None, code_sent(0)),
         enrolment(4, Some(id("U-1")), proven),
         enrolment(6, Some(id("U-1")), Proof::CodeUsed { sent: sent(1), renewal: renewal_id(5) }),
+        ticket(7),
+        session(8, SessionKind::ProgramKey { renewal: renewal_id(5) }),
     ];
     let before = rig.audit().await.len();
     for session in &sessions {

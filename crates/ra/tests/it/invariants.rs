@@ -149,7 +149,7 @@ async fn invariant_37_a_superseded_certificate_is_on_no_revocation_list() {
             })
             .collect();
         let edition = CrlEdition { number, this_update: at, next_update: at + DAY };
-        let der = town.ra.ca().sign_crl(edition, &entries).unwrap().into_der();
+        let der = town.ca.sign_crl(edition, &entries).unwrap().into_der();
         RevocationList::read(&der, town.ra.ca().certificate_der()).unwrap()
     };
     let access = town.sign_in("U-1", &old, NOW).await.access;

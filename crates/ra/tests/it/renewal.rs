@@ -276,6 +276,7 @@ async fn those_who_cannot_be_helped_keep_nobody_back() {
             facts: change.facts,
             next: change.next,
             wake_at: Some(NOW - DAY),
+            order: None,
             intent: None,
             certified: None,
             mails: Vec::new(),

@@ -12,8 +12,8 @@ use koshin_issuance::{
 };
 use koshin_notify::Notice;
 use koshin_ra::{
-    Access, Actor, Bundle, MemoryStore, NoEntropy, Organization, Passwords, Ra, SessionToken, Sessions, Settings,
-    SignedIn, Subject,
+    Access, Actor, Bundle, Issuing, MemoryStore, NoEntropy, Organization, Passwords, Ra, SessionToken, Sessions,
+    Settings, SignedIn, Subject,
 };
 use koshin_renewal::Holding;
 use koshin_types::{Fingerprint, Language, ProtectionLevel, RenewalId, Role, Validity};
@@ -25,6 +25,7 @@ pub(crate) const PASSWORD: &str = "correct horse";
 
 pub(crate) struct Town {
     pub(crate) ra: Ra,
+    pub(crate) ca: Arc<Ca>,
     pub(crate) store: Arc<MemoryStore>,
     /// While set, the signer refuses.
     pub(crate) signer_down: Arc<AtomicBool>,
@@ -88,8 +89,8 @@ impl Town {
     async fn below((ca, signer_down): (Arc<Ca>, Arc<AtomicBool>)) -> Self {
         let start = NOW - Duration::days(1500);
         let store = Arc::new(MemoryStore::default());
-        let ra = registration(&store, store.clone(), ca);
-        let town = Self { ra, store, signer_down };
+        let ra = registration(&store, store.clone(), Arc::clone(&ca));
+        let town = Self { ra, ca, store, signer_down };
         let organization = Organization { id: "C-1".parse().unwrap(), name: "更新商店".into() };
         town.ra.administration().add_organization(&organization, &operator(), start).await.unwrap();
         for (id, role) in [("A-1", Role::Administrator), ("U-1", Role::User), ("U-2", Role::User)] {
@@ -176,12 +177,12 @@ pub(crate) fn authority(years: i64) -> (Arc<Ca>, Arc<AtomicBool>) {
 }
 
 /// A registration authority over this storage, with sessions that may be looked at on the way.
-pub(crate) fn registration(store: &Arc<MemoryStore>, sessions: Arc<dyn Sessions>, ca: Arc<Ca>) -> Ra {
+pub(crate) fn registration(store: &Arc<MemoryStore>, sessions: Arc<dyn Sessions>, issuing: impl Into<Issuing>) -> Ra {
     let passwords = Passwords::new(&[9; 16]).unwrap();
     let policy = Arc::new(Policy::default_jst());
     let gate = Arc::new(Gate::new());
     let settings = Settings::default();
-    Ra::new(store.clone(), sessions, store.clone(), ca, gate, policy, passwords, entropy, settings)
+    Ra::new(store.clone(), sessions, store.clone(), issuing, gate, policy, passwords, entropy, settings)
 }
 
 /// A request for a new key.

@@ -1,0 +1,186 @@
+//! The dealings with a CA elsewhere beside the issue: what it has to be told, what it has to say, and orders that came to
+//! nothing. With a CA in this process there are none.
+
+use koshin_renewal::{HeldCertificate, Status};
+use koshin_types::RevocationReason;
+use time::UtcDateTime;
+
+use crate::{
+    Actor, AuthorityError, ChangeError, IssuanceError, Order, Owed, Ra, Reached, Revocation, Settled, StorageError,
+    SubjectFile, change::Decided, issue::Elsewhere,
+};
+
+/// Why the dealings with the CA did not come further. They go on with the next call.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DealingsError {
+    /// The CA does not answer.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// A revocation that the CA reports could not be stored.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// After so many acknowledged revocations it is recorded that they are.
+const RECORD_EVERY: usize = 64;
+/// How many void orders one sweep settles.
+const VOID_ORDERS: u32 = 100;
+/// How many pages of changes are read in one call.
+const PAGES: usize = 100;
+
+/// Where a serial number stands that the CA has revoked.
+enum Known {
+    /// It is in the registry, and so is the revocation now.
+    Settled(Owed),
+    /// The registry does not know it.
+    Unknown,
+}
+
+impl Ra {
+    /// Tells the CA of every revocation that it has not acknowledged, in their order. The registry has decided; the CA
+    /// follows, for its revocation list and status answers. To be called after each revocation, and every second for those
+    /// of other processes and for what a crash left.
+    ///
+    /// # Errors
+    ///
+    /// [`DealingsError`]; what was acknowledged stays so.
+    pub async fn tell_authority(&self, now: UtcDateTime) -> Result<(), DealingsError> {
+        let Some(there) = self.issuing.elsewhere() else { return Ok(()) };
+        let told = there.correspondence.progress().await?.told;
+        let (_, seen) = self.desk.registry.changes(told).await?;
+        let (mut at, mut recorded) = (told, told);
+        let mut outcome = Ok(());
+        for (count, change) in (1..).zip(&seen) {
+            if change.settled == Settled::Revoked {
+                let file = self.desk.registry.holder(&change.fingerprint).await?;
+                let revoked = file.as_ref().and_then(|file| file.holding.certificate(&change.fingerprint));
+                if let Some(revocation) = revoked.and_then(revocation)
+                    && let Err(error) = there.revoke(&revocation, now).await
+                {
+                    outcome = Err(error.into());
+                    break;
+                }
+            }
+            at = change.sequence;
+            if count % RECORD_EVERY == 0 {
+                there.correspondence.reached(Reached::Told(at)).await?;
+                recorded = at;
+            }
+        }
+        if at != recorded {
+            there.correspondence.reached(Reached::Told(at)).await?;
+        }
+        outcome
+    }
+
+    /// Takes over what was revoked at the CA, by its own operator or another registration authority: everything that the
+    /// certificate's subject holds is revoked, for the same reason, as by the operator of this one. To be called twice a
+    /// second.
+    ///
+    /// A serial number that the registry does not know may be that of a certificate whose issue has not been answered yet:
+    /// as long as any has not, it is asked about again.
+    ///
+    /// # Errors
+    ///
+    /// [`DealingsError`]; what was stored stays so.
+    pub async fn follow_authority(&self, now: UtcDateTime) -> Result<Owed, DealingsError> {
+        let mut owed = Owed::default();
+        let Some(there) = self.issuing.elsewhere() else { return Ok(owed) };
+        let mut heard = there.correspondence.progress().await?.heard;
+        for _ in 0..PAGES {
+            let (next, revoked) = there.authority.changes(heard).await?;
+            // Asked after the changes and before the registry: an order of before them is waiting, or its certificate known.
+            let waiting = there.correspondence.waiting().await?;
+            let mut unknown = false;
+            for revocation in &revoked {
+                match self.revoked_there(revocation, now).await? {
+                    Known::Settled(more) => {
+                        owed.close.extend(more.close);
+                        owed.mail |= more.mail;
+                    }
+                    Known::Unknown => unknown = true,
+                }
+            }
+            if next == heard || (unknown && waiting) {
+                break;
+            }
+            there.correspondence.reached(Reached::Heard(next)).await?;
+            heard = next;
+        }
+        Ok(owed)
+    }
+
+    /// One revocation by the CA.
+    async fn revoked_there(&self, revocation: &Revocation, now: UtcDateTime) -> Result<Known, DealingsError> {
+        let Revocation { serial, reason, .. } = *revocation;
+        let Some(document) = self.desk.registry.document(&serial).await? else { return Ok(Known::Unknown) };
+        let Some(subject) = self.desk.registry.renewal(&document.intent.renewal).await? else {
+            return Ok(Known::Unknown);
+        };
+        let decide = |file: &SubjectFile| -> Result<Decided, ChangeError> {
+            let held = file.holding.certificates.iter().find(|held| held.serial == serial);
+            let in_use = held.is_some_and(|held| matches!(held.status, Status::Pending | Status::Active { .. }));
+            Ok(if in_use { file.holding.revoke(reason, now)? } else { file.holding.unchanged() }.into())
+        };
+        let changed = self.desk.change(&subject, &Actor::Operator(CA.into()), now, decide).await?;
+        if !changed.owed.close.is_empty() {
+            tracing::warn!(%subject, %serial, reason = reason.as_str(), "revoked at the CA");
+        }
+        Ok(Known::Settled(changed.owed))
+    }
+
+    /// Asks once more for the certificates of renewals that have ended without one, and revokes them. Nobody has them; but
+    /// to everybody who asks the CA they would be good. An order that never arrived is mostly too old to be issued now.
+    pub(crate) async fn settle_void_orders(&self, now: UtcDateTime) -> Result<(), StorageError> {
+        let Some(there) = self.issuing.elsewhere() else { return Ok(()) };
+        for order in there.correspondence.void(VOID_ORDERS).await? {
+            match there.settle_void(&order, now).await {
+                Ok(()) => there.correspondence.forget(&order.renewal).await?,
+                Err(error) => {
+                    tracing::warn!(renewal = %order.renewal, %error, "an order that is void could not be settled");
+                    if let IssuanceError::Authority(_) = error {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name under which revocations by the CA stand in the audit log.
+const CA: &str = "ca";
+
+impl Elsewhere<'_> {
+    /// Tells of one revocation. A serial number that the CA never issued is none of its business.
+    async fn revoke(&self, revocation: &Revocation, now: UtcDateTime) -> Result<(), AuthorityError> {
+        match self.authority.revoke(revocation, now).await {
+            Err(AuthorityError::Refused { code }) => {
+                tracing::warn!(serial = %revocation.serial, code, "the CA refuses to revoke what the registry has revoked");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    async fn settle_void(&self, order: &Order, now: UtcDateTime) -> Result<(), IssuanceError> {
+        let certificate = match self.issue(order, now).await {
+            // Nothing was issued, or it is revoked.
+            Err(IssuanceError::Authority(AuthorityError::Stale | AuthorityError::Refused { .. })) => return Ok(()),
+            other => other?,
+        };
+        let reason = RevocationReason::CessationOfOperation;
+        Ok(self.revoke(&Revocation { serial: certificate.serial(), at: now, reason }, now).await?)
+    }
+}
+
+fn revocation(held: &HeldCertificate) -> Option<Revocation> {
+    match held.status {
+        Status::Revoked { at, reason } => Some(Revocation { serial: held.serial, at, reason }),
+        _ => None,
+    }
+}
