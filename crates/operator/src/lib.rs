@@ -4,10 +4,11 @@
 //! - [`output`]: data on standard output, for a person, for `cut`, or as JSON.
 //! - [`config`]: a configuration file in TOML, of which everything that is wrong is said at once.
 //! - [`secret`] and [`pem`]: passwords, private keys and certificates out of files; who else may read them.
+//! - `key`, with the feature of that name: private keys of CAs, in files and PKCS#11 tokens.
 //! - [`machine`]: the machine's clock and random source, its signals, systemd and logs. Libraries name none of them.
 //! - [`instant`]: instants as text.
 //!
-//! It refuses to know what a program does: storage, certificates, mail and screens are unknown here.
+//! It refuses to know what a program does: storage, mail and screens are unknown here.
 //!
 //! ```
 //! use koshin_operator::{exit::{self, Fault, Status}, output};
@@ -20,6 +21,8 @@
 pub mod config;
 pub mod exit;
 pub mod instant;
+#[cfg(feature = "key")]
+pub mod key;
 pub mod machine;
 pub mod output;
 pub mod pem;
