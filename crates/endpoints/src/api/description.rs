@@ -1,0 +1,43 @@
+//! The API described by OpenAPI 3.1, made from the code that answers.
+
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+use utoipa::OpenApi;
+
+use super::{handlers, problem};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Koshin CA", description = "What a registration authority asks of its CA: JSON over mutual TLS."),
+    paths(handlers::issue, handlers::revoke, handlers::changes, handlers::ca, handlers::description)
+)]
+struct Description;
+
+static TEXT: LazyLock<String> = LazyLock::new(|| {
+    let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
+    complete(&mut document);
+    format!("{document:#}\n")
+});
+
+/// The description as JSON: every route, every member and every code of a problem.
+pub fn openapi() -> &'static str {
+    &TEXT
+}
+
+/// What the macros cannot know: who may ask, and the codes of problems.
+fn complete(document: &mut Value) {
+    document["security"] = json!([{ "mutual_tls": [] }]);
+    document["components"]["securitySchemes"] = json!({
+        "mutual_tls": {
+            "type": "mutualTLS",
+            "description": "A client certificate whose SHA-256 the CA's operator configured.",
+        },
+    });
+    let codes: Vec<&str> = problem::ALL.iter().map(|kind| kind.code).collect();
+    let code = &mut document["components"]["schemas"]["Problem"]["properties"]["code"];
+    code["anyOf"] = json!([
+        { "enum": codes },
+        { "pattern": "^request\\.[a-z0-9_]+$", "description": "What the gate says of a certification request." },
+    ]);
+}
