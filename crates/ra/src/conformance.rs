@@ -1,8 +1,9 @@
-//! What every [`Registry`], [`Sessions`], [`Directory`] and [`Chronicle`] has to do, as tests that any implementation runs on itself:
+//! What every [`Registry`], [`Sessions`], [`Directory`], [`Chronicle`] and [`Correspondence`] has to do, as tests that any
+//! implementation runs on itself; and every [`Authority`](crate::Authority), in [`authority`].
 //!
 //! ```
 //! use async_trait::async_trait;
-//! use koshin_ra::{Chronicle, Directory, MemoryStore, Registry, Sessions, conformance::{Recorded, Rig}};
+//! use koshin_ra::{Chronicle, Correspondence, Directory, MemoryStore, Registry, Sessions, conformance::{Recorded, Rig}};
 //! use koshin_notify::MailId;
 //!
 //! struct Memory(MemoryStore);
@@ -13,6 +14,7 @@
 //!     fn sessions(&self) -> &dyn Sessions { &self.0 }
 //!     fn directory(&self) -> &dyn Directory { &self.0 }
 //!     fn chronicle(&self) -> &dyn Chronicle { &self.0 }
+//!     fn correspondence(&self) -> &dyn Correspondence { &self.0 }
 //!     async fn audit(&self) -> Vec<Recorded> { self.0.audit() }
 //!     async fn mails(&self) -> Vec<MailId> { self.0.mails().iter().map(|mail| mail.id).collect() }
 //! }
@@ -34,8 +36,10 @@
     reason = "these are tests; they panic when they fail"
 )]
 
+pub mod authority;
 mod clock;
 mod commits;
+mod orders;
 mod people;
 mod world;
 
@@ -44,7 +48,7 @@ use koshin_notify::MailId;
 use koshin_types::SubjectId;
 use time::UtcDateTime;
 
-use crate::{Actor, Chronicle, Directory, Registry, Sessions};
+use crate::{Actor, Chronicle, Correspondence, Directory, Registry, Sessions};
 
 pub use clock::{a_confirmation_may_go_back, a_jump_waits_for_its_confirmation, the_largest_instant_is_kept};
 pub use commits::{
@@ -52,6 +56,10 @@ pub use commits::{
     a_serial_number_is_used_once, a_stale_decision_changes_nothing, changes_are_seen_in_order,
     every_fact_leaves_one_record, mails_are_owed_once, of_two_decisions_one_wins, overdue_subjects_come_first,
     random_walks_are_read_as_they_were_committed, starting_again_keeps_both_renewals, unknown_things_are_not_found,
+};
+pub use orders::{
+    an_order_comes_with_its_request_and_goes_with_its_certificate, an_order_that_does_not_fit_is_refused,
+    orders_of_ended_renewals_are_void, progress_is_kept,
 };
 pub use people::{
     a_changed_password_or_address_ends_sessions, a_changed_subject_is_a_new_version, a_session_is_closed_once,
@@ -71,6 +79,8 @@ pub trait Rig: Send + Sync {
     fn directory(&self) -> &dyn Directory;
     /// The chronicle of the same store.
     fn chronicle(&self) -> &dyn Chronicle;
+    /// The correspondence of the same store.
+    fn correspondence(&self) -> &dyn Correspondence;
     /// The whole audit log, oldest record first.
     async fn audit(&self) -> Vec<Recorded>;
     /// Every mail that was ever owed, in order.
@@ -106,7 +116,8 @@ macro_rules! store_conformance {
             a_session_is_replaced_once, a_session_is_closed_once, tries_are_counted, what_is_counted_is_recorded_seldom,
             an_enrolment_begins_as_one_commit, a_changed_password_or_address_ends_sessions, identifiers_are_taken_once,
             a_changed_subject_is_a_new_version, subjects_are_listed, expiring_is_inclusive, the_revoked_are_listed,
-            the_largest_instant_is_kept, a_jump_waits_for_its_confirmation, a_confirmation_may_go_back,
+            an_order_comes_with_its_request_and_goes_with_its_certificate, an_order_that_does_not_fit_is_refused,
+            orders_of_ended_renewals_are_void, progress_is_kept, the_largest_instant_is_kept, a_jump_waits_for_its_confirmation, a_confirmation_may_go_back,
         );
     };
     (@ $make:path: $($case:ident,)+) => {

@@ -42,7 +42,7 @@ pub use enrol::EnrolError;
 pub use issuing::{Authority, AuthorityError, Correspondence, Issuing, Order, Progress, Reached};
 pub use koshin_notify::WhyClosed;
 pub use local::LocalAuthority;
-pub use memory::MemoryStore;
+pub use memory::{MemoryAuthority, MemoryStore};
 pub use password::{PasswordError, Passwords};
 pub use port::{
     Actor, AuditNote, Certified, ChangeSeen, Commit, CommitError, Directory, DirectoryError, Document, Intent,

@@ -1,6 +1,9 @@
 //! The registry, the sessions, the directory, the chronicle and the correspondence in memory.
 
+mod authority;
 mod correspondence;
+
+pub use authority::MemoryAuthority;
 
 use std::{
     collections::BTreeMap,
@@ -540,6 +543,10 @@ mod tests {
         }
 
         fn chronicle(&self) -> &dyn Chronicle {
+            self
+        }
+
+        fn correspondence(&self) -> &dyn crate::Correspondence {
             self
         }
 

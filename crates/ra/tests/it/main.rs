@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod authority;
 mod clock;
 mod invariants;
 mod load;

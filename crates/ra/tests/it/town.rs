@@ -59,7 +59,7 @@ impl Signer for Switched {
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of an entropy source")]
 /// Different octets each time, the same in every run.
-fn entropy(octets: &mut [u8]) -> Result<(), NoEntropy> {
+pub(crate) fn entropy(octets: &mut [u8]) -> Result<(), NoEntropy> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let digest = ring::digest::digest(&ring::digest::SHA256, &number);
