@@ -18,5 +18,7 @@ mod planner;
 mod schedule;
 #[cfg(feature = "smtp")]
 mod smtp;
+#[cfg(feature = "smtp")]
+mod smtp_trouble;
 mod transports;
 mod words;

@@ -82,6 +82,9 @@ impl Connection {
             address.as_str().parse::<lettre::Address>().map_err(unfit)
         };
         let (from, to) = (path(&envelope.from)?, path(&envelope.to)?);
+        if let Some(what) = unfit(mime) {
+            return Err(permanent(what));
+        }
         let server = self.smtp.server_info();
         let mut parameters = Vec::new();
         if !envelope.from.as_str().is_ascii() || !envelope.to.as_str().is_ascii() {
@@ -177,6 +180,18 @@ fn verdict(code: u16, reply: Reply) -> Outcome {
 
 fn permanent(text: &str) -> Refusal {
     Refusal::Mail(Outcome::Permanent { reply: Reply::new(None, text) })
+}
+
+/// Why octets are no message for DATA (RFC 5321, 4.5.2 and 4.5.3.1.6). A bare CR or LF is where servers disagree about
+/// the end of a message, and so where one message becomes two.
+fn unfit(mime: &[u8]) -> Option<&'static str> {
+    mime.split_inclusive(|octet| *octet == b'\n').find_map(|line| {
+        let text = line.strip_suffix(b"\r\n").unwrap_or(line);
+        if text.iter().any(|octet| matches!(octet, b'\r' | b'\n' | 0)) {
+            return Some("the message holds a bare CR, a bare LF or a NUL");
+        }
+        (text.len() > 998).then_some("the message holds a line of more than 998 octets")
+    })
 }
 
 /// What the server said, or else what broke and where.

@@ -27,7 +27,10 @@ impl Watch {
     }
 }
 
-/// A stream that notes failed writes, and refuses what a server (or somebody between) sends in clear behind its answer
+/// The most octets that are read between two writes: an answer, or a server's half of a TLS handshake, is far shorter.
+const LONGEST_ANSWER: usize = 24 * 1024;
+
+/// A stream that notes failed writes, gives up an answer without an end, and refuses what a server (or somebody between) sends in clear behind its answer
 /// to STARTTLS: it would be taken for answers that came under TLS.
 pub(super) struct Line<S> {
     inner: S,
@@ -35,11 +38,13 @@ pub(super) struct Line<S> {
     watch: Arc<Watch>,
     /// What came since STARTTLS was asked for; `None` when it was not, or TLS has begun.
     since_starttls: Option<Vec<u8>>,
+    /// Octets read since the last write.
+    answered: usize,
 }
 
 impl<S> Line<S> {
     pub(super) const fn new(inner: S, peer: SocketAddr, watch: Arc<Watch>) -> Self {
-        Self { inner, peer, watch, since_starttls: None }
+        Self { inner, peer, watch, since_starttls: None, answered: 0 }
     }
 
     fn noted<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -61,6 +66,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        self.answered += buf.filled().len().saturating_sub(before);
+        if self.answered > LONGEST_ANSWER {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "an answer that is too long")));
+        }
         if let Some(seen) = &mut self.since_starttls {
             seen.extend_from_slice(buf.filled().get(before..).unwrap_or_default());
             if more_than_one_reply(seen) {
@@ -73,6 +82,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.answered = 0;
         self.since_starttls = (buf == b"STARTTLS\r\n").then(Vec::new);
         let result = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.noted(result)
