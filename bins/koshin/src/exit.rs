@@ -10,8 +10,8 @@ use koshin_sqlite::{BackupError, OpenError};
 use crate::commands::policy::WrongLine;
 
 /// Says the error on standard error and answers with its status.
-pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    exit::report("koshin", error, known)
+pub(crate) fn report(program: &str, error: &anyhow::Error) -> ExitCode {
+    exit::report(program, error, known)
 }
 
 /// The status of one error in a chain. Transparent errors hide what they wrap from the chain, so those are opened here.

@@ -1,4 +1,4 @@
-//! Portal, CA and mailer in one process.
+//! The portal, and with it whatever else this process is to be: the CA, the publisher of its lists, the mailer.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration as Wait};
 
@@ -8,7 +8,7 @@ use koshin_endpoints::{OcspService, Publication};
 use koshin_expiry::Policy;
 use koshin_issuance::{Ca, CrlEdition, Gate, RevokedCertificate};
 use koshin_notify::{Mailer, Planner, Sender, Transport, Wake};
-use koshin_ra::{ChangeError, Directory as _, Passwords, Ra, Revocation, Settings, Settled};
+use koshin_ra::{ChangeError, Directory as _, Issuing, Passwords, Ra, Revocation, Settings, Settled};
 use koshin_sqlite::Store;
 use koshin_web::{
     portal::{CompletionKey, Portal},
@@ -32,7 +32,10 @@ use crate::{
 pub(crate) struct Parts {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
-    pub(crate) ca: Arc<Ca>,
+    /// Who issues: the CA's key in this process, or a CA elsewhere.
+    pub(crate) issuing: Issuing,
+    /// Where the CA in this process publishes its lists and answers about its certificates. A CA elsewhere does so itself.
+    pub(crate) publishing: Option<Publishing>,
     /// Who judges client certificates.
     pub(crate) verifier: Arc<GreetingVerifier>,
     pub(crate) policy: Arc<Policy>,
@@ -41,8 +44,8 @@ pub(crate) struct Parts {
     pub(crate) brand: Brand,
     pub(crate) contact: Contact,
     pub(crate) hosts: Hosts,
-    pub(crate) sender: Sender,
-    pub(crate) transport: Arc<dyn Transport>,
+    /// How mails leave; `None` where another process sends what is owed.
+    pub(crate) mailing: Option<Mailing>,
     pub(crate) identity: ServerIdentity,
     pub(crate) listeners: Listeners,
 }
@@ -53,13 +56,23 @@ pub(crate) struct ServerIdentity {
     pub(crate) key: PrivateKeyDer<'static>,
 }
 
-/// The sockets, bound but not yet served.
+/// A CA and the socket, plain HTTP, for its revocation list, its certificates and OCSP.
+pub(crate) struct Publishing {
+    pub(crate) ca: Arc<Ca>,
+    pub(crate) listener: TcpListener,
+}
+
+/// Who sends mails, and by which way.
+pub(crate) struct Mailing {
+    pub(crate) sender: Sender,
+    pub(crate) transport: Arc<dyn Transport>,
+}
+
+/// The sockets of the three hosts, bound but not yet served.
 pub(crate) struct Listeners {
     pub(crate) portal: TcpListener,
     pub(crate) public: TcpListener,
     pub(crate) activate: TcpListener,
-    /// Plain HTTP for revocation list and CA certificates.
-    pub(crate) publication: TcpListener,
 }
 
 /// The names under which relying parties fetch the CA's files.
@@ -77,6 +90,8 @@ const CRL_MAX_AGE: u32 = 3600;
 
 /// How often other processes' changes are looked for, overdue renewals and mails too.
 const CHANGES_EVERY: Wait = Wait::from_millis(200);
+/// How often a CA elsewhere is asked what it revoked.
+const FOLLOW_EVERY: Wait = Wait::from_millis(500);
 const SWEEP_EVERY: Wait = Wait::from_secs(1);
 const MAIL_EVERY: Wait = Wait::from_secs(2);
 
@@ -89,7 +104,7 @@ impl Parts {
             self.store.clone(),
             self.store.clone(),
             self.store.clone(),
-            Arc::clone(&self.ca),
+            self.issuing.clone(),
             Arc::new(Gate::new()),
             Arc::clone(&self.policy),
             Passwords::new(&salt)?,
@@ -107,22 +122,8 @@ impl Parts {
         shutdown: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         let ra = self.ra()?;
-        let Self {
-            store,
-            clock,
-            ca,
-            verifier,
-            policy,
-            zone,
-            brand,
-            contact,
-            hosts,
-            sender,
-            transport,
-            identity,
-            listeners,
-            ..
-        } = self;
+        let elsewhere = matches!(self.issuing, Issuing::Elsewhere { .. });
+        let Self { store, clock, publishing, verifier, policy, zone, brand, contact, hosts, mailing, .. } = self;
         let connections = Connections::default();
         let mail = Arc::new(Notify::new());
         let mut key = [0; 32];
@@ -138,34 +139,28 @@ impl Parts {
             completion: CompletionKey::new(&key),
             mail: Arc::clone(&mail),
         });
-        let publication = Publication::default();
-        publication.certificate(CA_NAME, ca.certificate_der().to_vec());
-        if let Some(root) = ca.chain_der().last() {
-            publication.certificate(ROOT_NAME, root.clone());
-        }
-        let ocsp = ocsp::service(&store, &clock);
         // Before the first list, so that what changes while it is made is noticed too.
         let (seen, _) = ra.changes(u64::MAX).await?;
-        let mut lists =
-            Lists { store: store.clone(), clock: clock.clone(), ca: Arc::clone(&ca), publication, ocsp, number: 0 };
-        let next_crl = match clock.trusted() {
-            Ok(()) => lists.publish().await?,
-            Err(_) => UtcDateTime::MIN,
-        };
-
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        serve_hosts(&mut tasks, &portal, &lists, &verifier, identity, listeners, &stopping)?;
-        tasks.spawn(clock.clone().keep(stopped(stopping.clone())));
-        let responder = ocsp::keep(lists.ocsp.clone(), ca, store.clone(), clock.clone(), stopped(stopping.clone()));
-        tasks.spawn(responder);
-        tasks.spawn(watch_changes(ra, seen, connections, lists, next_crl, stopping.clone()));
-        tasks.spawn(sweep(portal, clock.clone(), stopping.clone()));
-        let post = Post {
-            planner: Planner::new(store.clone(), Policy::clone(&policy)),
-            mailer: Mailer::new(store, transport, sender),
+        let lists = match publishing {
+            Some(publishing) => Some(publish(&mut tasks, publishing, &store, &clock, &stopping).await?),
+            None => None,
         };
-        tasks.spawn(send_mails(post, clock, mail, stopping));
+        serve_hosts(&mut tasks, &portal, &clock, &verifier, self.identity, self.listeners, &stopping)?;
+        tasks.spawn(clock.clone().keep(stopped(stopping.clone())));
+        tasks.spawn(watch_changes(ra, seen, connections, lists, stopping.clone()));
+        tasks.spawn(sweep(Arc::clone(&portal), clock.clone(), stopping.clone()));
+        if elsewhere {
+            tasks.spawn(follow(portal, clock.clone(), stopping.clone()));
+        }
+        if let Some(Mailing { sender, transport }) = mailing {
+            let post = Post {
+                planner: Planner::new(store.clone(), Policy::clone(&policy)),
+                mailer: Mailer::new(store, transport, sender),
+            };
+            tasks.spawn(send_mails(post, clock, mail, stopping));
+        }
         ready()?;
         shutdown.await;
         stop.send_replace(true);
@@ -174,17 +169,51 @@ impl Parts {
     }
 }
 
+/// Publishes what the CA of this process owes to relying parties, the first revocation list too.
+async fn publish(
+    tasks: &mut JoinSet<()>,
+    publishing: Publishing,
+    store: &Arc<Store>,
+    clock: &Clock,
+    stopping: &watch::Receiver<bool>,
+) -> anyhow::Result<Lists> {
+    let Publishing { ca, listener } = publishing;
+    let publication = Publication::default();
+    publication.certificate(CA_NAME, ca.certificate_der().to_vec());
+    if let Some(root) = ca.chain_der().last() {
+        publication.certificate(ROOT_NAME, root.clone());
+    }
+    let ocsp = ocsp::service(store, clock);
+    let mut lists = Lists {
+        store: store.clone(),
+        clock: clock.clone(),
+        ca: Arc::clone(&ca),
+        publication,
+        ocsp,
+        number: 0,
+        next: UtcDateTime::MIN,
+    };
+    if clock.trusted().is_ok() {
+        lists.next = lists.publish().await?;
+    }
+    let files = lists.publication.router().nest(&format!("/{OCSP_PATH}"), lists.ocsp.router());
+    let edge = Edge { limits: Limits::default(), ..Edge::new(clock.edge()) };
+    let serving = serve(listener, None, files, edge, stopped(stopping.clone()));
+    tasks.spawn(async move { drop(serving.await) });
+    tasks.spawn(ocsp::keep(lists.ocsp.clone(), ca, store.clone(), clock.clone(), stopped(stopping.clone())));
+    Ok(lists)
+}
+
 fn serve_hosts(
     tasks: &mut JoinSet<()>,
     portal: &Arc<Portal>,
-    lists: &Lists,
+    clock: &Clock,
     verifier: &Arc<GreetingVerifier>,
     identity: ServerIdentity,
     listeners: Listeners,
     stopping: &watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let edge =
-        Edge { connections: portal.connections.clone(), limits: Limits::default(), ..Edge::new(lists.clock.edge()) };
+    let edge = Edge { connections: portal.connections.clone(), limits: Limits::default(), ..Edge::new(clock.edge()) };
     let with_certificates = tls_config(identity.chain.clone(), identity.key.clone_key(), Some(Arc::clone(verifier)))?;
     let without = tls_config(identity.chain, identity.key, None)?;
     let hosts = [
@@ -205,11 +234,6 @@ fn serve_hosts(
             let _ = serving.await;
         });
     }
-    let files = lists.publication.router().nest(&format!("/{OCSP_PATH}"), lists.ocsp.router());
-    let serving = serve(listeners.publication, None, files, edge, stopped(stopping.clone()));
-    tasks.spawn(async move {
-        let _ = serving.await;
-    });
     Ok(())
 }
 
@@ -224,8 +248,7 @@ async fn watch_changes(
     ra: Ra,
     mut seen: u64,
     connections: Connections,
-    mut lists: Lists,
-    mut next_crl: UtcDateTime,
+    mut lists: Option<Lists>,
     stopping: watch::Receiver<bool>,
 ) {
     loop {
@@ -239,22 +262,17 @@ async fn watch_changes(
                     connections.close(&change.fingerprint);
                 }
                 // A superseded certificate is refused by the ledger and stands on no list.
-                if changes.iter().any(|change| change.settled == Settled::Revoked) {
-                    next_crl = UtcDateTime::MIN;
-                    lists.ocsp.forget();
+                if let Some(lists) = &mut lists
+                    && changes.iter().any(|change| change.settled == Settled::Revoked)
+                {
+                    lists.outdated();
                 }
                 seen = sequence;
             }
             Err(error) => tracing::error!(error = ?error, "changes of other processes cannot be read"),
         }
-        if lists.clock.trusted().is_err() {
-            // None by a wrong clock, but one as soon as it is right: it may go back when that is said.
-            next_crl = UtcDateTime::MIN;
-        } else if next_crl <= lists.clock.now() {
-            next_crl = lists.publish().await.unwrap_or_else(|error| {
-                tracing::error!(error = ?error, "no revocation list could be published; it is tried again");
-                lists.clock.now().saturating_add(CRL_RETRY)
-            });
+        if let Some(lists) = &mut lists {
+            lists.keep().await;
         }
     }
 }
@@ -268,9 +286,30 @@ struct Lists {
     ocsp: OcspService,
     /// The number of the newest list.
     number: u64,
+    /// When another one is due.
+    next: UtcDateTime,
 }
 
 impl Lists {
+    /// Something was revoked.
+    fn outdated(&mut self) {
+        self.next = UtcDateTime::MIN;
+        self.ocsp.forget();
+    }
+
+    /// Publishes another list when it is due.
+    async fn keep(&mut self) {
+        if self.clock.trusted().is_err() {
+            // None by a wrong clock, but one as soon as it is right: it may go back when that is said.
+            self.next = UtcDateTime::MIN;
+        } else if self.next <= self.clock.now() {
+            self.next = self.publish().await.unwrap_or_else(|error| {
+                tracing::error!(error = ?error, "no revocation list could be published; it is tried again");
+                self.clock.now().saturating_add(CRL_RETRY)
+            });
+        }
+    }
+
     /// Publishes every revocation there is, and answers when to do so again. Numbers are the milliseconds since 1970, so
     /// they grow over restarts and restores, and by one where time stands still.
     async fn publish(&mut self) -> anyhow::Result<UtcDateTime> {
@@ -302,9 +341,37 @@ async fn sweep(portal: Arc<Portal>, clock: Clock, stopping: watch::Receiver<bool
             Err(ChangeError::Clock(_)) => {}
             Err(error) => tracing::error!(error = ?error, "overdue renewals cannot be read"),
         }
+        if let Err(error) = portal.ra.tell_authority(clock.now()).await {
+            tracing::error!(error = ?error, "the CA was not told of every revocation; it is tried again");
+        }
         tokio::select! {
             () = stopped(stopping.clone()) => return,
             () = tokio::time::sleep(SWEEP_EVERY) => {}
+        }
+    }
+}
+
+/// Revokes here what was revoked at a CA elsewhere.
+async fn follow(portal: Arc<Portal>, clock: Clock, stopping: watch::Receiver<bool>) {
+    let mut silent = false;
+    loop {
+        match portal.ra.follow_authority(clock.now()).await {
+            Ok(owed) => {
+                if std::mem::take(&mut silent) {
+                    tracing::warn!("the CA answers again");
+                }
+                portal.settle(&owed);
+            }
+            // Once for each time: logins and notices go on without it.
+            Err(error) if !silent => {
+                silent = true;
+                tracing::error!(error = ?error, "the CA does not say what it revoked; it is asked again");
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = stopped(stopping.clone()) => return,
+            () = tokio::time::sleep(FOLLOW_EVERY) => {}
         }
     }
 }

@@ -1,13 +1,18 @@
-//! `koshin serve`.
+//! `koshin serve`, and `koshin-web` for the portal alone.
 
-use clap::Args;
-use koshin_operator::machine;
+use std::process::ExitCode;
+
+use clap::{Args, Parser};
+use koshin_operator::{
+    exit::{Fault, STATUSES},
+    machine,
+};
 
 use super::desk::{self, ConfigFile};
 use crate::{
     clock::{Clock, Confirms},
-    config::{Checked, Listen},
-    service::{Listeners, Parts, bind},
+    config::{Checked, Listen, LoadedCa},
+    service::{Listeners, Mailing, Parts, Publishing, bind},
 };
 
 #[derive(Debug, Args)]
@@ -16,22 +21,71 @@ pub(crate) struct ServeArguments {
     file: ConfigFile,
 }
 
+/// `koshin-web`: the portal alone. Certificates come from the `koshin-ca` that the configuration names in `[ca.remote]`; mails
+/// are recorded here, and sent by another process on the same database.
+#[derive(Debug, Parser)]
+#[command(name = "koshin-web", version, max_term_width = 100, after_help = STATUSES)]
+pub(crate) struct WebArguments {
+    /// What to log, such as `info` or `koshin_web=debug`.
+    #[arg(long, env = "KOSHIN_LOG", default_value = "warn", value_name = "FILTER", value_parser = machine::log_filter)]
+    log: String,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+impl WebArguments {
+    pub(crate) fn logging(&self) {
+        machine::start_logging(&self.log);
+    }
+
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let checked = self.file.read()?;
+        if checked.config.ca.remote.is_none() {
+            let file = checked.file.display();
+            let reason =
+                format!("{file}: koshin-web holds no CA's key and needs [ca.remote]; `koshin serve` issues by itself");
+            return Err(Fault::usage(reason).into());
+        }
+        serve("koshin-web", checked, Mails::AreSentElsewhere).await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Who sends what is owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mails {
+    AreSentHere,
+    AreSentElsewhere,
+}
+
 /// Serves until it is asked to end.
 pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
-    let checked = arguments.file.read()?;
+    serve("koshin", arguments.file.read()?, Mails::AreSentHere).await
+}
+
+async fn serve(program: &str, checked: Checked, mails: Mails) -> anyhow::Result<()> {
     let loaded = checked.load()?;
     for warning in checked.warnings(&loaded, machine::now()) {
-        eprintln!("koshin: {warning}");
+        eprintln!("{program}: {warning}");
     }
     let store = desk::open(&checked.database()).await?;
     let clock = Clock::open(&store, Confirms::Operator).await?;
     let listeners = listen(&checked.config.listen).await?;
+    let issuing = loaded.ca.issuing(&store);
+    let publishing = match loaded.ca {
+        LoadedCa::Here { ca, .. } => {
+            Some(Publishing { ca, listener: bind("the CA's files", checked.config.listen.publication).await? })
+        }
+        LoadedCa::Elsewhere { .. } => None,
+    };
     let Checked { policy, zone, settings, hosts, brand, contact, sender, .. } = checked;
-    let open = format!("koshin: {} is open; {} issues certificates", hosts.portal, loaded.ca.issuer_name());
+    let open = format!("{program}: {} is open; {} issues certificates", hosts.portal, issuing.issuer().issuer_name());
+    let mailing = (mails == Mails::AreSentHere).then_some(Mailing { sender, transport: loaded.transport });
     let parts = Parts {
         store: store.clone(),
         clock,
-        ca: loaded.ca,
+        issuing,
+        publishing,
         verifier: loaded.verifier,
         policy,
         zone,
@@ -39,8 +93,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         brand,
         contact,
         hosts,
-        sender,
-        transport: loaded.transport,
+        mailing,
         identity: loaded.identity,
         listeners,
     };
@@ -64,6 +117,5 @@ async fn listen(listen: &Listen) -> anyhow::Result<Listeners> {
         portal: bind("the portal", listen.portal).await?,
         public: bind("the public host", listen.public).await?,
         activate: bind("the activation host", listen.activate).await?,
-        publication: bind("the CA's files", listen.publication).await?,
     })
 }

@@ -135,12 +135,12 @@ impl HostUrls {
     /// Checks that the three hosts are `https` origins and the fourth an `http` one.
     pub(super) fn check(&self, problems: &mut Problems) {
         let urls = [
-            ("hosts.portal", "https", &self.portal),
-            ("hosts.public", "https", &self.public),
-            ("hosts.activate", "https", &self.activate),
-            ("hosts.publication", "http", &self.publication),
+            ("hosts.portal", "https", Some(&self.portal)),
+            ("hosts.public", "https", Some(&self.public)),
+            ("hosts.activate", "https", Some(&self.activate)),
+            ("hosts.publication", "http", self.publication.as_ref()),
         ];
-        for (key, scheme, url) in urls {
+        for (key, scheme, url) in urls.into_iter().filter_map(|(key, scheme, url)| Some((key, scheme, url?))) {
             let origin = url.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
             let fits = |origin: &str| {
                 origin.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b)) && !origin.starts_with(':')
@@ -160,10 +160,12 @@ impl HostUrls {
 impl Config {
     /// Writes down the defaults that follow from other settings.
     pub(super) fn complete(&mut self) {
-        let below = |name: &str| format!("{}/{name}", self.hosts.publication);
-        self.ca.crl_urls.get_or_insert_with(|| vec![below(CRL_NAME)]);
-        self.ca.ca_issuers_url.get_or_insert_with(|| below(CA_NAME));
-        self.ca.ocsp_url.get_or_insert_with(|| below(OCSP_PATH));
+        if let Some(publication) = &self.hosts.publication {
+            let below = |name: &str| format!("{publication}/{name}");
+            self.ca.crl_urls.get_or_insert_with(|| vec![below(CRL_NAME)]);
+            self.ca.ca_issuers_url.get_or_insert_with(|| below(CA_NAME));
+            self.ca.ocsp_url.get_or_insert_with(|| below(OCSP_PATH));
+        }
         if let Some(smtp) = &mut self.mail.smtp {
             smtp.port.get_or_insert(match smtp.tls {
                 SmtpTls::Starttls => 587,
@@ -181,6 +183,7 @@ impl Config {
             ca_issuers_url: self.ca.ca_issuers_url.clone(),
             ocsp_url: self.ca.ocsp_url.clone(),
             policy_oids: self.ca.policy_oids.clone(),
+            ..ProfileConfig::default()
         };
         problems.note("ca", Profile::new(config))
     }

@@ -4,27 +4,60 @@ use std::{fs, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use koshin_edge::{GreetingVerifier, tls_config};
-use koshin_issuance::{Ca, FileSigner};
+use koshin_issuance::{Ca, IssuerCertificate};
 use koshin_notify::{
     Maildir, SmtpTransport, Transport,
     smtp::{Login, Roots, SmtpConfig, Tls},
 };
-use koshin_operator::{machine, pem, secret};
+use koshin_operator::{config::Problems, pem, secret};
+use koshin_ra::{Issuing, LocalAuthority};
+use koshin_sqlite::Store;
 use rustls_pki_types::CertificateDer;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{
-    Checked, Problems,
+    Checked,
     schema::{Config, Smtp, SmtpTls},
 };
-use crate::{exit, service::ServerIdentity};
+use crate::{exit, remote::RemoteAuthority, service::ServerIdentity};
 
 /// Everything that `serve` reads from files beside the configuration itself.
 pub(crate) struct Loaded {
-    pub(crate) ca: Arc<Ca>,
+    pub(crate) ca: LoadedCa,
     /// Knows the certificates of the issuing CA and of those before it. Which of them may log in is the ledger's to say.
     pub(crate) verifier: Arc<GreetingVerifier>,
     pub(crate) identity: ServerIdentity,
     pub(crate) transport: Arc<dyn Transport>,
+}
+
+/// The issuing CA, as far as this process has to do with it.
+pub(crate) enum LoadedCa {
+    /// Its key is used here.
+    Here { ca: Arc<Ca>, authority: LocalAuthority },
+    /// Another process has its key.
+    Elsewhere { issuer: Arc<IssuerCertificate>, authority: Arc<RemoteAuthority> },
+}
+
+impl LoadedCa {
+    /// Its certificate.
+    pub(crate) fn issuer(&self) -> &IssuerCertificate {
+        match self {
+            Self::Here { authority, .. } => authority.issuer(),
+            Self::Elsewhere { issuer, .. } => issuer,
+        }
+    }
+
+    /// Who issues, for a registration authority on this storage.
+    pub(crate) fn issuing(&self, store: &Arc<Store>) -> Issuing {
+        match self {
+            Self::Here { authority, .. } => authority.clone().into(),
+            Self::Elsewhere { issuer, authority } => Issuing::Elsewhere {
+                authority: Arc::clone(authority) as _,
+                issuer: Arc::clone(issuer),
+                correspondence: Arc::clone(store) as _,
+            },
+        }
+    }
 }
 
 impl Checked {
@@ -37,31 +70,44 @@ impl Checked {
         let transport = self.transport(&mut problems);
         match (ca, verifier, identity, transport) {
             (Some(ca), Some(verifier), Some(identity), Some(transport)) => {
-                Ok(Loaded { ca: Arc::new(ca), verifier: Arc::new(verifier), identity, transport })
+                Ok(Loaded { ca, verifier: Arc::new(verifier), identity, transport })
             }
             _ => Err(problems.into()),
         }
     }
 
-    fn verifier(&self, ca: &Ca, problems: &mut Problems) -> Option<GreetingVerifier> {
+    fn verifier(&self, ca: &LoadedCa, problems: &mut Problems) -> Option<GreetingVerifier> {
         let former: anyhow::Result<Vec<_>> =
             self.config.ca.former.iter().map(|file| certificate_of(self, file)).collect();
         let former = problems.note("ca.former", former)?;
         // Each alone first, so that the complaint is about the right one.
-        let issuing = CertificateDer::from(ca.certificate_der());
+        let issuing = CertificateDer::from(ca.issuer().certificate_der());
         problems.note("ca.certificate", GreetingVerifier::new(std::slice::from_ref(&issuing)))?;
         let all: Vec<_> =
             std::iter::once(issuing).chain(former.iter().map(|der| CertificateDer::from(&der[..]))).collect();
         problems.note("ca.former", GreetingVerifier::new(&all))
     }
 
-    fn ca(&self, problems: &mut Problems) -> Option<Ca> {
+    fn ca(&self, problems: &mut Problems) -> Option<LoadedCa> {
         let ca = &self.config.ca;
         let certificate = problems.note("ca.certificate", pem::certificate(&self.path(&ca.certificate)));
         let chain: anyhow::Result<Vec<_>> = ca.chain.iter().map(|file| certificate_of(self, file)).collect();
-        let chain = problems.note("ca.chain", chain);
-        let key = problems.note("ca.key", signer(&self.path(&ca.key)));
-        problems.note("ca", Ca::load(&certificate?, &chain?, Box::new(key?), self.profile.clone()))
+        let (certificate, chain) = (certificate?, problems.note("ca.chain", chain)?);
+        if let Some(remote) = &ca.remote {
+            let issuer = problems.note("ca.certificate", IssuerCertificate::read(&certificate, &chain));
+            let authority = problems.note("ca.remote", RemoteAuthority::open(remote, |path| self.path(path)));
+            return Some(LoadedCa::Elsewhere { issuer: Arc::new(issuer?), authority: Arc::new(authority?) });
+        }
+        let key = ca.key.as_ref()?;
+        let signer = problems.note("ca.key", key.load_known(&self.file, &spki(&certificate)?))?;
+        let ca = problems.note("ca", Ca::load(&certificate, &chain, signer, self.profile.clone()))?;
+        let ca = Arc::new(ca);
+        // What a token takes its time for holds up nobody else.
+        let authority = match key.token() {
+            Some(_) => LocalAuthority::with_token(Arc::clone(&ca)),
+            None => LocalAuthority::new(Arc::clone(&ca)),
+        };
+        Some(LoadedCa::Here { ca, authority })
     }
 
     fn identity(&self, problems: &mut Problems) -> Option<ServerIdentity> {
@@ -111,6 +157,18 @@ impl Checked {
 }
 
 impl Config {
+    /// A key here, or a CA elsewhere.
+    pub(super) fn check_ca(&self, problems: &mut Problems) {
+        match (&self.ca.key, &self.ca.remote) {
+            (Some(_), Some(_)) => problems.add("ca", "key and remote exclude each other"),
+            (None, None) => problems.add("ca", "one of key (a CA in this process) and remote (a koshin-ca) is needed"),
+            (Some(_), None) if self.hosts.publication.is_none() => {
+                problems.add("hosts.publication", "a CA in this process needs a place for its revocation list");
+            }
+            _ => {}
+        }
+    }
+
     /// Exactly one way out, and a user name with a password.
     pub(super) fn check_mail(&self, problems: &mut Problems) {
         match (&self.mail.smtp, &self.mail.maildir) {
@@ -133,7 +191,8 @@ fn certificate_of(checked: &Checked, file: &Path) -> anyhow::Result<Vec<u8>> {
     pem::certificate(&checked.path(file))
 }
 
-fn signer(file: &Path) -> anyhow::Result<FileSigner> {
-    let pem = secret::read_private(file)?;
-    FileSigner::from_pkcs8_pem(&pem, machine::random()).with_context(|| file.display().to_string())
+/// The public key in a certificate; `None` for what is none, which others complain about.
+fn spki(certificate: &[u8]) -> Option<Vec<u8>> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(certificate.public_key().raw.to_vec())
 }

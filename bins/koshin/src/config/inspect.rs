@@ -27,7 +27,7 @@ impl Checked {
 
     /// What does not keep the service from starting, and yet has to be seen to.
     pub(crate) fn warnings(&self, loaded: &Loaded, now: UtcDateTime) -> Vec<String> {
-        let refused = |at| self.policy.validity_for(at, loaded.ca.not_after()).err();
+        let refused = |at| self.policy.validity_for(at, loaded.ca.issuer().not_after()).err();
         let soon = now.saturating_add(Duration::days(NOTICE_DAYS));
         let warning = match (refused(now), refused(soon)) {
             (Some(refused), _) => Some(format!("ca.certificate: nothing can be issued: {refused}")),

@@ -17,8 +17,11 @@ use koshin_operator::config::{self, Problems};
 use koshin_ra::Settings;
 use koshin_web::screens::{Brand, Contact, Hosts};
 
-pub(crate) use self::schema::{Config, Listen};
-use crate::{exit, zone::NamedZone};
+pub(crate) use self::{
+    files::LoadedCa,
+    schema::{Config, Listen, Remote},
+};
+use crate::{exit, remote::RemoteAuthority, zone::NamedZone};
 
 /// A configuration that was checked, with what follows from it alone. The files it names are not read yet.
 pub(crate) struct Checked {
@@ -54,6 +57,7 @@ impl Checked {
         config.hosts.check(&mut problems);
         config.listen.check(&mut problems);
         config.rules.check(&mut problems);
+        config.check_ca(&mut problems);
         config.check_mail(&mut problems);
         let policy = config.policy.policy(&mut problems);
         let profile = config.profile(&mut problems);
@@ -91,6 +95,20 @@ impl Checked {
     pub(crate) fn effective(&self) -> anyhow::Result<String> {
         Ok(toml::to_string(&self.config)?)
     }
+}
+
+/// A CA elsewhere, from a file of its own with the keys of `[ca.remote]`.
+pub(crate) fn remote(file: &Path) -> anyhow::Result<RemoteAuthority> {
+    let text = config::read(file, "it has the keys of [ca.remote]")?;
+    let mut problems = Problems::new(file, exit::known);
+    let opened = match config::tables::<Remote>(&text) {
+        Ok(remote) => problems.note("", RemoteAuthority::open(&remote, |path| config::resolve(file, path))),
+        Err((key, reason)) => {
+            problems.add(&key, &reason);
+            None
+        }
+    };
+    opened.ok_or_else(|| problems.into())
 }
 
 /// What a program is told that has no configuration.

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use koshin_operator::key::KeyPlace;
 use serde::{Deserialize, Serialize};
 
 /// The whole file. A key that is not here is an error.
@@ -45,7 +46,12 @@ pub(crate) struct Authority {
     /// The certificates above it, the next one first.
     #[serde(default)]
     pub(crate) chain: Vec<PathBuf>,
-    pub(crate) key: PathBuf,
+    /// In this process: where its key is. Exactly one of `key` and `remote`.
+    #[serde(default)]
+    pub(crate) key: Option<KeyPlace>,
+    /// In another process, a `koshin-ca`: how it is asked.
+    #[serde(default)]
+    pub(crate) remote: Option<Remote>,
     /// Issuing CAs before this one: who still holds a certificate of theirs can log in with it, and renew it.
     #[serde(default)]
     pub(crate) former: Vec<PathBuf>,
@@ -65,6 +71,26 @@ pub(crate) struct Authority {
     pub(crate) policy_oids: Vec<String>,
 }
 
+/// A CA that issues in another process.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Remote {
+    /// `https://HOST:PORT` of its API.
+    pub(crate) url: String,
+    /// Whose certificate it shows, in PEM.
+    pub(crate) roots: PathBuf,
+    /// What this portal shows it, with its chain.
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    /// The name of the profile there.
+    #[serde(default = "user")]
+    pub(crate) profile: String,
+}
+
+fn user() -> String {
+    "user".into()
+}
+
 /// What people and relying parties type.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -72,7 +98,9 @@ pub(crate) struct HostUrls {
     pub(crate) portal: String,
     pub(crate) public: String,
     pub(crate) activate: String,
-    pub(crate) publication: String,
+    /// Of the CA in this process; a CA elsewhere publishes itself.
+    #[serde(default)]
+    pub(crate) publication: Option<String>,
 }
 
 /// The sockets.

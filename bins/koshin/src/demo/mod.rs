@@ -19,7 +19,8 @@ use koshin_web::screens::{self, Zone as _};
 
 use crate::{
     clock::{Clock, Confirms},
-    service::{Listeners, Parts, bind},
+    config,
+    service::{Listeners, Mailing, Parts, Publishing, bind},
     zone::NamedZone,
 };
 
@@ -35,6 +36,10 @@ pub(crate) struct DemoArguments {
     /// The language of the people and their mails: ja or en [default: from LANG, else ja]
     #[arg(long, value_name = "LANGUAGE")]
     language: Option<Language>,
+    /// Have the certificates issued by a koshin-ca that holds the demo's issuing CA: FILE says how it is asked, as [ca.remote] of
+    /// a configuration does. The fourth port is left to it
+    #[arg(long, value_name = "FILE")]
+    remote_ca: Option<PathBuf>,
     /// Ask, then put the demo's CA and certificates into this user's NSS database (Chromium's)
     #[arg(long)]
     import_nss: bool,
@@ -87,7 +92,11 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
         portal: addresses.bind("the portal", 0).await?,
         public: addresses.bind("the public host", 1).await?,
         activate: addresses.bind("the activation host", 2).await?,
-        publication: addresses.bind("the CA's files", 3).await?,
+    };
+    let remote = arguments.remote_ca.as_deref().map(config::remote).transpose()?;
+    let publication = match remote {
+        None => Some(addresses.bind("the CA's files", 3).await?),
+        Some(_) => None,
     };
     let mailbox_listener = addresses.bind("the mailbox", 4).await?;
 
@@ -103,7 +112,11 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     let parts = Parts {
         store: Arc::clone(&site.store),
         clock: clock.clone(),
-        ca: Arc::clone(&site.ca),
+        issuing: match remote {
+            Some(authority) => site.issued_elsewhere(authority)?,
+            None => Arc::clone(&site.ca).into(),
+        },
+        publishing: publication.map(|listener| Publishing { ca: Arc::clone(&site.ca), listener }),
         verifier: Arc::new(GreetingVerifier::new(&[site.ca.certificate_der().into()])?),
         policy: site::policy(&zone, ValidityRule::OneYear)?,
         zone: zone.clone(),
@@ -115,8 +128,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
             hours: Some(screens::Bilingual { ja: "平日 9:00〜17:00".into(), en: "weekdays 9:00-17:00 JST".into() }),
         },
         hosts: addresses.hosts(),
-        sender,
-        transport: Arc::new(mailbox.clone()),
+        mailing: Some(Mailing { sender, transport: Arc::new(mailbox.clone()) }),
         identity: site.identity,
         listeners,
     };

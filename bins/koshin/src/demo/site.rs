@@ -10,10 +10,11 @@ use std::{
 use anyhow::Context as _;
 use koshin_expiry::{Mode, Policy, PolicyConfig, ValidityRule};
 use koshin_issuance::{
-    AuthorityName, AuthorityPlan, Ca, FileSigner, KeyedCertificate, Profile, ProfileConfig, Random, create_issuing,
-    create_root, create_server_ca, create_server_certificate, new_serial,
+    AuthorityName, AuthorityPlan, Ca, FileSigner, IssuerCertificate, KeyedCertificate, Profile, ProfileConfig, Random,
+    create_issuing, create_root, create_server_ca, create_server_certificate, new_serial,
 };
 use koshin_operator::machine;
+use koshin_ra::Issuing;
 use koshin_sqlite::{Options, Store};
 use koshin_types::Validity;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
@@ -24,6 +25,7 @@ use crate::{
     clock,
     exit::{Fault, Status},
     ocsp::OCSP_PATH,
+    remote::RemoteAuthority,
     service::{CA_NAME, CRL_NAME, ROOT_NAME, ServerIdentity},
     zone::NamedZone,
 };
@@ -51,6 +53,18 @@ pub(crate) struct Site {
     pub(crate) store: Arc<Store>,
     pub(crate) ca: Arc<Ca>,
     pub(crate) identity: ServerIdentity,
+}
+
+impl Site {
+    /// A CA elsewhere that has the key of this one.
+    pub(crate) fn issued_elsewhere(&self, authority: RemoteAuthority) -> anyhow::Result<Issuing> {
+        let issuer = IssuerCertificate::read(self.ca.certificate_der(), self.ca.chain_der())?;
+        Ok(Issuing::Elsewhere {
+            authority: Arc::new(authority),
+            issuer: Arc::new(issuer),
+            correspondence: self.store.clone(),
+        })
+    }
 }
 
 /// The default policy in the demo's zone, with a rule of validity.

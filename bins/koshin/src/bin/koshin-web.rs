@@ -1,0 +1,7 @@
+//! The portal alone, with a CA elsewhere.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    koshin::koshin_web()
+}

@@ -1,0 +1,89 @@
+//! A `koshin-ca` as the registration authority's [`Authority`]: orders go out over its API, bytes come back.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use koshin_endpoints::{
+    ca::{ChangeKind, IssueRequest, RevocationRequest},
+    client::{CaAddress, CaClient, CallError},
+};
+use koshin_operator::pem;
+use koshin_ra::{Authority, AuthorityError, Order, Revocation};
+use time::UtcDateTime;
+
+use crate::config::Remote;
+
+/// How many changes are asked for at once.
+const PAGE: u32 = 500;
+
+/// A CA in another process.
+#[derive(Debug, Clone)]
+pub(crate) struct RemoteAuthority {
+    client: CaClient,
+    profile: String,
+}
+
+impl RemoteAuthority {
+    /// Reads what the tables name. It connects with the first question, so that a portal starts while its CA is down.
+    pub(crate) fn open(remote: &Remote, path: impl Fn(&Path) -> PathBuf) -> anyhow::Result<Self> {
+        let certificates = |file: &Path| -> anyhow::Result<Vec<_>> {
+            Ok(pem::chain(&path(file))?.iter().map(|der| der.to_vec()).collect())
+        };
+        let key = pem::private_key(&path(&remote.key))?;
+        let (roots, own) = (certificates(&remote.roots)?, certificates(&remote.certificate)?);
+        let address = CaAddress::new(&remote.url, roots, own, key.secret_der().to_vec());
+        Ok(Self { client: CaClient::new(address)?, profile: remote.profile.clone() })
+    }
+}
+
+#[async_trait]
+impl Authority for RemoteAuthority {
+    async fn issue(&self, order: &Order, now: UtcDateTime) -> Result<Vec<u8>, AuthorityError> {
+        let request = IssueRequest {
+            renewal: order.renewal,
+            profile: self.profile.clone(),
+            organization: order.organization.clone(),
+            subject: order.subject.as_str().to_owned(),
+            mail: order.mail.clone(),
+            validity: order.validity,
+            now,
+            request: order.request.clone(),
+        };
+        Ok(self.client.issue(&request).await.map_err(failed)?.certificate)
+    }
+
+    async fn revoke(&self, revocation: &Revocation, now: UtcDateTime) -> Result<(), AuthorityError> {
+        let Revocation { serial, at, reason } = *revocation;
+        let request = RevocationRequest { serial, reason, revoked_at: at, invalidity_date: None };
+        self.client.revoke(&request, now).await.map(drop).map_err(failed)
+    }
+
+    async fn changes(&self, after: u64) -> Result<(u64, Vec<Revocation>), AuthorityError> {
+        let page = self.client.changes(after, PAGE).await.map_err(failed)?;
+        let revoked = page.changes.into_iter().filter_map(|change| match change.kind {
+            ChangeKind::Issued => None,
+            ChangeKind::Abandoned(revocation) | ChangeKind::Revoked(revocation) => {
+                Some(Revocation { serial: change.serial, at: revocation.at, reason: revocation.reason })
+            }
+        });
+        Ok((page.next, revoked.collect()))
+    }
+}
+
+/// What a failed call means for the order.
+fn failed(error: CallError) -> AuthorityError {
+    let unavailable = |detail: String| AuthorityError::Unavailable { detail };
+    let refusal = match error {
+        CallError::Refused(refusal) => refusal,
+        other => return unavailable(format!("{:#}", anyhow::Error::from(other))),
+    };
+    let of_the_gate = refusal.code.starts_with("request.");
+    let of_the_key = ["key.of_ca", "profile.key_kind", "serial.unknown"].contains(&refusal.code.as_str());
+    if refusal.code.starts_with("validity.") {
+        AuthorityError::Stale
+    } else if of_the_gate || of_the_key || refusal.ends_order() {
+        AuthorityError::Refused { code: refusal.code }
+    } else {
+        unavailable(refusal.to_string())
+    }
+}
