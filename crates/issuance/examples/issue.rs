@@ -57,6 +57,7 @@ fn make_ca(now: UtcDateTime, random: &Random) -> Result<Ca, Box<dyn Error>> {
         ca_issuers_url: Some("http://ca.example.jp/issuing.cer".into()),
         ocsp_url: Some("http://ocsp.example.jp/".into()),
         policy_oids: vec!["1.2.3.4".into()],
+        ..ProfileConfig::default()
     })?;
     let certificate = issuing.certificate_der().to_vec();
     Ok(Ca::load(&certificate, &[root.certificate_der().to_vec()], Box::new(issuing.into_signer()), profile)?)

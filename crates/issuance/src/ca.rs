@@ -6,9 +6,9 @@ use crate::extension as ext;
 use crate::issue::{Certificate, Intent, Prepared, Recorded};
 use crate::lint::{self, Issuer, LintFailure};
 use crate::name::{self, MailError, SubjectName};
-use crate::profile::Profile;
+use crate::profile::{MailName, Profile};
 use crate::read::{CaCertificate, ReadError};
-use crate::request::{CertificationRequest, fingerprint};
+use crate::request::{CertificationRequest, KeyKind, fingerprint};
 use crate::signer::{Signer, SignerError};
 use crate::tbs::{Fields, Sealed, Tbs, seal};
 use koshin_types::{Fingerprint, SerialNumber, Validity};
@@ -72,12 +72,12 @@ impl Ca {
             before_mail: Writer::collect(|w| ext::authority_key_identifier(w, &own.key_identifier)),
             before_key: Writer::collect(|w| {
                 ext::key_usage(w, ext::DIGITAL_SIGNATURE);
-                ext::extended_key_usage(w, crate::der::oid::CLIENT_AUTH);
+                ext::extended_key_usage(w, profile.purposes.iter().map(Vec::as_slice));
                 ext::crl_distribution_points(w, &profile.crl_urls);
             }),
             after_key: Writer::collect(|w| {
                 ext::basic_constraints_end_entity(w);
-                ext::certificate_policies(w, &profile.policies);
+                ext::certificate_policies(w, &profile.policies, profile.cps_url.as_deref());
                 ext::authority_information_access(w, profile.ocsp_url.as_deref(), profile.ca_issuers_url.as_deref());
             }),
         };
@@ -97,7 +97,7 @@ impl Ca {
 
     /// Applies the profile and makes the bytes to be signed.
     ///
-    /// Of the request only the public key is used. `mail` becomes the rfc822Name. Everything else comes from the registry
+    /// Of the request only the public key is used. `mail` becomes the rfc822Name, if the profile writes one. Everything else comes from the registry
     /// (`subject`) and from the caller's policy (`serial`, `validity`).
     ///
     /// # Errors
@@ -115,9 +115,17 @@ impl Ca {
         if self.own_keys.contains(&request.spki_fingerprint()) {
             return Err(PrepareError::OwnKey);
         }
+        if !self.profile.keys.takes(request.key_kind()) {
+            return Err(PrepareError::KeyKind { kind: request.key_kind() });
+        }
+        if let Some(longest) = self.profile.longest.filter(|longest| validity.end() - validity.not_before() > *longest)
+        {
+            return Err(PrepareError::TooLong { validity, longest_days: longest.whole_days() });
+        }
         if validity.not_after() > self.not_after() || validity.not_before() < self.issuer.validity.not_before() {
             return Err(PrepareError::BeyondCa { validity, ca: self.issuer.validity });
         }
+        let mail = mail.filter(|_| self.profile.mail_name == MailName::Written);
         mail.map_or(Ok(()), name::check_mail)?;
         let fields = Tbs {
             serial: &serial,
@@ -127,7 +135,7 @@ impl Ca {
             spki: request.spki_der(),
         };
         let tbs = fields.write(
-            |w| subject.write(w, self.profile.country.as_ref()),
+            |w| subject.write_in(w, self.profile.country.as_ref(), self.profile.unit.as_ref()),
             |w| {
                 w.raw(&self.constant.before_mail);
                 if let Some(mail) = mail {
@@ -264,6 +272,20 @@ pub enum PrepareError {
     /// The request is for the key of this CA or of one above it.
     #[error("the request is for a key of the CA itself")]
     OwnKey,
+    /// The request is for a kind of key that the profile does not name.
+    #[error("the profile does not issue for a key of {kind}")]
+    KeyKind {
+        /// The kind.
+        kind: KeyKind,
+    },
+    /// The validity is longer than the profile's longest.
+    #[error("the validity {} to {} is longer than the profile's {longest_days} days", validity.not_before(), validity.not_after())]
+    TooLong {
+        /// The validity asked for.
+        validity: Validity,
+        /// The profile's longest, in days of 86,400 seconds.
+        longest_days: i64,
+    },
     /// The validity is not inside the CA's.
     #[error("the validity {} to {} leaves the CA's, {} to {}", validity.not_before(), validity.not_after(), ca.not_before(), ca.not_after())]
     BeyondCa {

@@ -3,7 +3,7 @@
 //! Private keys come out as PKCS#8 DER in memory that is wiped when dropped. Writing them to files with the right mode is
 //! the caller's.
 
-use crate::der::{Writer, oid};
+use crate::der::{Writer, oid, tag};
 use crate::extension as ext;
 use crate::name::{AuthorityName, NameError, SubjectName, is_host_name};
 use crate::pem::pem;
@@ -193,7 +193,7 @@ pub fn create_server_ca(
     let draft = Draft { serial, validity, spki: key.spki() };
     let certificate = draft.self_sign(&key.signer, &subject, |w, identifier| {
         ext::key_usage(w, ext::CERT_AND_CRL_SIGN);
-        ext::extended_key_usage(w, oid::SERVER_AUTH);
+        ext::extended_key_usage(w, [oid::SERVER_AUTH]);
         ext::only_dns_names(w, dns_names);
         ext::subject_key_identifier(w, identifier);
         ext::basic_constraints_ca(w, Some(0));
@@ -222,7 +222,7 @@ pub fn create_server_certificate<'a>(
     let certificate = draft.sign_by(parent.into(), &subject, |w, identifier| {
         ext::subject_alternative_names(w, 2, dns_names.iter().copied());
         ext::key_usage(w, ext::DIGITAL_SIGNATURE);
-        ext::extended_key_usage(w, oid::SERVER_AUTH);
+        ext::extended_key_usage(w, [oid::SERVER_AUTH]);
         ext::subject_key_identifier(w, identifier);
         ext::basic_constraints_end_entity(w);
     })?;
@@ -250,7 +250,7 @@ pub fn create_ocsp_responder<'a>(
     let draft = Draft { serial, validity, spki: key.spki() };
     let certificate = draft.sign_by(parent.into(), &subject, |w, identifier| {
         ext::key_usage(w, ext::DIGITAL_SIGNATURE);
-        ext::extended_key_usage(w, oid::OCSP_SIGNING);
+        ext::extended_key_usage(w, [oid::OCSP_SIGNING]);
         ext::subject_key_identifier(w, identifier);
         ext::basic_constraints_end_entity(w);
         ext::ocsp_no_check(w);
@@ -308,9 +308,32 @@ pub fn certify_issuing<'a>(
         ext::crl_distribution_points(w, &plan.crl_urls);
         ext::subject_key_identifier(w, identifier);
         ext::basic_constraints_ca(w, Some(0));
-        ext::certificate_policies(w, &policies);
+        ext::certificate_policies(w, &policies, None);
         ext::authority_information_access(w, None, plan.ca_issuers_url.as_deref());
     })
+}
+
+/// Makes a PKCS#10 request (RFC 2986) for a CA's key, to be carried to the CA above it. It proves that the key is held;
+/// the name in it is for people, since what is certified is named by whoever signs. No attributes.
+///
+/// # Errors
+///
+/// [`CeremonyError`] when the key gives no valid signature.
+pub fn request_certificate(name: &AuthorityName, key: &dyn Signer) -> Result<Vec<u8>, CeremonyError> {
+    let information = Writer::collect(|w| {
+        w.sequence(|w| {
+            w.unsigned(&[0]);
+            name.write(w);
+            w.raw(key.public_key_spki());
+            w.primitive(tag::context_constructed(0), &[]);
+        });
+    });
+    let signature = key.sign(&information)?;
+    let octets = key.algorithm().public_key_in(key.public_key_spki());
+    if !octets.is_some_and(|octets| key.algorithm().verifies(octets, &information, &signature)) {
+        return Err(CeremonyError::Result);
+    }
+    Ok(seal(&information, key.algorithm(), &signature))
 }
 
 /// A new key, to be joined with the certificate that is made for it.

@@ -39,8 +39,10 @@ pub(crate) fn key_usage(writer: &mut Writer, bits: u8) {
     extension(writer, oid::KEY_USAGE, true, |w| w.named_bits(bits));
 }
 
-pub(crate) fn extended_key_usage(writer: &mut Writer, purpose: &[u8]) {
-    extension(writer, oid::EXTENDED_KEY_USAGE, false, |w| w.sequence(|w| w.oid(purpose)));
+pub(crate) fn extended_key_usage<'p>(writer: &mut Writer, purposes: impl IntoIterator<Item = &'p [u8]>) {
+    extension(writer, oid::EXTENDED_KEY_USAGE, false, |w| {
+        w.sequence(|w| purposes.into_iter().for_each(|purpose| w.oid(purpose)));
+    });
 }
 
 /// basicConstraints of an end entity: cA is FALSE, which DER leaves out. Critical, as the CA/Browser Forum's profiles want
@@ -91,15 +93,31 @@ pub(crate) fn crl_distribution_points(writer: &mut Writer, urls: &[String]) {
     });
 }
 
-pub(crate) fn certificate_policies(writer: &mut Writer, policies: &[Vec<u8>]) {
+/// The policies, each with the URL of the practice statement if there is one.
+pub(crate) fn certificate_policies(writer: &mut Writer, policies: &[Vec<u8>], cps: Option<&str>) {
     if policies.is_empty() {
         return;
     }
     extension(writer, oid::CERTIFICATE_POLICIES, false, |w| {
         w.sequence(|w| {
             for policy in policies {
-                w.sequence(|w| w.oid(policy));
+                w.sequence(|w| {
+                    w.oid(policy);
+                    if let Some(url) = cps {
+                        practice_statement(w, url);
+                    }
+                });
             }
+        });
+    });
+}
+
+/// `policyQualifiers` of one CPS pointer (RFC 5280, 4.2.1.4).
+fn practice_statement(writer: &mut Writer, url: &str) {
+    writer.sequence(|w| {
+        w.sequence(|w| {
+            w.oid(oid::CPS);
+            w.primitive(tag::IA5_STRING, url.as_bytes());
         });
     });
 }

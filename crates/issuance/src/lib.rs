@@ -65,7 +65,7 @@ mod tbs;
 pub use ca::{Ca, IssueError, LoadError, PrepareError};
 pub use ceremony::{
     AuthorityPlan, CeremonyError, KeyedCertificate, Parent, certify_issuing, certify_root, create_issuing,
-    create_ocsp_responder, create_root, create_server_ca, create_server_certificate, new_serial,
+    create_ocsp_responder, create_root, create_server_ca, create_server_certificate, new_serial, request_certificate,
 };
 pub use crl::{CheckedCrl, Crl, CrlEdition, CrlError, CrlReadError, CrlWriter, RevocationList, RevokedCertificate};
 pub use der::DerFault;
@@ -73,13 +73,16 @@ pub use issue::{Certificate, Prepared, Recorded, RestoreError};
 pub use issuer::{IssuerCertificate, Ordered, VerifyError, is_rfc822_name, request_der};
 pub use lint::LintFailure;
 pub use name::{
-    AuthorityName, MAX_COMMON_NAME, MAX_ORGANIZATION, MAX_SERIAL_NUMBER, MailError, NameError, SubjectName,
+    AuthorityName, MAX_COMMON_NAME, MAX_ORGANIZATION, MAX_ORGANIZATIONAL_UNIT, MAX_SERIAL_NUMBER, MailError, NameError,
+    SubjectName,
 };
 pub use ocsp::{CertificateId, OcspEdition, OcspError, OcspFailure, OcspFault, OcspRequest, OcspResponder, OcspStatus};
 pub use pem::pem;
-pub use profile::{Profile, ProfileConfig, ProfileError};
+pub use profile::{MailName, Profile, ProfileConfig, ProfileError};
 pub use read::ReadError;
-pub use request::{CertificationRequest, Gate, KeyKind, Rejected, RsaWeakness};
+pub use request::{
+    BlockListError, CertificationRequest, Gate, KeyChoice, KeyKind, Rejected, RsaWeakness, UnknownKeyChoice,
+};
 pub use signer::{
     Curve, FileSigner, KeyFileError, NoRandomness, Random, SignatureAlgorithm, Signer, SignerError, ecdsa_signature,
     rsa_digest_info, rsa_spki,

@@ -4,6 +4,8 @@ use crate::der::{Writer, oid, tag};
 
 /// Most characters of an organization's name (RFC 5280, appendix A.1, ub-organization-name).
 pub const MAX_ORGANIZATION: usize = 64;
+/// Most characters of an organizational unit's name (RFC 5280, appendix A.1, ub-organizational-unit-name).
+pub const MAX_ORGANIZATIONAL_UNIT: usize = 64;
 /// Most characters of a common name (RFC 5280, appendix A.1, ub-common-name).
 pub const MAX_COMMON_NAME: usize = 64;
 /// Most characters of a serial number in a name (RFC 5280, appendix A.1, ub-serial-number).
@@ -11,8 +13,8 @@ pub const MAX_SERIAL_NUMBER: usize = 64;
 
 /// What the registry says about the subject of a certificate.
 ///
-/// In the certificate it becomes C (from the profile), O, CN and serialNumber, in this order. O and CN are `UTF8String`
-/// (RFC 5280, 4.1.2.4), so any script may be used.
+/// In the certificate it becomes C, O, OU, CN and serialNumber, in this order; C and OU come from the profile. O, OU and CN
+/// are `UTF8String` (RFC 5280, 4.1.2.4), so any script may be used.
 ///
 /// ```
 /// use koshin_issuance::{MAX_COMMON_NAME, SubjectName};
@@ -75,11 +77,18 @@ impl SubjectName {
     }
 
     pub(crate) fn write(&self, writer: &mut Writer, country: Option<&Country>) {
+        self.write_in(writer, country, None);
+    }
+
+    pub(crate) fn write_in(&self, writer: &mut Writer, country: Option<&Country>, unit: Option<&Unit>) {
         writer.sequence(|w| {
             if let Some(country) = country {
                 attribute(w, oid::COUNTRY, tag::PRINTABLE_STRING, &country.0);
             }
             attribute(w, oid::ORGANIZATION, tag::UTF8_STRING, self.organization.as_bytes());
+            if let Some(unit) = unit {
+                attribute(w, oid::ORGANIZATIONAL_UNIT, tag::UTF8_STRING, unit.0.as_bytes());
+            }
             attribute(w, oid::COMMON_NAME, tag::UTF8_STRING, self.common_name.as_bytes());
             if let Some(number) = &self.serial_number {
                 attribute(w, oid::SERIAL_NUMBER, tag::PRINTABLE_STRING, number.as_bytes());
@@ -124,6 +133,16 @@ impl Country {
     }
 }
 
+/// The name of an organizational unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unit(String);
+
+impl Unit {
+    pub(crate) fn new(text: &str) -> Result<Self, NameError> {
+        checked("OU", text, MAX_ORGANIZATIONAL_UNIT).map(Self)
+    }
+}
+
 /// Why a name cannot be put into a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -131,13 +150,13 @@ pub enum NameError {
     /// A part is empty.
     #[error("{part} is empty")]
     Empty {
-        /// O, CN or serialNumber.
+        /// O, OU, CN or serialNumber.
         part: &'static str,
     },
     /// A part has more characters than RFC 5280 allows.
     #[error("{part} has {characters} characters; a certificate takes at most {limit}")]
     TooLong {
-        /// O, CN or serialNumber.
+        /// O, OU, CN or serialNumber.
         part: &'static str,
         /// How many it has.
         characters: usize,
@@ -147,7 +166,7 @@ pub enum NameError {
     /// A part holds a character that has no place in a name.
     #[error("{part} holds the character U+{code_point:04X}, which has no place there")]
     Character {
-        /// O, CN or serialNumber.
+        /// O, OU, CN or serialNumber.
         part: &'static str,
         /// The character's number.
         code_point: u32,
@@ -165,11 +184,21 @@ fn checked(part: &'static str, text: &str, limit: usize) -> Result<String, NameE
     if characters > limit {
         return Err(NameError::TooLong { part, characters, limit });
     }
-    let edges = text.chars().next().into_iter().chain(text.chars().next_back());
-    match edges.filter(|c| c.is_whitespace()).chain(text.chars().filter(|c| is_unfit(*c))).next() {
+    match unfit(text) {
         Some(found) => Err(NameError::Character { part, code_point: u32::from(found) }),
         None => Ok(text.to_owned()),
     }
+}
+
+/// Whether a text holds only characters that have a place in a name.
+pub(crate) fn is_fit(text: &str) -> bool {
+    unfit(text).is_none()
+}
+
+/// The first character that has no place there; white space has none at the edges.
+fn unfit(text: &str) -> Option<char> {
+    let edges = text.chars().next().into_iter().chain(text.chars().next_back());
+    edges.filter(|c| c.is_whitespace()).chain(text.chars().filter(|c| is_unfit(*c))).next()
 }
 
 /// Control characters, and those that make a name look like another one by turning the direction of writing.
@@ -179,7 +208,7 @@ fn is_unfit(c: char) -> bool {
 }
 
 /// `PrintableString` of X.680, 41.4.
-const fn is_printable(c: char) -> bool {
+pub(crate) const fn is_printable(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, ' ' | '\'' | '(' | ')' | '+' | ',' | '-' | '.' | '/' | ':' | '=' | '?')
 }
 

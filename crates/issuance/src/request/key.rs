@@ -3,6 +3,8 @@
 use super::{Rejected, rsa};
 use crate::der::{DerFault, Element, Reader, oid, tag};
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use std::fmt;
+use std::str::FromStr;
 
 /// Kind and size of a public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,8 +21,75 @@ pub enum KeyKind {
     },
 }
 
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::P256 => f.write_str("P-256"),
+            Self::P384 => f.write_str("P-384"),
+            Self::Rsa { bits } => write!(f, "RSA of {bits} bits"),
+        }
+    }
+}
+
+/// Kinds of keys that a profile issues for, as its settings name them: `P-256`, `P-384`, and `RSA-` with the least number of
+/// bits, such as `RSA-3072`.
+///
+/// ```
+/// use koshin_issuance::KeyChoice;
+///
+/// assert_eq!("P-256".parse(), Ok(KeyChoice::P256));
+/// assert_eq!("RSA-3072".parse(), Ok(KeyChoice::Rsa { from_bits: 3072 }));
+/// assert!("RSA-2047".parse::<KeyChoice>().is_err() && "RSA-8193".parse::<KeyChoice>().is_err());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyChoice {
+    /// ECDSA on P-256.
+    P256,
+    /// ECDSA on P-384.
+    P384,
+    /// RSA from so many bits on, at most 8192.
+    Rsa {
+        /// Least bits of the modulus: 2048 to 8192.
+        from_bits: usize,
+    },
+}
+
+impl FromStr for KeyChoice {
+    type Err = UnknownKeyChoice;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKeyChoice> {
+        match (text, text.strip_prefix("RSA-").and_then(|bits| bits.parse().ok())) {
+            ("P-256", _) => Ok(Self::P256),
+            ("P-384", _) => Ok(Self::P384),
+            (_, Some(from_bits)) if rsa::BITS.contains(&from_bits) => Ok(Self::Rsa { from_bits }),
+            _ => Err(UnknownKeyChoice),
+        }
+    }
+}
+
+/// A text that names no kind of key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a kind of key is P-256, P-384, or RSA- with a least number of bits from 2048 to 8192, such as RSA-3072")]
+pub struct UnknownKeyChoice;
+
+/// Which kinds of keys are issued for; all that pass the gate when none is named.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KeyRule(pub(crate) Vec<KeyChoice>);
+
+impl KeyRule {
+    pub(crate) fn takes(&self, kind: KeyKind) -> bool {
+        self.0.is_empty()
+            || self.0.iter().any(|choice| match (choice, kind) {
+                (KeyChoice::P256, KeyKind::P256) | (KeyChoice::P384, KeyKind::P384) => true,
+                (KeyChoice::Rsa { from_bits }, KeyKind::Rsa { bits }) => bits >= *from_bits,
+                _ => false,
+            })
+    }
+}
+
 /// A public key taken apart.
-pub(super) enum PublicKey<'a> {
+pub(crate) enum PublicKey<'a> {
     P256 { point: &'a [u8] },
     P384 { point: &'a [u8] },
     Rsa { key: &'a [u8], modulus: rsa::Modulus<'a> },
@@ -28,7 +97,7 @@ pub(super) enum PublicKey<'a> {
 
 impl<'a> PublicKey<'a> {
     /// Reads a `SubjectPublicKeyInfo`. The kind comes from its own algorithm and named curve, never from the signature.
-    pub(super) fn read(spki: &Element<'a>) -> Result<Self, Rejected> {
+    pub(crate) fn read(spki: &Element<'a>) -> Result<Self, Rejected> {
         let malformed = |fault: DerFault| Rejected::Structure { fault };
         let mut parts = spki.reader();
         let mut algorithm = parts.expect(tag::SEQUENCE).map_err(malformed)?.reader();
@@ -81,7 +150,7 @@ impl<'a> PublicKey<'a> {
     }
 
     /// The content of the BIT STRING.
-    pub(super) const fn octets(&self) -> &'a [u8] {
+    pub(crate) const fn octets(&self) -> &'a [u8] {
         match self {
             Self::P256 { point: octets } | Self::P384 { point: octets } | Self::Rsa { key: octets, .. } => octets,
         }

@@ -1,28 +1,30 @@
 //! The gate in front of the CA: what comes out of a PKCS#10 request (RFC 2986) is a public key and nothing else.
 
+mod block_list;
 mod key;
+mod pasted;
 mod rejected;
 mod rsa;
 
-pub use key::KeyKind;
+pub use block_list::BlockListError;
+pub use key::{KeyChoice, KeyKind, UnknownKeyChoice};
+pub(crate) use key::{KeyRule, PublicKey};
 pub use rejected::{Rejected, RsaWeakness};
 
-use crate::der::{DerFault, Element, Reader, check_strict, tag};
+use crate::der::{DerFault, Element, check_strict, tag};
 use crate::pem::{self, PemFault};
-use key::PublicKey;
+use crate::profile::Profile;
 use koshin_types::Fingerprint;
 use ring::digest;
 use std::collections::BTreeSet;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// What every PEM label of a private key holds.
-const PRIVATE_KEY: &[u8] = b"PRIVATE KEY";
-
 /// What the gate knows beside the request.
 #[derive(Debug, Clone, Default)]
 pub struct Gate {
     blocked: BTreeSet<Fingerprint>,
+    keys: KeyRule,
 }
 
 impl Gate {
@@ -33,15 +35,43 @@ impl Gate {
     /// ```
     pub const MAX_OCTETS: usize = 16 * 1024;
 
-    /// A gate that blocks no particular key.
+    /// A gate that blocks no particular key, and no kind that can be issued for at all.
     pub const fn new() -> Self {
-        Self { blocked: BTreeSet::new() }
+        Self { blocked: BTreeSet::new(), keys: KeyRule(Vec::new()) }
     }
 
     /// Refuses keys whose `SubjectPublicKeyInfo` has this SHA-256: compromised ones, and those of the system itself.
     #[must_use]
     pub fn with_blocked(mut self, keys: impl IntoIterator<Item = Fingerprint>) -> Self {
         self.blocked.extend(keys);
+        self
+    }
+
+    /// Refuses the keys of a block list: one SHA-256 of a `SubjectPublicKeyInfo` a line, in hexadecimal, with `#` before a
+    /// remark. Lists of keys that became known, such as those of CVE-2008-0166, are published or made in this form.
+    ///
+    /// ```
+    /// use koshin_issuance::Gate;
+    ///
+    /// let list = format!("# found in a repository\n{}\n", "0a".repeat(32));
+    /// assert!(Gate::new().with_block_list(&list).is_ok());
+    /// assert_eq!(Gate::new().with_block_list("0a0a").unwrap_err().line, 1);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`BlockListError`] naming the first line that is no fingerprint.
+    pub fn with_block_list(mut self, text: &str) -> Result<Self, BlockListError> {
+        for key in block_list::read(text) {
+            self.blocked.insert(key?);
+        }
+        Ok(self)
+    }
+
+    /// Refuses the kinds of keys that a profile does not issue for, before their signature is looked at.
+    #[must_use]
+    pub fn with_profile(mut self, profile: &Profile) -> Self {
+        self.keys.clone_from(&profile.keys);
         self
     }
 }
@@ -86,18 +116,20 @@ impl CertificationRequest {
     pub fn from_pem(text: &[u8], gate: &Gate) -> Result<Self, Rejected> {
         check_size(text)?;
         // Also in a damaged or a second block: whoever pasted it has to know.
-        if text.windows(PRIVATE_KEY.len()).any(|words| words == PRIVATE_KEY) {
+        if pasted::is_private_key(text) {
             return Err(Rejected::PrivateKeyPasted);
         }
         let (label, der) = pem::single_block(text).map_err(|fault| match fault {
-            PemFault::None => refine_bare(text),
+            PemFault::None => pasted::refine_bare(text),
             PemFault::Several(blocks) => Rejected::PemBlocks { blocks },
             PemFault::Broken => Rejected::PemBroken,
         })?;
-        if !matches!(label.as_str(), "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST") {
-            return Err(Rejected::PemLabel);
+        let der = Zeroizing::new(der);
+        match label.as_str() {
+            "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => Self::from_der(&der, gate),
+            _ if pasted::is_private_key_der(&der) => Err(Rejected::PrivateKeyPasted),
+            _ => Err(Rejected::PemLabel),
         }
-        Self::from_der(&Zeroizing::new(der), gate)
     }
 
     /// Reads a DER `CertificationRequest`.
@@ -108,11 +140,14 @@ impl CertificationRequest {
     pub fn from_der(der: &[u8], gate: &Gate) -> Result<Self, Rejected> {
         check_size(der)?;
         let request = strict(der)?;
-        let parts = Parts::split(&request).map_err(|fault| refine(&request, fault))?;
+        let parts = Parts::split(&request).map_err(|fault| pasted::refine(&request, fault))?;
         if parts.version != [0] {
             return Err(Rejected::Version);
         }
         let key = PublicKey::read(&parts.spki)?;
+        if !gate.keys.takes(key.kind()) {
+            return Err(Rejected::KeyNotIssuedFor { kind: key.kind() });
+        }
         let spki_fingerprint = fingerprint(parts.spki.whole);
         if gate.blocked.contains(&spki_fingerprint) {
             return Err(Rejected::KeyBlocked { spki_fingerprint });
@@ -171,6 +206,7 @@ fn check_size(octets: &[u8]) -> Result<(), Rejected> {
 
 fn strict(der: &[u8]) -> Result<Element<'_>, Rejected> {
     check_strict(der).map_err(|fault| match fault {
+        _ if pasted::begins_like_one(der) => Rejected::PrivateKeyPasted,
         DerFault::Trailing { octets } => Rejected::TrailingBytes { octets },
         DerFault::TooDeep => Rejected::TooDeep,
         fault => Rejected::Der { fault },
@@ -204,33 +240,5 @@ impl<'a> Parts<'a> {
         let signature = outer.expect(tag::BIT_STRING)?;
         outer.finish()?;
         Ok(Self { info, version, spki, algorithm, signature })
-    }
-}
-
-/// Says what a text without a PEM block is.
-fn refine_bare(text: &[u8]) -> Rejected {
-    let pasted = pem::bare_base64(text).and_then(|der| {
-        let element = check_strict(&der).ok()?;
-        Some(refine(&element, Parts::split(&element).err()?))
-    });
-    match pasted {
-        Some(Rejected::PrivateKeyPasted) => Rejected::PrivateKeyPasted,
-        _ => Rejected::NotARequest,
-    }
-}
-
-/// Says more than "another element was expected" about things people paste by mistake.
-fn refine(pasted: &Element<'_>, fault: DerFault) -> Rejected {
-    let mut outer: Reader<'_> = pasted.reader();
-    let (Ok(first), second) = (outer.any(), outer.peek_tag()) else { return Rejected::Structure { fault } };
-    let inside_first = first.reader().peek_tag();
-    match (first.tag, inside_first, second) {
-        // PKCS#8, PKCS#1, SEC 1 and PKCS#12 begin with a version; an encrypted PKCS#8 is an algorithm and an OCTET STRING.
-        (tag::INTEGER, ..) | (tag::SEQUENCE, Some(tag::OID), Some(tag::OCTET_STRING)) => Rejected::PrivateKeyPasted,
-        // A certificate begins with an explicit version, a bare public key with its algorithm.
-        (tag::SEQUENCE, Some(0xa0), _) | (tag::SEQUENCE, Some(tag::OID), Some(tag::BIT_STRING)) => {
-            Rejected::NotARequest
-        }
-        _ => Rejected::Structure { fault },
     }
 }

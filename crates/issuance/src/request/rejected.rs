@@ -1,5 +1,6 @@
 //! Why a request does not pass the gate.
 
+use super::KeyKind;
 use crate::der::DerFault;
 use koshin_types::Fingerprint;
 
@@ -63,6 +64,12 @@ pub enum Rejected {
     /// Not version 0, the only one there is (RFC 2986, 4.1).
     #[error("The request's version is not 0; make it again with another program.")]
     Version,
+    /// A kind of key that could be issued for, but not under this profile.
+    #[error("A key of {kind} is not issued for here; ask which kinds are, and make a new key of one of them.")]
+    KeyNotIssuedFor {
+        /// The kind.
+        kind: KeyKind,
+    },
     /// Neither an elliptic curve key nor an RSA key.
     #[error("The key is of a kind that is not issued for; use P-256, P-384 or RSA.")]
     KeyAlgorithm,
@@ -103,6 +110,8 @@ pub enum Rejected {
 
 impl Rejected {
     /// A stable word for this reason, such as `request.trailing_bytes`.
+    ///
+    /// Words are added, and none is ever given another meaning.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Empty => "request.empty",
@@ -117,6 +126,7 @@ impl Rejected {
             Self::TooDeep => "request.too_deep",
             Self::Structure { .. } => "request.structure",
             Self::Version => "request.version",
+            Self::KeyNotIssuedFor { .. } => "request.key_not_issued_for",
             Self::KeyAlgorithm => "request.key_algorithm",
             Self::KeyCurve => "request.key_curve",
             Self::KeyEncoding => "request.key_encoding",
@@ -149,4 +159,103 @@ pub enum RsaWeakness {
     /// The modulus is a prime or the power of one (NIST SP 800-89, 5.3.3).
     #[error("its modulus is not the product of two different primes")]
     PrimePower,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Every reason. Who adds one has to add it here: the `match` does not compile without it.
+    fn all() -> Vec<Rejected> {
+        let next = |rejected: &Rejected| {
+            let fault = DerFault::Truncated;
+            Some(match rejected {
+                Rejected::Empty => Rejected::TooLarge { octets: 20_000 },
+                Rejected::TooLarge { .. } => Rejected::NotARequest,
+                Rejected::NotARequest => Rejected::PrivateKeyPasted,
+                Rejected::PrivateKeyPasted => Rejected::PemBlocks { blocks: 2 },
+                Rejected::PemBlocks { .. } => Rejected::PemLabel,
+                Rejected::PemLabel => Rejected::PemBroken,
+                Rejected::PemBroken => Rejected::Der { fault },
+                Rejected::Der { .. } => Rejected::TrailingBytes { octets: 3 },
+                Rejected::TrailingBytes { .. } => Rejected::TooDeep,
+                Rejected::TooDeep => Rejected::Structure { fault },
+                Rejected::Structure { .. } => Rejected::Version,
+                Rejected::Version => Rejected::KeyNotIssuedFor { kind: KeyKind::P384 },
+                Rejected::KeyNotIssuedFor { .. } => Rejected::KeyAlgorithm,
+                Rejected::KeyAlgorithm => Rejected::KeyCurve,
+                Rejected::KeyCurve => Rejected::KeyEncoding,
+                Rejected::KeyEncoding => Rejected::RsaSize { bits: 1024 },
+                Rejected::RsaSize { .. } => Rejected::RsaExponent,
+                Rejected::RsaExponent => Rejected::RsaWeak { weakness: RsaWeakness::Roca },
+                Rejected::RsaWeak { .. } => Rejected::KeyBlocked { spki_fingerprint: Fingerprint::new([0xab; 32]) },
+                Rejected::KeyBlocked { .. } => Rejected::SignatureAlgorithm,
+                Rejected::SignatureAlgorithm => Rejected::Signature,
+                Rejected::Signature => return None,
+            })
+        };
+        std::iter::successors(Some(Rejected::Empty), next).collect()
+    }
+
+    #[test]
+    fn codes_are_stable() {
+        let codes: Vec<_> = all().iter().map(Rejected::code).collect();
+        assert_eq!(
+            codes,
+            [
+                "request.empty",
+                "request.too_large",
+                "request.not_a_request",
+                "request.private_key_pasted",
+                "request.pem_blocks",
+                "request.pem_label",
+                "request.pem_broken",
+                "request.der",
+                "request.trailing_bytes",
+                "request.too_deep",
+                "request.structure",
+                "request.version",
+                "request.key_not_issued_for",
+                "request.key_algorithm",
+                "request.key_curve",
+                "request.key_encoding",
+                "request.rsa_size",
+                "request.rsa_exponent",
+                "request.rsa_weak",
+                "request.key_blocked",
+                "request.signature_algorithm",
+                "request.signature",
+            ]
+        );
+    }
+
+    /// What happened, then how to go on: two clauses of one sentence.
+    #[test]
+    fn each_reason_is_a_sentence_with_a_way_on() {
+        const WAYS: [&str; 7] = ["send", "make", "use", "copy", "sign", "stop using", "ask"];
+        let sentences: Vec<String> = all().iter().map(ToString::to_string).collect();
+        for sentence in &sentences {
+            let (happened, way) =
+                sentence.split_once("; ").or_else(|| sentence.split_once(", and it was not kept; ")).unwrap();
+            assert!(happened.starts_with(char::is_uppercase) && happened.len() > 15, "{sentence}");
+            let way = way.strip_prefix("never ").unwrap_or(way);
+            assert!(WAYS.iter().any(|verb| way.starts_with(verb)), "{sentence}");
+            assert!(sentence.ends_with('.') && sentence.matches(". ").count() == 0, "{sentence}");
+        }
+        assert_eq!(sentences.iter().collect::<BTreeSet<_>>().len(), sentences.len());
+    }
+
+    #[test]
+    fn weaknesses_are_told_apart() {
+        let weak = [
+            RsaWeakness::SmallFactor { factor: 3 },
+            RsaWeakness::Roca,
+            RsaWeakness::ClosePrimes,
+            RsaWeakness::PrimePower,
+        ];
+        let texts: BTreeSet<_> =
+            weak.iter().map(|weakness| Rejected::RsaWeak { weakness: *weakness }.to_string()).collect();
+        assert_eq!(texts.len(), weak.len());
+    }
 }

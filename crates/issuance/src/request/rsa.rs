@@ -2,7 +2,10 @@
 
 use super::{Rejected, RsaWeakness};
 use num_bigint::BigUint;
+use std::ops::RangeInclusive;
 
+/// How many bits a modulus may have.
+pub(super) const BITS: RangeInclusive<usize> = 2048..=8192;
 /// Factors below this are looked for (NIST SP 800-89, 5.3.3).
 const SMALL_FACTORS_BELOW: u32 = 752;
 /// Rounds of Fermat's method (CA/Browser Forum, 6.1.1.3).
@@ -14,7 +17,7 @@ const ROCA_PRIMES: [u32; 38] = [
 ];
 
 /// A modulus of 2048 to 8192 bits.
-pub(super) struct Modulus<'a> {
+pub(crate) struct Modulus<'a> {
     digits: &'a [u8],
     bits: usize,
 }
@@ -24,7 +27,7 @@ impl<'a> Modulus<'a> {
     pub(super) fn new(digits: &'a [u8]) -> Result<Self, Rejected> {
         let unused = digits.first().map_or(0, |first| first.leading_zeros() as usize);
         let bits = digits.len() * 8 - unused;
-        if !(2048..=8192).contains(&bits) {
+        if !BITS.contains(&bits) {
             return Err(Rejected::RsaSize { bits });
         }
         if digits.last().is_some_and(|last| last % 2 == 0) {
@@ -114,4 +117,19 @@ fn is_prime_power(n: &BigUint) -> bool {
         (a, b) = (b.clone(), a % b);
     }
     a != BigUint::from(1_u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two public keys that the researchers who found CVE-2017-15361 published; nobody here holds their private keys.
+    #[test]
+    fn published_moduli_have_the_fingerprint() {
+        for (line, bits) in include_str!("../../tests/it/data/roca.txt").lines().zip([2048, 4096]) {
+            let digits = BigUint::parse_bytes(line.as_bytes(), 16).unwrap().to_bytes_be();
+            let modulus = Modulus::new(&digits).unwrap_or_else(|_| panic!("{bits} bits"));
+            assert_eq!((modulus.bits(), modulus.check()), (bits, Err(RsaWeakness::Roca)));
+        }
+    }
 }

@@ -3,11 +3,12 @@
 use crate::support::csr::{EXTENSION_REQUEST, EcKey, Info};
 use crate::support::der::{attribute, common_name, extension, oid, seq, tlv};
 use crate::support::rsa::{RsaKey, prime};
+use crate::support::tool::openssl_ok;
 use crate::support::{Authority, NOW, accept, days, now, profile_config, random, serial, subject};
 use koshin_issuance::{
-    AuthorityName, AuthorityPlan, Ca, CertificationRequest, Curve, FileSigner, Gate, IssueError, LoadError, MailError,
-    PrepareError, Prepared, Profile, ProfileConfig, ReadError, Recorded, RestoreError, SignatureAlgorithm, Signer,
-    SignerError, create_root, new_serial,
+    AuthorityName, AuthorityPlan, Ca, CertificationRequest, Curve, FileSigner, Gate, IssueError, KeyChoice, KeyKind,
+    LoadError, MailError, MailName, PrepareError, Prepared, Profile, ProfileConfig, ReadError, Recorded, RestoreError,
+    SignatureAlgorithm, Signer, SignerError, create_root, new_serial,
 };
 use koshin_types::{Fingerprint, SerialNumber, Validity};
 use proptest::prelude::*;
@@ -15,7 +16,7 @@ use ring::digest;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use time::{Duration, UtcDateTime};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, TbsCertificate, X509Certificate};
 
 const MAIL: &str = "taro.yamada@example.jp";
 
@@ -93,32 +94,19 @@ fn invariant_32_key_of_the_request_and_subject_of_the_registry() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever stands in the request beside the key, the bytes to be signed are the same.
+    /// Whatever two requests for one key say beside it, the bytes to be signed are the same but for serial number and time.
     #[test]
-    fn invariant_73_profile_closure(
-        name in "\\PC{0,40}",
-        kind in prop::sample::select(vec![EXTENSION_REQUEST, "1.2.840.113549.1.9.7", "1.3.6.1.4.1.311.2.1.14"]),
-        extension_kind in prop::sample::select(vec![
-            "2.5.29.14", "2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.31", "2.5.29.32", "2.5.29.37", "1.2.3",
-        ]),
-        critical: bool,
-        value in prop::collection::vec(any::<u8>(), 0..60),
-        unit in "[a-z]{0,9}",
-    ) {
+    fn invariant_73_profile_closure(one in any_info(), other in any_info(), low in 1_u8..255, length in 2_i64..900) {
         let (authority, key) = shared();
-        let extensions = seq(&[
-            &extension(extension_kind, critical, &value),
-            &extension("2.5.29.19", true, &seq(&[&tlv(1, [0xff])])),
-        ]);
-        let info = Info {
-            subject: seq(&[&common_name(&name)[2..], &tlv(0x31, seq(&[&oid("2.5.4.11"), &tlv(0x0c, unit)]))]),
-            spki: key.spki(),
-            attributes: vec![attribute(kind, &extensions)],
-            ..Info::default()
+        let tbs = |(subject, attributes): (Vec<u8>, Vec<Vec<u8>>), serial, validity| {
+            let request = key.csr_of(&Info { subject, attributes, spki: key.spki(), ..Info::default() });
+            authority.ca.prepare(accept(&request), &crate::support::subject(), Some(MAIL), serial, validity).unwrap().tbs().to_vec()
         };
-        let bare = prepare(&authority.ca, &key.csr());
-        let dressed = prepare(&authority.ca, &key.csr_of(&info));
-        prop_assert_eq!(bare.tbs(), dressed.tbs());
+        let (first, second) = (tbs(one.clone(), serial(0), days(1)), tbs(other, serial(0), days(1)));
+        prop_assert_eq!(&first, &second);
+        let third = tbs(one, serial(low), days(length));
+        let (one, third) = (without_serial_and_time(&first), without_serial_and_time(&third));
+        prop_assert_eq!(one, third);
     }
 
     /// Names and addresses of every shape give bytes that pass the lints and come back as they went in.
@@ -144,6 +132,52 @@ proptest! {
         let names = read.subject_alternative_name().unwrap();
         prop_assert_eq!(names.map(|n| n.value.general_names.clone()), mail.as_deref().map(|m| vec![GeneralName::RFC822Name(m)]));
     }
+}
+
+/// Any DER at all: strings of every tag, nested in sequences and sets.
+fn any_der() -> impl Strategy<Value = Vec<u8>> {
+    let tags = prop::sample::select(vec![0x04, 0x0c, 0x13, 0x14, 0x16, 0x1e, 0x80, 0x86]);
+    let oids = prop::sample::select(vec!["2.5.4.3", "2.5.4.11", "2.5.29.17", "1.2.840.113549.1.9.1", "1.2.3"]);
+    let leaf = prop_oneof![
+        (tags, prop::collection::vec(any::<u8>(), 0..30)).prop_map(|(tag, content)| tlv(tag, content)),
+        oids.prop_map(oid),
+        any::<bool>().prop_map(|truth| tlv(1, [u8::from(truth) * 0xff])),
+    ];
+    leaf.prop_recursive(4, 30, 5, |inner| {
+        let tags = prop::sample::select(vec![0x30, 0x31, 0xa0, 0xa3]);
+        (tags, prop::collection::vec(inner, 0..5)).prop_map(|(tag, parts)| tlv(tag, parts.concat()))
+    })
+}
+
+/// Any subject, and attributes among which are requests for extensions that a CA could be tricked with.
+fn any_info() -> impl Strategy<Value = (Vec<u8>, Vec<Vec<u8>>)> {
+    let subject = prop_oneof![
+        prop::collection::vec(any_der(), 0..4).prop_map(|parts| tlv(0x30, parts.concat())),
+        "\\PC{0,40}".prop_map(|name| common_name(&name)),
+    ];
+    let kinds =
+        vec!["2.5.29.14", "2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.32", "2.5.29.37", "1.2.3"];
+    let value = prop_oneof![
+        any_der(),
+        prop::collection::vec(any::<u8>(), 0..60),
+        Just(seq(&[&tlv(1, [0xff])])),
+        Just(seq(&[&oid("1.3.6.1.5.5.7.3.1"), &oid("2.5.29.37.0")])),
+    ];
+    let wish = (prop::sample::select(kinds), any::<bool>(), value)
+        .prop_map(|(kind, critical, value)| extension(kind, critical, &value));
+    let carriers = prop::sample::select(vec![EXTENSION_REQUEST, "1.2.840.113549.1.9.7", "1.3.6.1.4.1.311.2.1.14"]);
+    let wishes = (carriers, prop::collection::vec(wish, 0..4))
+        .prop_map(|(carrier, wishes)| attribute(carrier, &tlv(0x30, wishes.concat())));
+    (subject, prop::collection::vec(prop_oneof![wishes, any_der()], 0..4))
+}
+
+/// A `TBSCertificate` without serialNumber and validity, its second and fifth field.
+fn without_serial_and_time(tbs: &[u8]) -> Vec<Vec<u8>> {
+    let (_, read) = TbsCertificate::from_der(tbs).unwrap();
+    let extensions =
+        read.extensions().iter().flat_map(|e| [e.oid.as_bytes(), &[u8::from(e.critical)], e.value].concat());
+    let names = [read.issuer.as_raw(), read.subject.as_raw()].concat();
+    vec![names, read.subject_pki.raw.to_vec(), read.signature.oid().as_bytes().to_vec(), extensions.collect()]
 }
 
 fn shared() -> &'static (Authority, EcKey) {
@@ -290,6 +324,51 @@ fn prepare_refuses_what_a_certificate_cannot_say() {
     assert!(matches!(attempt(None, too_early), PrepareError::BeyondCa { .. }));
     for mail in ["", "a@b\0", "a b@c.jp", "é@example.jp", "a@example.jp,b@example.jp"] {
         assert_eq!(attempt(Some(mail), days(1)), PrepareError::Mail(MailError::Syntax), "{mail}");
+    }
+}
+
+#[test]
+fn a_profile_bounds_keys_and_length_and_keeps_addresses_out() {
+    let with = |edit: fn(&mut ProfileConfig)| {
+        let mut config = profile_config();
+        edit(&mut config);
+        Authority::with(Curve::P256, config).ca
+    };
+    let key = EcKey::p256();
+    let attempt = |ca: &Ca, validity| ca.prepare(accept(&key.csr()), &subject(), Some(MAIL), serial(1), validity);
+    let p384 = with(|config| config.keys = vec![KeyChoice::P384]);
+    assert_eq!(attempt(&p384, days(1)), Err(PrepareError::KeyKind { kind: KeyKind::P256 }));
+    assert!(p384.prepare(accept(&EcKey::p384().csr()), &subject(), None, serial(1), days(1)).is_ok());
+
+    let year = with(|config| config.longest_days = Some(365));
+    assert!(attempt(&year, days(365)).is_ok());
+    let longer = Validity::new(now(), now() + Duration::days(365)).unwrap();
+    assert_eq!(attempt(&year, longer), Err(PrepareError::TooLong { validity: longer, longest_days: 365 }));
+
+    let silent = with(|config| config.mail_name = MailName::LeftOut);
+    let certificate = silent.issue(attempt(&silent, days(1)).unwrap().recorded()).unwrap();
+    assert!(!certificate.der().windows(MAIL.len()).any(|part| part == MAIL.as_bytes()));
+    assert!(silent.prepare(accept(&key.csr()), &subject(), Some("a..b@x"), serial(1), days(1)).is_ok());
+}
+
+#[test]
+fn openssl_shows_what_a_profile_says() {
+    let config = ProfileConfig {
+        organizational_unit: Some("法人インターネットバンキング".into()),
+        extended_key_usages: vec!["1.3.6.1.5.5.7.3.4".into()],
+        cps_url: Some("https://ca.example.jp/cps".into()),
+        ..profile_config()
+    };
+    let authority = Authority::with(Curve::P256, config);
+    let certificate = authority.ca.issue(prepare(&authority.ca, &EcKey::p256().csr()).recorded()).unwrap();
+    let shown = ["x509", "-inform", "DER", "-noout", "-text", "-nameopt", "utf8"];
+    let text = String::from_utf8(openssl_ok(&shown, certificate.der())).unwrap();
+    for part in [
+        "OU=法人インターネットバンキング, CN=",
+        "TLS Web Client Authentication, E-mail Protection",
+        "CPS: https://ca.example.jp/cps",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
     }
 }
 

@@ -6,8 +6,8 @@ use crate::support::der::{oid, seq, tlv};
 use crate::support::rsa::{RsaKey, prime};
 use crate::support::{Authority, accept, days, now, profile_config, random, serial, subject};
 use koshin_issuance::{
-    CrlEdition, Curve, FileSigner, IssueError, LintFailure, ProfileConfig, Recorded, RevokedCertificate, Signer as _,
-    SubjectName,
+    CrlEdition, Curve, FileSigner, IssueError, LintFailure, MailName, ProfileConfig, Recorded, RevokedCertificate,
+    Signer as _, SubjectName,
 };
 use koshin_types::{Fingerprint, RevocationReason, SerialNumber, Validity};
 use proptest::prelude::*;
@@ -108,6 +108,9 @@ fn params(config: &ProfileConfig, subject: &SubjectName, mail: Option<&str>, spk
         name.push(DnType::CountryName, DnValue::PrintableString(country.as_str().try_into().unwrap()));
     }
     name.push(DnType::OrganizationName, subject.organization());
+    if let Some(unit) = &config.organizational_unit {
+        name.push(DnType::OrganizationalUnitName, unit);
+    }
     name.push(DnType::CommonName, subject.common_name());
     if let Some(number) = subject.serial_number() {
         let kind = DnType::CustomDnType(vec![2, 5, 4, 5]);
@@ -116,9 +119,13 @@ fn params(config: &ProfileConfig, subject: &SubjectName, mail: Option<&str>, spk
     params.distinguished_name = name;
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let more = config.extended_key_usages.iter().map(|purpose| {
+        ExtendedKeyUsagePurpose::Other(purpose.split('.').map(|number| number.parse().unwrap()).collect())
+    });
+    params.extended_key_usages = std::iter::once(ExtendedKeyUsagePurpose::ClientAuth).chain(more).collect();
     params.use_authority_key_identifier_extension = true;
     params.key_identifier_method = KeyIdMethod::PreSpecified(Key::of_spki(spki).identifier());
+    let mail = mail.filter(|_| config.mail_name == MailName::Written);
     params.subject_alt_names =
         mail.iter().map(|mail| SanType::Rfc822Name(Ia5String::try_from(*mail).unwrap())).collect();
     if !config.crl_urls.is_empty() {
@@ -129,7 +136,9 @@ fn params(config: &ProfileConfig, subject: &SubjectName, mail: Option<&str>, spk
 }
 
 fn policies(config: &ProfileConfig) -> Option<CustomExtension> {
-    let content: Vec<u8> = config.policy_oids.iter().flat_map(|policy| seq(&[&oid(policy)])).collect();
+    let statement = config.cps_url.as_ref().map(|url| seq(&[&seq(&[&oid("1.3.6.1.5.5.7.2.1"), &tlv(0x16, url)])]));
+    let statement = statement.unwrap_or_default();
+    let content: Vec<u8> = config.policy_oids.iter().flat_map(|policy| seq(&[&oid(policy), &statement])).collect();
     (!content.is_empty()).then(|| CustomExtension::from_oid_content(&[2, 5, 29, 32], tlv(0x30, content)))
 }
 
@@ -165,7 +174,7 @@ proptest! {
 
     #[test]
     fn the_template_and_rcgen_write_the_same_bytes(
-        shape in 0_usize..8,
+        shape in 0_usize..10,
         key in 0_usize..3,
         organization in "[\\p{Han}a-zA-Z0-9]{1,64}",
         name in "[\\p{Hiragana}a-zA-Z0-9]{1,64}",
@@ -203,6 +212,13 @@ fn shared() -> &'static Shared {
             ProfileConfig {
                 ca_issuers_url: None,
                 policy_oids: vec!["2.999.4294967296".into(), "2.5.29.32.0".into()],
+                ..full()
+            },
+            ProfileConfig {
+                organizational_unit: Some("インターネットバンキング".into()),
+                mail_name: MailName::LeftOut,
+                extended_key_usages: vec!["1.3.6.1.5.5.7.3.4".into(), "1.3.6.1.4.1.311.20.2.2".into()],
+                cps_url: Some("https://ca.example.jp/cps".into()),
                 ..full()
             },
         ];
@@ -278,7 +294,7 @@ const FORBIDDEN: [(&str, Edit, &str); 20] = [
     ("a DNS name", |p| p.subject_alt_names = vec![SanType::DnsName("a.example".try_into().unwrap())], "4.2.1.6"),
     ("two addresses", |p| p.subject_alt_names.extend_from_within(..), "4.2.1.6"),
     ("no address in the SAN", |p| p.subject_alt_names = vec![SanType::Rfc822Name("x".try_into().unwrap())], "4.2.1.6"),
-    ("an OU", |p| p.distinguished_name.push(DnType::OrganizationalUnitName, "x"), "4.1.2.6"),
+    ("an OU behind CN", |p| p.distinguished_name.push(DnType::OrganizationalUnitName, "x"), "4.1.2.6"),
     ("no CN", |p| assert!(p.distinguished_name.remove(DnType::CommonName)), "4.1.2.6"),
     ("65 characters", |p| p.distinguished_name.push(DnType::CommonName, "山".repeat(65)), "4.1.2.6"),
     ("a twofold extension", |p| p.custom_extensions.extend_from_within(..), "4.2"),

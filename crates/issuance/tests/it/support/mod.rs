@@ -44,6 +44,7 @@ pub(crate) fn profile_config() -> ProfileConfig {
         ca_issuers_url: Some("http://ca.example.jp/issuing.cer".into()),
         ocsp_url: Some("http://ocsp.example.jp/".into()),
         policy_oids: vec!["1.3.6.1.4.1.99999.1.2".into()],
+        ..ProfileConfig::default()
     }
 }
 

@@ -29,21 +29,32 @@ impl Desk {
 
     /// Puts a file down and returns its path.
     pub(crate) fn put(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        let path: PathBuf = self.0.path().join(name);
+        let path = self.path(name);
         std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The path of a file that may not be there yet.
+    pub(crate) fn path(&self, name: &str) -> String {
+        let path: PathBuf = self.0.path().join(name);
         path.to_str().unwrap().to_owned()
     }
 }
 
 /// Runs openssl, which these tests need.
 pub(crate) fn openssl(arguments: &[&str], input: &[u8]) -> Answer {
-    let mut child = Command::new("openssl")
+    tool("openssl", arguments, input)
+}
+
+/// Runs a program that these tests need.
+pub(crate) fn tool(program: &str, arguments: &[&str], input: &[u8]) -> Answer {
+    let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .expect("the command `openssl` is needed for these tests; install the package openssl");
+        .spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("the command `{program}` is needed for these tests: {error}"));
     // A tool that needs no input may be gone already.
     let _ = child.stdin.take().unwrap().write_all(input);
     let output = child.wait_with_output().unwrap();
@@ -56,7 +67,12 @@ pub(crate) fn openssl(arguments: &[&str], input: &[u8]) -> Answer {
 
 /// Runs openssl and insists on success.
 pub(crate) fn openssl_ok(arguments: &[&str], input: &[u8]) -> Vec<u8> {
-    let answer = openssl(arguments, input);
-    assert!(answer.good, "openssl {arguments:?}: {}", answer.text());
+    tool_ok("openssl", arguments, input)
+}
+
+/// Runs a program and insists on success.
+pub(crate) fn tool_ok(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let answer = tool(program, arguments, input);
+    assert!(answer.good, "{program} {arguments:?}: {}", answer.text());
     answer.stdout
 }

@@ -1,11 +1,18 @@
-//! The checks on the bytes to be signed, each with the clause it enforces. One pass, no allocation.
+//! The checks on the bytes to be signed, each with the clause it enforces: [`rules`]. One pass, no allocation.
 //!
 //! They read with another piece of code than the one that wrote, and know the CA but not its profile's settings, so that
 //! bytes recorded before a change of settings can still be signed after it.
 
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use rules::LintFailure;
+
 use crate::der::{DerFault, Element, Reader, Writer, check_strict, oid, tag};
 use crate::extension::{DIGITAL_SIGNATURE, key_identifier};
 use crate::name;
+use crate::request::{PublicKey, Rejected};
 use crate::signer::SignatureAlgorithm;
 use crate::tbs::Fields;
 use koshin_types::Validity;
@@ -28,54 +35,32 @@ impl Issuer {
     }
 }
 
-/// A rule that the bytes to be signed break.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{finding} ({clause})")]
-pub struct LintFailure {
-    /// The document and clause.
-    pub clause: &'static str,
-    /// What was found.
-    pub finding: &'static str,
-}
-
 /// Reads and checks a `TBSCertificate` of a client certificate.
 pub(crate) fn check<'t>(tbs: &'t [u8], issuer: &Issuer) -> Result<Fields<'t>, LintFailure> {
-    check_strict(tbs).map_err(|_| failure("X.690, 8 to 11", "the bytes are not strict DER"))?;
-    let fields =
-        Fields::read(tbs).map_err(|_| failure("RFC 5280, 4.1", "the bytes are no TBSCertificate with its fields"))?;
-    ensure(fields.version == Some(&[2]), "RFC 5280, 4.1.2.1", "the version is not 3")?;
-    ensure(
-        fields.serial_number().is_some(),
-        "RFC 5280, 4.1.2.2",
-        "the serial number is not positive or over 20 octets",
-    )?;
-    ensure(
-        fields.algorithm == issuer.algorithm,
-        "RFC 5280, 4.1.2.3",
-        "the algorithm is not the one the CA signs with",
-    )?;
-    ensure(fields.issuer == issuer.name, "RFC 5280, 4.1.2.4", "the issuer is not the CA's subject, byte for byte")?;
-    let validity = fields.validity().ok_or(failure("RFC 5280, 4.1.2.5", "the validity is not two times in order"))?;
+    check_strict(tbs).map_err(|_| rules::STRICT)?;
+    let fields = Fields::read(tbs).map_err(|_| rules::FIELDS)?;
+    ensure(fields.version == Some(&[2]), rules::VERSION)?;
+    ensure(fields.serial_number().is_some(), rules::SERIAL)?;
+    ensure(fields.algorithm == issuer.algorithm, rules::ALGORITHM)?;
+    ensure(fields.issuer == issuer.name, rules::ISSUER)?;
+    let validity = fields.validity().ok_or(rules::TIMES)?;
     ensure(
         issuer.validity.not_before() <= validity.not_before() && validity.not_after() <= issuer.validity.not_after(),
-        "RFC 3647, 4.6 (and RFC 5280, 6.1.3)",
-        "the validity leaves the CA's own",
+        rules::BEYOND_CA,
     )?;
     check_subject(&fields.subject)?;
-    let key = Reader::in_sequence(fields.spki)
-        .and_then(|mut parts| {
-            parts.expect(tag::SEQUENCE)?;
-            parts.expect(tag::BIT_STRING)?.bit_string_octets()
-        })
-        .map_err(|_| failure("RFC 5280, 4.1.2.7", "the subject's public key is no SubjectPublicKeyInfo"))?;
-    check_extensions(fields.tail.clone(), issuer, key)?;
+    let spki = Reader::new(fields.spki).any().map_err(|_| rules::KEY_SHAPE)?;
+    let key = PublicKey::read(&spki).map_err(|rejected| match rejected {
+        Rejected::Structure { .. } => rules::KEY_SHAPE,
+        _ => rules::KEY_KIND,
+    })?;
+    check_extensions(fields.tail.clone(), issuer, key.octets())?;
     Ok(fields)
 }
 
-/// C, O, CN, serialNumber in this order; O and CN have to be there.
+/// C, O, OU, CN, serialNumber in this order; O and CN have to be there.
 fn check_subject(subject: &Element<'_>) -> Result<(), LintFailure> {
-    const CLAUSE: &str = "RFC 5280, 4.1.2.6 and appendix A.1";
-    let malformed = |_: DerFault| failure(CLAUSE, "the subject is no sequence of single attributes");
+    let malformed = |_: DerFault| rules::NAME_SHAPE;
     let mut names = subject.reader();
     let mut last = 0;
     let mut seen = 0_u8;
@@ -89,18 +74,21 @@ fn check_subject(subject: &Element<'_>) -> Result<(), LintFailure> {
         let (place, string, limit) = match kind {
             oid::COUNTRY => (1, tag::PRINTABLE_STRING, 2),
             oid::ORGANIZATION => (2, tag::UTF8_STRING, name::MAX_ORGANIZATION),
-            oid::COMMON_NAME => (3, tag::UTF8_STRING, name::MAX_COMMON_NAME),
-            oid::SERIAL_NUMBER => (4, tag::PRINTABLE_STRING, name::MAX_SERIAL_NUMBER),
-            _ => return Err(failure(CLAUSE, "the subject has an attribute of another kind")),
+            oid::ORGANIZATIONAL_UNIT => (3, tag::UTF8_STRING, name::MAX_ORGANIZATIONAL_UNIT),
+            oid::COMMON_NAME => (4, tag::UTF8_STRING, name::MAX_COMMON_NAME),
+            oid::SERIAL_NUMBER => (5, tag::PRINTABLE_STRING, name::MAX_SERIAL_NUMBER),
+            _ => return Err(rules::NAME_KIND),
         };
-        ensure(place > last, CLAUSE, "the subject's attributes are repeated or out of order")?;
-        ensure(value.tag == string, CLAUSE, "an attribute of the subject is a string of the wrong type")?;
-        let characters = core::str::from_utf8(value.content).map_or(0, |text| text.chars().count());
-        ensure((1..=limit).contains(&characters), CLAUSE, "an attribute of the subject is empty or too long")?;
+        ensure(place > last, rules::NAME_ORDER)?;
+        ensure(value.tag == string, rules::NAME_STRING)?;
+        let text = core::str::from_utf8(value.content).map_err(|_| rules::NAME_STRING)?;
+        ensure((1..=limit).contains(&text.chars().count()), rules::NAME_LENGTH)?;
+        ensure(string == tag::UTF8_STRING || text.chars().all(name::is_printable), rules::NAME_STRING)?;
+        ensure(name::is_fit(text), rules::NAME_TEXT)?;
         last = place;
         seen |= 1 << place;
     }
-    ensure(seen & 0b1100 == 0b1100, CLAUSE, "the subject lacks O or CN")
+    ensure(seen & 0b1_0100 == 0b1_0100, rules::NAME_INCOMPLETE)
 }
 
 /// Extensions that may stand in a client certificate, as bits.
@@ -118,9 +106,9 @@ mod bit {
 }
 
 fn check_extensions(mut tail: Reader<'_>, issuer: &Issuer, key: &[u8]) -> Result<(), LintFailure> {
-    const CLAUSE: &str = "RFC 5280, 4.1.2.9 and 4.2";
-    let malformed = |_: DerFault| failure(CLAUSE, "the extensions are no sequence of extensions");
-    ensure(tail.peek_tag() == Some(0xa3), "RFC 5280, 4.1.2.8", "something else than extensions follows the key")?;
+    let malformed = |_: DerFault| rules::LIST;
+    ensure(tail.is_empty() || tail.peek_tag() == Some(0xa3), rules::TAIL)?;
+    ensure(!tail.is_empty(), rules::MISSING)?;
     let mut explicit = tail.any().map_err(malformed)?.reader();
     let mut list = explicit.expect(tag::SEQUENCE).map_err(malformed)?.reader();
     explicit.finish().and(tail.finish()).map_err(malformed)?;
@@ -131,14 +119,13 @@ fn check_extensions(mut tail: Reader<'_>, issuer: &Issuer, key: &[u8]) -> Result
         let critical = parts.optional(tag::BOOLEAN).map_err(malformed)?;
         let value = parts.expect(tag::OCTET_STRING).map_err(malformed)?.content;
         parts.finish().map_err(malformed)?;
-        ensure(critical.is_none_or(|c| c.content == [0xff]), "X.690, 11.5", "a default value is encoded")?;
-        let inside =
-            check_strict(value).map_err(|_| failure("X.690, 8 to 11", "an extension's value is not strict DER"))?;
+        ensure(critical.is_none_or(|c| c.content == [0xff]), rules::DEFAULT)?;
+        let inside = check_strict(value).map_err(|_| rules::VALUE)?;
         let bit = check_extension(kind, critical.is_some(), &inside, issuer, key)?;
-        ensure(seen & bit == 0, CLAUSE, "an extension stands there twice")?;
+        ensure(seen & bit == 0, rules::TWICE)?;
         seen |= bit;
     }
-    ensure(seen & bit::REQUIRED == bit::REQUIRED, CLAUSE, "an extension of the profile is missing")
+    ensure(seen & bit::REQUIRED == bit::REQUIRED, rules::MISSING)
 }
 
 fn check_extension(
@@ -148,36 +135,43 @@ fn check_extension(
     issuer: &Issuer,
     key: &[u8],
 ) -> Result<u16, LintFailure> {
-    let (bit, is_critical, clause, good) = match kind {
+    let (bit, is_critical, criticality, rule, good) = match kind {
         oid::AUTHORITY_KEY_IDENTIFIER => {
-            (bit::AKI, false, "RFC 5280, 4.2.1.1", only(value, tag::SEQUENCE, 0x80) == Some(&issuer.key_identifier))
+            let good = only(value, tag::SEQUENCE, 0x80) == Some(&issuer.key_identifier);
+            (bit::AKI, false, rules::AKI_CRITICAL, rules::AKI, good)
         }
         oid::SUBJECT_KEY_IDENTIFIER => {
             let good = value.tag == tag::OCTET_STRING && value.content == key_identifier(key);
-            (bit::SKI, false, "RFC 5280, 4.2.1.2 and RFC 7093, 2", good)
+            (bit::SKI, false, rules::SKI_CRITICAL, rules::SKI, good)
         }
         oid::KEY_USAGE => {
             let good = value.tag == tag::BIT_STRING && value.content == [7, DIGITAL_SIGNATURE];
-            (bit::KEY_USAGE, true, "RFC 5280, 4.2.1.3", good)
+            (bit::KEY_USAGE, true, rules::USAGE_CRITICAL, rules::USAGE, good)
         }
-        oid::EXTENDED_KEY_USAGE => {
-            (bit::EKU, false, "RFC 5280, 4.2.1.12", only(value, tag::SEQUENCE, tag::OID) == Some(oid::CLIENT_AUTH))
-        }
+        oid::EXTENDED_KEY_USAGE => (bit::EKU, false, rules::EKU_CRITICAL, rules::EKU, are_purposes(value)),
         oid::BASIC_CONSTRAINTS => {
-            (bit::BASIC, true, "RFC 5280, 4.2.1.9", value.tag == tag::SEQUENCE && value.content.is_empty())
+            let good = value.tag == tag::SEQUENCE && value.content.is_empty();
+            (bit::BASIC, true, rules::BASIC_CRITICAL, rules::BASIC, good)
         }
         oid::SUBJECT_ALT_NAME => {
             let mail = only(value, tag::SEQUENCE, 0x81).and_then(|mail| core::str::from_utf8(mail).ok());
             let good = mail.is_some_and(|mail| name::check_mail(mail).is_ok());
-            (bit::SAN, false, "RFC 5280, 4.2.1.6", good)
+            (bit::SAN, false, rules::SAN_CRITICAL, rules::SAN, good)
         }
-        oid::CRL_DISTRIBUTION_POINTS => (bit::CDP, false, "RFC 5280, 4.2.1.13", is_list(value, is_distribution_point)),
-        oid::CERTIFICATE_POLICIES => (bit::POLICIES, false, "RFC 5280, 4.2.1.4", is_list(value, is_policy)),
-        oid::AUTHORITY_INFORMATION_ACCESS => (bit::AIA, false, "RFC 5280, 4.2.2.1", is_list(value, is_access)),
-        _ => return Err(failure("RFC 5280, 4.2", "an extension is not one of the profile's")),
+        oid::CRL_DISTRIBUTION_POINTS => {
+            (bit::CDP, false, rules::CDP_CRITICAL, rules::CDP, is_list(value, is_distribution_point))
+        }
+        oid::CERTIFICATE_POLICIES => {
+            let good = is_list(value, is_policy) && are_different(value);
+            (bit::POLICIES, false, rules::POLICIES_CRITICAL, rules::POLICIES, good)
+        }
+        oid::AUTHORITY_INFORMATION_ACCESS => {
+            (bit::AIA, false, rules::AIA_CRITICAL, rules::AIA, is_list(value, is_access))
+        }
+        _ => return Err(rules::UNKNOWN),
     };
-    ensure(critical == is_critical, clause, "an extension's criticality is not the profile's")?;
-    ensure(good, clause, "an extension's value is not the profile's")?;
+    ensure(critical == is_critical, criticality)?;
+    ensure(good, rule)?;
     Ok(bit)
 }
 
@@ -198,6 +192,41 @@ fn is_list(value: &Element<'_>, is_good: impl Fn(Reader<'_>) -> Result<bool, Der
     good
 }
 
+/// clientAuth, and whatever else is no purpose of servers or CAs; each once.
+fn are_purposes(value: &Element<'_>) -> bool {
+    let mut list = value.reader();
+    let mut is_client = false;
+    while !list.is_empty() {
+        let Ok(purpose) = list.expect(tag::OID).map(|purpose| purpose.content) else { return false };
+        if oid::FORBIDDEN_PURPOSES.contains(&purpose) {
+            return false;
+        }
+        is_client |= purpose == oid::CLIENT_AUTH;
+    }
+    value.tag == tag::SEQUENCE && is_client && are_different(value)
+}
+
+/// Whether the object identifiers that stand in a list, or first in its elements, are all different.
+fn are_different(list: &Element<'_>) -> bool {
+    let mut rest = list.reader();
+    while let Ok(element) = rest.any() {
+        let mut others = rest.clone();
+        while let Ok(other) = others.any() {
+            if identifier(&element) == identifier(&other) {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+fn identifier<'a>(element: &Element<'a>) -> &'a [u8] {
+    match element.tag {
+        tag::SEQUENCE => element.reader().any().map_or(&[], |first| first.content),
+        _ => element.content,
+    }
+}
+
 /// A distribution point of URLs alone.
 fn is_distribution_point(mut parts: Reader<'_>) -> Result<bool, DerFault> {
     let mut full_name = parts.expect(0xa0)?.reader().expect(0xa0)?.reader();
@@ -208,9 +237,19 @@ fn is_distribution_point(mut parts: Reader<'_>) -> Result<bool, DerFault> {
     Ok(good)
 }
 
-/// A policy without qualifiers.
+/// A policy, alone or with the URL of one practice statement.
 fn is_policy(mut parts: Reader<'_>) -> Result<bool, DerFault> {
-    parts.expect(tag::OID).map(|_| parts.is_empty())
+    parts.expect(tag::OID)?;
+    if parts.is_empty() {
+        return Ok(true);
+    }
+    let mut qualifiers = parts.expect(tag::SEQUENCE)?.reader();
+    let mut qualifier = qualifiers.expect(tag::SEQUENCE)?.reader();
+    let kind = qualifier.expect(tag::OID)?.content;
+    let url = qualifier.expect(tag::IA5_STRING)?.content;
+    let alone = qualifier.is_empty() && qualifiers.is_empty() && parts.is_empty();
+    let over_web = url.starts_with(b"http://") || url.starts_with(b"https://");
+    Ok(alone && kind == oid::CPS && over_web && url.iter().all(u8::is_ascii_graphic))
 }
 
 /// OCSP or caIssuers, and a URL.
@@ -224,10 +263,6 @@ fn is_url(name: &Element<'_>) -> bool {
     name.tag == 0x86 && name.content.starts_with(b"http://") && name.content.iter().all(u8::is_ascii_graphic)
 }
 
-const fn failure(clause: &'static str, finding: &'static str) -> LintFailure {
-    LintFailure { clause, finding }
-}
-
-fn ensure(good: bool, clause: &'static str, finding: &'static str) -> Result<(), LintFailure> {
-    if good { Ok(()) } else { Err(failure(clause, finding)) }
+fn ensure(good: bool, rule: LintFailure) -> Result<(), LintFailure> {
+    if good { Ok(()) } else { Err(rule) }
 }
