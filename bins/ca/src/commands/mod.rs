@@ -1,0 +1,5 @@
+//! One file for each command.
+
+pub(crate) mod client;
+pub(crate) mod config;
+pub(crate) mod init;
