@@ -218,8 +218,10 @@ impl Registry for MemoryStore {
             state.documents.insert(intent.serial, Document { intent, certificate: None });
         }
         if let Some(order) = commit.order {
-            state.orders.retain(|other| other.renewal != order.renewal);
-            state.orders.push(order);
+            match state.orders.iter_mut().find(|other| other.renewal == order.renewal) {
+                Some(older) => *older = order,
+                None => state.orders.push(order),
+            }
         }
         if let Some(certified) = commit.certified
             && let Some(document) = state.documents.get_mut(&certified.serial)

@@ -11,6 +11,7 @@ use time::UtcDateTime;
 use crate::{
     audit::Entry,
     codec::{is_constraint, millis, signed, unsigned},
+    correspondence::{answer_order, put_order},
     error::damaged,
     file::{Loaded, status_columns},
     note::actor_text,
@@ -87,8 +88,14 @@ impl CommitJob {
                 script.bind(spki.as_bytes().to_vec()).bind(id.as_bytes().to_vec());
             }
         }
+        if let Some(order) = &self.commit.order {
+            put_order(&mut script, order);
+        }
         if let Some(intent) = &self.commit.intent {
             put_intent(&mut script, intent);
+            if self.commit.certified.is_some() {
+                answer_order(&mut script, &intent.renewal);
+            }
         }
         if let Some(certified) = &self.commit.certified {
             script.push("/* CommitJob::script */ INSERT INTO documents (serial, der) VALUES (?, ?)");

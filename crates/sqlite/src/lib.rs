@@ -46,6 +46,8 @@ mod clock;
 mod codec;
 #[cfg(feature = "registry")]
 mod commit;
+#[cfg(feature = "registry")]
+mod correspondence;
 mod database;
 #[cfg(feature = "registry")]
 mod directory;

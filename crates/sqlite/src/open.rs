@@ -33,6 +33,7 @@ pub(crate) const REGISTRY: Schema = Schema {
         (4, "revocations", include_str!("../migrations/0004_revocations.sql")),
         (5, "enrolment sessions", include_str!("../migrations/0005_enrolment_sessions.sql")),
         (6, "previous sign-in", include_str!("../migrations/0006_previous_sign_in.sql")),
+        (7, "orders", include_str!("../migrations/0007_orders.sql")),
     ],
 };
 

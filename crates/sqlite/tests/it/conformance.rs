@@ -4,7 +4,7 @@ mod registry {
     use async_trait::async_trait;
     use koshin_notify::MailId;
     use koshin_ra::{
-        Actor, Chronicle, Directory, Registry, Sessions,
+        Actor, Chronicle, Correspondence, Directory, Registry, Sessions,
         conformance::{Recorded, Rig},
     };
     use sqlx::Row as _;
@@ -28,6 +28,10 @@ mod registry {
         }
 
         fn chronicle(&self) -> &dyn Chronicle {
+            &self.0.store
+        }
+
+        fn correspondence(&self) -> &dyn Correspondence {
             &self.0.store
         }
 
