@@ -203,7 +203,10 @@ pub async fn a_changed_password_or_address_ends_sessions(rig: &dyn Rig) {
         portal(1),
         enrolment(2, Some(id("U-1")), code_sent(0)),
         enrolment(3, Some(id("U-1")), Proof::Proven { renewal: renewal_id(1) }),
+        ticket(5),
     ];
+    let mark = session(6, SessionKind::ProgramKey { renewal: renewal_id(1) });
+    opened(rig, mark, "marked").await;
     let other = session(4, SessionKind::Portal { subject: id("U-2"), certificate: hash(9), previous_sign_in: None });
     assert!(rig.sessions().open(other, &subject("U-2", "C-1"), note("opened")).await.unwrap());
     let password = |old: &Subject| Subject { password_hash: Some("$argon2id$other".into()), ..old.clone() };
@@ -227,6 +230,7 @@ pub async fn a_changed_password_or_address_ends_sessions(rig: &dyn Rig) {
         assert_eq!(rig.audit().await.len(), records + usize::from(late));
     }
     assert!(rig.sessions().find(&hash(4)).await.unwrap().is_some(), "nobody else's");
+    assert!(rig.sessions().find(&hash(6)).await.unwrap().is_some(), "a key stays what it is");
 }
 
 /// An identifier is taken once, and a subject needs its organization. A refusal leaves no record.

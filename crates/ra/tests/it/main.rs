@@ -14,4 +14,5 @@ mod invariants;
 mod load;
 mod people;
 mod renewal;
+mod ticket;
 mod town;
