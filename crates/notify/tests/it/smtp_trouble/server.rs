@@ -156,7 +156,7 @@ impl Server {
 }
 
 async fn serve(tcp: TcpStream, trouble: Option<Trouble>, state: Arc<State>) {
-    let talk = Talk { trouble, state: &state, tls: false, mails: 0 };
+    let talk = Talk { trouble, state: &state, tls: false, mails: 0, last: String::new() };
     if state.manner.implicit {
         talk.under_tls(tcp, true).await;
     } else {
@@ -173,6 +173,8 @@ struct Talk<'a> {
     state: &'a State,
     tls: bool,
     mails: usize,
+    /// What was said with the last breath.
+    last: String,
 }
 
 /// The envelope so far.
@@ -201,6 +203,7 @@ impl Talk<'_> {
             Some(Does::Breaks(text)) => {
                 stream.write_all(text.as_bytes()).await.ok()?;
                 stream.flush().await.ok()?;
+                self.last = text;
                 return None;
             }
             Some(Does::Stalls) => std::future::pending().await,
@@ -246,6 +249,7 @@ impl Talk<'_> {
                 "AUTH" => (Point::Auth, "235 welcome\r\n".to_owned()),
                 "MAIL" => (Point::Mail, self.mail(&line, &mut open)),
                 "RCPT" => (Point::Rcpt, self.rcpt(&line, &mut open)),
+                "DATA" if open.from.is_none() || open.to.is_empty() => (Point::Between, "503 whose?\r\n".to_owned()),
                 "DATA" => (Point::Data, "354 go on\r\n".to_owned()),
                 "RSET" => {
                     open = Open::default();
@@ -261,7 +265,7 @@ impl Talk<'_> {
             match (at, said.get(..3)) {
                 (Point::StartTls, Some("220")) => return Some(stream.into_inner()),
                 // A client may take this for a yes too, and what comes then is no command.
-                (Point::StartTls, Some(code)) if code.starts_with('2') => return None,
+                (Point::StartTls, Some(code)) if !code.starts_with(['4', '5']) => return None,
                 _ => {}
             }
             if at == Point::Data && said.starts_with("354") {
@@ -309,10 +313,10 @@ impl Talk<'_> {
             notes.receipts.push(receipt);
             notes.receipts.len() - 1
         };
-        let said = self.answer(stream, Point::Dot, "250 2.0.0 taken\r\n").await?;
+        let said = self.answer(stream, Point::Dot, "250 2.0.0 taken\r\n").await;
         self.mails += 1;
-        self.state.notes.lock().unwrap().receipts[number].said = understood(&said);
-        Some(())
+        self.state.notes.lock().unwrap().receipts[number].said = understood(said.as_ref().unwrap_or(&self.last));
+        said.map(drop)
     }
 
     fn ehlo(&self) -> String {
