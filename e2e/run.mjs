@@ -1,9 +1,10 @@
-// Koshin in a real browser: `node e2e/run.mjs [--ci | --all] [--koshin PATH] [--screenshots DIR] [--language ja|en] [--only NAME]`.
+// Koshin in a real browser: `node e2e/run.mjs [--ci | --all] [--koshin PATH] [--screenshots DIR] [--language ja|en] [--only NAME] [--split]`.
 //
 // --ci          one path in Japanese (the default)
 // --all         everything, in both languages
 // --screenshots a picture of every screen in both languages; alone it runs nothing else
 // --only        the scenarios whose names contain this
+// --split       with a koshin-ca in a process of its own that issues the certificates
 //
 // Ends with 0 when everything passed, 1 when something failed, 2 for wrong arguments, 3 when something it needs is missing.
 
@@ -15,7 +16,7 @@ import { Missing, OUTPUT, ROOT, TARGET, requireTools } from "./lib/tools.mjs";
 
 const SPECS = [
   "renewal", "enrolment", "administrator", "later", "declined", "reload", "tabs", "lost", "activation", "keyboard", "scriptless",
-  "doctor", "hostile", "kill", "screens",
+  "doctor", "hostile", "kill", "split", "screens",
 ];
 const SECONDS = 240;
 
@@ -23,7 +24,7 @@ function options() {
   const { values } = parseArgs({
     options: {
       ci: { type: "boolean" }, all: { type: "boolean" }, koshin: { type: "string" }, screenshots: { type: "string" },
-      language: { type: "string" }, only: { type: "string" },
+      language: { type: "string" }, only: { type: "string" }, split: { type: "boolean" },
     },
   });
   if (values.ci && values.all) throw new Error("--ci and --all exclude each other");
@@ -61,7 +62,7 @@ async function main(given) {
   for (const { scenario, language } of await plan(given)) {
     if (report.interrupted) break;
     report.heading(`${scenario.name} (${language})`);
-    current = new Scenario({ report, screens, binary, name: `${scenario.name} (${language})`, language });
+    current = new Scenario({ report, screens, binary, name: `${scenario.name} (${language})`, language, split: given.split });
     await current.run(scenario.run, scenario.seconds ?? SECONDS);
   }
   if (report.interrupted) return report.interrupted === "SIGINT" ? 130 : 143;

@@ -3,11 +3,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream, mkdirSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 import { setPolicies } from "./policy.mjs";
+import { freePorts } from "./ports.mjs";
 import { remove, scratch } from "./scratch.mjs";
 import { OUTPUT } from "./tools.mjs";
 
@@ -25,7 +25,7 @@ process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 export class Demo {
   /** Starts a demo with new data. */
   static async start(binary, language) {
-    const demo = new Demo(binary, language, scratch("data"), await freePorts());
+    const demo = new Demo(binary, language, scratch("data"), await freePorts(PORTS));
     await demo.run();
     return demo;
   }
@@ -39,6 +39,7 @@ export class Demo {
   /** Starts the process on the same data and ports as before, and waits for its one line. */
   async run() {
     const args = ["demo", "--json", "--data", this.data, "--port-base", `${this.portBase}`, "--language", this.language];
+    if (this.remote) args.push("--remote-ca", this.remote);
     const began = performance.now();
     const child = spawn(this.binary, args, { stdio: ["ignore", "pipe", "pipe"] });
     this.child = child;
@@ -132,21 +133,3 @@ export const isDue = (subject) => subject.role === "user" && subject.days_left =
 export const isUrgent = (subject) => subject.role === "user" && subject.days_left === 8;
 export const isExpired = (subject) => subject.state === "expired";
 export const isNew = (subject) => subject.p12 === null;
-
-/** A base below the ephemeral range from which all ports are free now. */
-async function freePorts() {
-  for (let attempt = 0; attempt < 200; attempt += 1) {
-    const base = 20_000 + Math.floor(Math.random() * 1200) * 10;
-    const free = await Promise.all(Array.from({ length: PORTS }, (_, i) => isFree(base + i)));
-    if (free.every(Boolean)) return base;
-  }
-  throw new Error("found no free ports");
-}
-
-function isFree(port) {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
-}

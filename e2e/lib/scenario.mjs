@@ -1,12 +1,13 @@
 // One scenario in one language: its checks, its demo, its browsers, and their end whatever happens.
 
+import { Ca } from "./ca.mjs";
 import { Demo } from "./demo.mjs";
 import { isTo, mail } from "./http.mjs";
 import { WORDS } from "./words.mjs";
 
 export class Scenario {
-  constructor({ report, screens, binary, name, language }) {
-    Object.assign(this, { report, screens, binary, name, language, words: WORDS[language] });
+  constructor({ report, screens, binary, name, language, split }) {
+    Object.assign(this, { report, screens, binary, name, language, split, words: WORDS[language] });
     this.browsers = [];
     this.endings = [];
     this.codes = new Set();
@@ -22,11 +23,24 @@ export class Scenario {
     await this.check(name, work).catch((error) => this.report.fail(this.name, error, this.browsers));
   }
 
-  /** A demo with new data, in the language of the scenario. */
+  /** A demo with new data, in the language of the scenario. With --split a koshin-ca issues for it. */
   async demo() {
     const demo = await Demo.start(this.binary, this.language);
     this.onEnd(() => demo.remove());
+    if (this.split) {
+      const ca = await this.ca(demo);
+      demo.remote = ca.remote;
+      await demo.run();
+    }
     return demo;
+  }
+
+  /** Ends the demo, and gives its issuing CA to a koshin-ca. */
+  async ca(demo) {
+    if (!(await demo.stop())) throw new Error("the demo did not end when it was asked to");
+    const ca = await Ca.of(demo);
+    this.onEnd(() => ca.remove());
+    return ca;
   }
 
   watch(browser) {
