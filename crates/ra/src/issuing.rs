@@ -62,8 +62,9 @@ impl Order {
 /// What every implementation has to do is a suite of tests: [`authority_conformance!`](crate::authority_conformance).
 #[async_trait]
 pub trait Authority: Send + Sync {
-    /// Issues the certificate of an order, DER. The same renewal with the same key gets the same bytes, whatever else the
-    /// second order says: the first one counted.
+    /// Issues the certificate of an order, DER. The same renewal with the same key gets the same bytes, whatever validity
+    /// and address the second order says: the first one counted. `now` is the caller's instant, by which the CA may judge
+    /// how old the order is.
     ///
     /// # Errors
     ///
@@ -101,8 +102,8 @@ pub enum AuthorityError {
         /// What is known of it, for the log; never a request, a key or an address.
         detail: String,
     },
-    /// The validity begins or ends where the CA's rules do not allow it any more: the order is too old. Nothing was
-    /// issued for this renewal and key; another validity may be asked for.
+    /// The validity begins too long ago for the CA's rules, or leaves the CA's own: the order is too old. Nothing was issued
+    /// for this renewal and key, which the CA has looked for first; another validity may be asked for.
     #[error("the order is too old for the CA")]
     Stale,
     /// The CA refuses for good, because of the key or the serial number asked for: the same question gets the same answer

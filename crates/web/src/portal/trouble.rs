@@ -162,6 +162,10 @@ fn issuance(error: &IssuanceError, now: UtcDateTime) -> Problem {
             tracing::error!(error = ?error, "the signer failed; the renewal keeps its state");
             Problem::AuthorityUnavailable { retry_after: BUSY_SECONDS }
         }
+        IssuanceError::Authority(_) | IssuanceError::Verify(_) => {
+            tracing::error!(error = ?error, "the CA gave no certificate; the renewal keeps its state");
+            Problem::AuthorityUnavailable { retry_after: BUSY_SECONDS }
+        }
         other => internal(other, now),
     }
 }
