@@ -40,6 +40,8 @@ const PAGE: &[&str] = &["node", "chromium", "openssl", "certtool", "certutil", "
 /// Packages whose tests ask a foreign tool, and the tools. A missing judge fails a test; here the package is left out.
 const JUDGED: &[(&str, &[&str])] = &[
     ("koshin-issuance", &["openssl"]),
+    ("koshin-web", &["curl", "openssl"]),
+    ("koshin-ca", &["curl", "openssl", "softhsm2-util"]),
     ("koshin-pkcs11", &["softhsm2-util", "p11-kit", "p11-kit's client module", "pkcs11-tool"]),
 ];
 
@@ -60,6 +62,11 @@ const ONE_PATH: &[Step] = &[Step { name: "e2e", needs: BROWSER, run: |_| e2e::ru
 
 const LONG: &[Step] = &[
     Step { name: "e2e all", needs: BROWSER, run: |_| e2e::run(&Build::Release, &["--all"]) },
+    Step {
+        name: "e2e split",
+        needs: BROWSER,
+        run: |_| e2e::run(&Build::Release, &["--all", "--split", "--language", "ja"]),
+    },
     Step { name: "properties", needs: &[], run: properties },
     Step { name: "mutants", needs: &["cargo-mutants"], run: mutants },
     Step { name: "fuzz long", needs: &["cargo-fuzz", "c++"], run: |_| fuzz::run(fuzz::LONG_SECONDS).map(passed) },

@@ -1,4 +1,4 @@
-//! The browser tests: `e2e/run.mjs` drives Chromium against `koshin demo`.
+//! The browser tests: `e2e/run.mjs` drives Chromium against `koshin demo`, and against `koshin-web` with a `koshin-ca`.
 
 use anyhow::{Result, bail};
 
@@ -13,7 +13,7 @@ const RUNNER: &str = "e2e/run.mjs";
 /// The code with which the runner ends when something it needs is missing.
 const MISSING: i32 = 3;
 
-/// Which build of `koshin` the browser meets.
+/// Which build of the programs the browser meets.
 pub(crate) enum Build {
     /// The one that the tests before it have built already.
     Tested,
@@ -21,7 +21,7 @@ pub(crate) enum Build {
     Release,
 }
 
-/// Builds `koshin` and runs the browser tests with these arguments.
+/// Builds the programs and runs the browser tests with these arguments.
 pub(crate) fn run(build: &Build, arguments: &[&str]) -> Result<Outcome> {
     if !root().join(RUNNER).is_file() {
         bail!("{RUNNER} is missing");
@@ -29,7 +29,7 @@ pub(crate) fn run(build: &Build, arguments: &[&str]) -> Result<Outcome> {
     // As the tests built it: `cargo build` would choose other features of its dependencies, and build those anew.
     let (command, binary) = match build {
         Build::Tested => ("test --workspace --no-run --quiet", "debug/koshin"),
-        Build::Release => ("build --release -p koshin", "release/koshin"),
+        Build::Release => ("build --release -p koshin -p koshin-ca", "release/koshin"),
     };
     Cmd::cargo(command).run()?;
     let command = [&[RUNNER], arguments].concat();

@@ -24,6 +24,7 @@ usage: cargo xtask COMMAND
   counts [--bless]  instructions of the pure crates' operations against the committed table; --bless writes it anew
   tidy              the rules of ARCHITECTURE.md: arrows, closures, purity, sizes, unfinished work
   fuzz [SECONDS]    every fuzz target for so long (default 15)
+  bench-ca [PART]   build `koshin-ca` for release and measure it beside cfssl, openssl and nginx, as far as they are installed
   e2e [ARGS]        build `koshin` for release and drive it with a browser (default --ci)";
 
 fn main() -> ExitCode {
@@ -38,6 +39,13 @@ fn main() -> ExitCode {
     }
 }
 
+/// The load program starts the `koshin-ca` that lies beside it.
+fn bench_ca(parts: &[&str]) -> anyhow::Result<()> {
+    shell::Cmd::cargo("build --release -p koshin-ca").run()?;
+    let arguments = [&["run", "--release", "-p", "koshin-benches", "--bin", "ca", "--"], parts].concat();
+    shell::Cmd::new("cargo", &arguments).run()
+}
+
 fn run(arguments: &[&str]) -> anyhow::Result<()> {
     match arguments {
         ["ci"] => ci::run(setup::Extent::Ci),
@@ -50,6 +58,7 @@ fn run(arguments: &[&str]) -> anyhow::Result<()> {
         ["tidy"] => tidy::run(),
         ["fuzz"] => fuzz::run(fuzz::SMOKE_SECONDS),
         ["fuzz", seconds] => fuzz::run(seconds.parse().context("SECONDS is a whole number")?),
+        ["bench-ca", rest @ ..] => bench_ca(rest),
         ["e2e"] => e2e::run(&e2e::Build::Release, &["--ci"]).map(drop),
         ["e2e", rest @ ..] => e2e::run(&e2e::Build::Release, rest).map(drop),
         [] | ["help" | "-h" | "--help"] => {

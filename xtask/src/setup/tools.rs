@@ -49,6 +49,7 @@ const JUDGES: &str = "the tests in which foreign tools judge what was issued";
 pub(super) const TOOLS: &[Tool] = &[
     debian("c++", "g++", "the fuzz targets"),
     debian("openssl", "openssl", JUDGES),
+    debian("curl", "curl", "the tests of EST and of the CA's API"),
     debian("certtool", "gnutls-bin", JUDGES),
     debian("certutil", "libnss3-tools", "the browser tests, and the .p12 in NSS"),
     debian("pk12util", "libnss3-tools", "the browser tests, and the .p12 in NSS"),
