@@ -138,5 +138,6 @@ fn portal(store: &Arc<Store>, authorities: &Authorities, ports: [u16; 3]) -> any
         connections: koshin_edge::Connections::default(),
         completion: CompletionKey::new(&rim::octets()?),
         mail: Arc::new(Notify::new()),
+        est: koshin_web::portal::HolderEst::Off,
     })
 }

@@ -11,7 +11,7 @@ use koshin_notify::{Mailer, Planner, Sender, Transport, Wake};
 use koshin_ra::{ChangeError, Directory as _, Issuing, Passwords, Ra, Revocation, Settings, Settled};
 use koshin_sqlite::Store;
 use koshin_web::{
-    portal::{CompletionKey, Portal},
+    portal::{CompletionKey, HolderEst, Portal},
     screens::{Brand, Contact, Host, Hosts, Texts},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -44,6 +44,8 @@ pub(crate) struct Parts {
     pub(crate) brand: Brand,
     pub(crate) contact: Contact,
     pub(crate) hosts: Hosts,
+    /// Whether programs may obtain and renew certificates for holders.
+    pub(crate) est: HolderEst,
     /// How mails leave; `None` where another process sends what is owed.
     pub(crate) mailing: Option<Mailing>,
     pub(crate) identity: ServerIdentity,
@@ -138,6 +140,7 @@ impl Parts {
             connections: connections.clone(),
             completion: CompletionKey::new(&key),
             mail: Arc::clone(&mail),
+            est: self.est,
         });
         // Before the first list, so that what changes while it is made is noticed too.
         let (seen, _) = ra.changes(u64::MAX).await?;

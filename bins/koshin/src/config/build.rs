@@ -7,12 +7,15 @@ use koshin_issuance::{Profile, ProfileConfig};
 use koshin_notify::{Bilingual, Sender, Zone as MailZone};
 use koshin_ra::Settings;
 use koshin_renewal::Deadlines;
-use koshin_web::screens::{self, Hosts, Zone as _};
+use koshin_web::{
+    portal::HolderEst,
+    screens::{self, Hosts, Zone as _},
+};
 use time::Duration;
 
 use super::{
     Problems,
-    schema::{Config, Days, HostUrls, PolicyTable, Rules, SmtpTls, Text},
+    schema::{Config, Days, Holders, HostUrls, PolicyTable, Rules, SmtpTls, Text},
 };
 use crate::{
     ocsp::OCSP_PATH,
@@ -203,6 +206,14 @@ impl Config {
         let text = |text: &Text| Bilingual::new(&text.ja, &text.en);
         let sender = Sender::new(from?, text(&self.brand.operator), text(&self.brand.portal), contact, zone);
         problems.note("brand", sender)
+    }
+
+    /// Whether programs may obtain and renew certificates for holders.
+    pub(crate) const fn est(&self) -> HolderEst {
+        match self.est.holders {
+            Holders::Off => HolderEst::Off,
+            Holders::Ticket => HolderEst::Ticket,
+        }
     }
 
     pub(super) fn brand(&self) -> screens::Brand {

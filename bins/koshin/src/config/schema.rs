@@ -23,6 +23,8 @@ pub(crate) struct Config {
     pub(crate) policy: PolicyTable,
     #[serde(default)]
     pub(crate) rules: Rules,
+    #[serde(default)]
+    pub(crate) est: Est,
 }
 
 /// Where everything is kept.
@@ -244,4 +246,20 @@ pub(crate) struct Rules {
     pub(crate) activation_days_after_end: u32,
     pub(crate) start_again_limit: u8,
     pub(crate) start_again_hours: u32,
+}
+
+/// EST (RFC 7030), for holders whose certificate is kept by a program instead of a browser.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Est {
+    pub(crate) holders: Holders,
+}
+
+/// Whether holders may use it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Holders {
+    #[default]
+    Off,
+    Ticket,
 }

@@ -79,6 +79,9 @@ fn an_unknown_key_is_named_with_its_table_and_line() {
     assert!(said.starts_with("koshin.toml: polizy: unknown field"), "{said}");
     let said = problems(&format!("{GOOD}\n[policy]\nnotice_days = \"many\"\n"));
     assert!(said.starts_with("koshin.toml: policy.notice_days: invalid type"), "{said}");
+    let said = problems(&format!("{GOOD}\n[est]\nholders = \"on\"\n"));
+    assert_eq!(said, "koshin.toml: est.holders: unknown variant `on`, expected `off` or `ticket` (line 32)");
+    assert_eq!(problems(&format!("{GOOD}\n[est]\nholders = \"ticket\"\n")), "none");
     let said = problems(&format!("{GOOD}\n[policy]\nreacquire_days = \"never\"\n"));
     assert_eq!(said, "koshin.toml: policy.reacquire_days: a number of days or \"unlimited\" (line 32)");
     assert!(with("portal = \"https://portal.example\"", "").starts_with("koshin.toml: hosts: missing field `portal`"));

@@ -15,7 +15,10 @@ use koshin_notify::{Bilingual, Mailbox, Sender, Zone};
 use koshin_operator::machine;
 use koshin_ra::Settings;
 use koshin_types::Language;
-use koshin_web::screens::{self, Zone as _};
+use koshin_web::{
+    portal::HolderEst,
+    screens::{self, Zone as _},
+};
 
 use crate::{
     clock::{Clock, Confirms},
@@ -40,6 +43,9 @@ pub(crate) struct DemoArguments {
     /// a configuration does. The fourth port is left to it
     #[arg(long, value_name = "FILE")]
     remote_ca: Option<PathBuf>,
+    /// Let programs obtain and renew certificates by EST (RFC 7030)
+    #[arg(long)]
+    est: bool,
     /// Ask, then put the demo's CA and certificates into this user's NSS database (Chromium's)
     #[arg(long)]
     import_nss: bool,
@@ -128,6 +134,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
             hours: Some(screens::Bilingual { ja: "平日 9:00〜17:00".into(), en: "weekdays 9:00-17:00 JST".into() }),
         },
         hosts: addresses.hosts(),
+        est: if arguments.est { HolderEst::Ticket } else { HolderEst::Off },
         mailing: Some(Mailing { sender, transport: Arc::new(mailbox.clone()) }),
         identity: site.identity,
         listeners,

@@ -1,6 +1,6 @@
 //! The activation host: does the new certificate work?
 
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use http::StatusCode;
 
 use super::{context::Context, trouble::Trouble, view};
@@ -10,6 +10,9 @@ use crate::screens::{self, Activation, Problem, Seen};
 pub(crate) async fn page(context: Context) -> Response {
     let result = async {
         let seen = context.seen().await?;
+        if let Some(login) = login_needed(&context, &seen).await? {
+            return Ok(login);
+        }
         Ok(context.page(screens::activation(&context.frame(), &Activation::Seen(&seen))?))
     };
     context.answer(result.await)
@@ -26,6 +29,9 @@ pub(crate) async fn activate(context: Context) -> Response {
             let html = screens::activation(&context.frame(), &Activation::Seen(&seen))?;
             return Ok(context.page_with(StatusCode::CONFLICT, html));
         };
+        if let Some(login) = login_needed(&context, &seen).await? {
+            return Ok(login);
+        }
         let (_, owed) = context.portal.ra.activate(fingerprint, context.now).await?;
         context.portal.settle(&owed);
         let file = context.portal.ra.holder(fingerprint).await?;
@@ -40,4 +46,14 @@ pub(crate) async fn activate(context: Context) -> Response {
         Ok(context.page(screens::activation(&context.frame(), &activation)?))
     };
     context.answer(result.await)
+}
+
+/// A certificate that a program asked for is put into use by a login with password, not by its file alone.
+async fn login_needed(context: &Context, seen: &Seen) -> Result<Option<Response>, Trouble> {
+    let (Seen::Pending { .. }, Some(fingerprint)) = (seen, context.fingerprint()) else { return Ok(None) };
+    let ra = &context.portal.ra;
+    let file = ra.holder(fingerprint).await?;
+    let Some(held) = file.as_ref().and_then(|file| file.holding.certificate(fingerprint)) else { return Ok(None) };
+    let asked_by_program = ra.is_program_key(&held.key.spki).await?;
+    Ok(asked_by_program.then(|| Redirect::to(&format!("{}/", context.portal.hosts.portal)).into_response()))
 }

@@ -15,7 +15,7 @@ use koshin_types::{Fingerprint, Language, RenewalId};
 use time::UtcDateTime;
 
 use super::{
-    Portal, Site,
+    Portal, Site, est,
     throttle::Throttle,
     trouble::{Trouble, seconds_until},
 };
@@ -25,6 +25,8 @@ use crate::screens::{Frame, Host, Problem, Purpose};
 const LANGUAGE_COOKIE: &str = "koshin-language";
 /// The language that is registered for whoever logged in.
 const OWN_LANGUAGE_COOKIE: &str = "koshin-own-language";
+/// The session of an enrolment.
+const ENROLMENT_COOKIE: &str = "__Host-koshin-enrolment";
 
 /// One request: when, from whom, in which language, on which host.
 #[derive(Clone)]
@@ -41,6 +43,8 @@ pub(crate) struct Context {
     pub(crate) path: String,
     /// Whether a script asks, so that a problem is JSON instead of a page.
     pub(crate) script: bool,
+    /// Whether a program asks by EST, so that a problem is plain text.
+    pub(crate) est: bool,
     pub(crate) jar: CookieJar,
     /// The peer's address, where the edge knows it.
     pub(crate) peer: Option<IpAddr>,
@@ -71,6 +75,7 @@ impl Context {
             chosen,
             path: page_path(parts),
             script: asked_by_script(&parts.headers),
+            est: est::is_path(parts.uri.path()),
             jar,
             peer: parts.extensions.get().map(|ConnectInfo(address): &ConnectInfo<SocketAddr>| address.ip()),
             throttle: Arc::clone(&site.throttle),
@@ -155,6 +160,23 @@ impl Context {
         gone
     }
 
+    /// The session of an enrolment by EST, which has one cookie on either host.
+    pub(crate) fn enrolment_token(&self) -> Option<SessionToken> {
+        self.jar.get(ENROLMENT_COOKIE).and_then(|cookie| SessionToken::parse(cookie.value()))
+    }
+
+    /// A cookie that carries it.
+    pub(crate) fn enrolment(token: &SessionToken) -> Cookie<'static> {
+        cookie(ENROLMENT_COOKIE, token.reveal().to_owned())
+    }
+
+    /// A cookie that ends it.
+    pub(crate) fn no_enrolment() -> Cookie<'static> {
+        let mut gone = cookie(ENROLMENT_COOKIE, String::new());
+        gone.make_removal();
+        gone
+    }
+
     /// A cookie that keeps the language for a year.
     pub(crate) fn language_cookie(&self) -> Cookie<'static> {
         let mut kept = language_cookie(LANGUAGE_COOKIE, self.language.as_str());
@@ -176,7 +198,7 @@ impl Context {
 
     const fn session_cookie(&self) -> &'static str {
         match self.host {
-            Host::Public => "__Host-koshin-enrolment",
+            Host::Public => ENROLMENT_COOKIE,
             Host::Portal | Host::Activate => "__Host-koshin-portal",
         }
     }

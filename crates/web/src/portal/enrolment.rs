@@ -158,7 +158,7 @@ fn with_retry(mut response: Response, seconds: Option<u32>) -> Response {
     response
 }
 
-fn trouble(error: EnrolError) -> Trouble {
+pub(crate) fn trouble(error: EnrolError) -> Trouble {
     match error {
         EnrolError::Session(error) => error.into(),
         EnrolError::Change(error) => error.into(),

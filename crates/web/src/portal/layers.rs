@@ -14,7 +14,7 @@ use tower_http::{
     csrf::{CsrfLayer, ProtectionError},
 };
 
-use super::{Site, context::Context, trouble::of_status};
+use super::{Site, context::Context, est, trouble::of_status};
 use crate::{assets, screens::Problem};
 
 /// Puts the layers around the routes of one host.
@@ -48,6 +48,7 @@ async fn finish(State(site): State<Site>, request: Request, next: Next) -> Respo
 fn is_bare_error(response: &Response) -> bool {
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     (response.status().is_client_error() || response.status().is_server_error())
+        && !est::is_text(response)
         && !kind.starts_with("text/html")
         && !kind.contains("json")
 }

@@ -10,10 +10,12 @@ mod completion;
 mod context;
 mod doctor;
 mod enrolment;
+mod est;
 mod layers;
 mod renewal;
 mod sign_in;
 mod throttle;
+mod ticket;
 mod trouble;
 mod view;
 
@@ -27,8 +29,8 @@ use koshin_edge::Connections;
 use koshin_ra::{Owed, Ra};
 use tokio::sync::Notify;
 
-pub use self::completion::CompletionKey;
 use self::throttle::Throttle;
+pub use self::{completion::CompletionKey, est::HolderEst};
 use crate::screens::{Brand, Contact, Host, Hosts, Texts, Zone};
 
 /// What a portal is made of. The binary names every part.
@@ -51,6 +53,8 @@ pub struct Portal {
     pub completion: CompletionKey,
     /// Told whenever a mail was planned.
     pub mail: Arc<Notify>,
+    /// Whether programs may obtain and renew certificates for holders.
+    pub est: HolderEst,
 }
 
 impl fmt::Debug for Portal {
@@ -79,7 +83,12 @@ impl Portal {
             .route("/notice/later", post(sign_in::later))
             .route("/main", get(sign_in::main))
             .route("/renewals", post(renewal::start))
-            .merge(renewal_routes());
+            .merge(renewal_routes())
+            .merge(est::routes(self.est, Host::Portal));
+        let router = match self.est {
+            HolderEst::Off => router,
+            HolderEst::Ticket => router.route("/ticket", get(ticket::page).post(ticket::make)),
+        };
         self.finish(router, Host::Portal)
     }
 
@@ -90,7 +99,8 @@ impl Portal {
             .route("/enrol", get(enrolment::identify_page).post(enrolment::identify))
             .route("/enrol/code", get(enrolment::code_page).post(enrolment::code))
             .route("/logout", post(sign_in::logout))
-            .merge(renewal_routes());
+            .merge(renewal_routes())
+            .merge(est::routes(self.est, Host::Public));
         self.finish(router, Host::Public)
     }
 

@@ -12,6 +12,7 @@ use koshin_renewal::{Renewal, State};
 use serde::Deserialize;
 
 use super::{
+    HolderEst,
     context::Context,
     trouble::{BUSY_SECONDS, Trouble, seconds_until},
     view,
@@ -145,6 +146,7 @@ pub(crate) async fn main(context: Context) -> Response {
             days_left: decision.days_left.unwrap_or(0),
             renewal: view::offer(&file.holding, decision.renewal, decision.window_opens),
             last_login: access.previous_sign_in(),
+            programs: context.portal.est == HolderEst::Ticket,
         };
         Ok(context.page(screens::main(&context.frame(), &view)?))
     };

@@ -85,7 +85,7 @@ pub(crate) fn seconds_until(at: UtcDateTime, now: UtcDateTime) -> u32 {
 }
 
 impl Trouble {
-    fn problem(&self, now: UtcDateTime) -> Problem {
+    pub(crate) fn problem(&self, now: UtcDateTime) -> Problem {
         match self {
             Self::Problem(problem) => problem.clone(),
             Self::Session(SessionError::Storage(error)) | Self::Storage(error) => storage(error, now),
@@ -200,7 +200,7 @@ impl Context {
             Ok(response) => return response,
             Err(trouble) => trouble,
         };
-        if let (Trouble::Session(error), false) = (&trouble, self.script)
+        if let (Trouble::Session(error), false) = (&trouble, self.script || self.est)
             && let Some(response) = self.session_over(error)
         {
             return response;
@@ -217,6 +217,9 @@ impl Context {
 
     /// A problem, as a page or for a script.
     pub(crate) fn problem(&self, problem: &Problem) -> Response {
+        if self.est {
+            return self.est_refusal(&problem.clone().into());
+        }
         let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let frame = self.frame();
         let mut response = if self.script {

@@ -27,6 +27,8 @@ pub struct Main<'a> {
     pub renewal: RenewalOffer,
     /// When this subject logged in before this session.
     pub last_login: Option<UtcDateTime>,
+    /// Whether programs may renew for holders.
+    pub programs: bool,
 }
 
 /// What the menu offers.

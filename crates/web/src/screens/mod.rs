@@ -32,6 +32,7 @@ mod activation;
 mod complete;
 mod doctor;
 mod enrolment;
+mod est;
 mod frame;
 mod main_screen;
 mod markup;
@@ -42,6 +43,7 @@ mod renewal;
 mod seen;
 mod sign_in;
 mod texts;
+mod ticket;
 
 pub use activation::{Activation, activation};
 pub use complete::{Complete, CompleteStage, Term, complete};
@@ -49,6 +51,7 @@ pub use doctor::{Doctor, doctor};
 pub use enrolment::{
     CodeRefusal, EnrolmentCode, EnrolmentIdentify, EnrolmentRefusal, enrolment_code, enrolment_home, enrolment_identify,
 };
+pub use est::{EstRefusal, est_refusal};
 pub use frame::{Bilingual, Brand, Contact, Frame, Host, Hosts, Purpose};
 pub use main_screen::{Main, RenewalOffer, main};
 pub use moment::{Clocked, Zone};
@@ -61,6 +64,7 @@ pub use renewal::{
 pub use seen::{Door, Seen, SeenCertificate};
 pub use sign_in::{Login, LoginRefusal, SignedOut, login, signed_out};
 pub use texts::{TextError, Texts};
+pub use ticket::{Ticket, ticket};
 
 /// Why a screen cannot be shown. Each of these is a fault of this crate, and a test renders every screen.
 #[derive(Debug, thiserror::Error)]

@@ -19,6 +19,7 @@ const JA: &[&str] = &[
     include_str!("../../translations/ja/portal.ftl"),
     include_str!("../../translations/ja/renewal.ftl"),
     include_str!("../../translations/ja/enrolment.ftl"),
+    include_str!("../../translations/ja/est.ftl"),
     include_str!("../../translations/ja/certificate.ftl"),
     include_str!("../../translations/ja/problem.ftl"),
 ];
@@ -27,6 +28,7 @@ const EN: &[&str] = &[
     include_str!("../../translations/en/portal.ftl"),
     include_str!("../../translations/en/renewal.ftl"),
     include_str!("../../translations/en/enrolment.ftl"),
+    include_str!("../../translations/en/est.ftl"),
     include_str!("../../translations/en/certificate.ftl"),
     include_str!("../../translations/en/problem.ftl"),
 ];

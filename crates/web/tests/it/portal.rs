@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use koshin_edge::{ClientCertificate, Connections, Peer, RequestInstant, Trust};
 use koshin_types::{Fingerprint, Language};
 use koshin_web::{
-    portal::{CompletionKey, Portal},
+    portal::{CompletionKey, HolderEst, Portal},
     screens::{Bilingual, Brand, Clocked, Contact, Hosts, Texts},
 };
 use time::UtcDateTime;
@@ -102,6 +102,7 @@ impl World {
             connections: Connections::default(),
             completion: CompletionKey::new(&[7; 32]),
             mail: Arc::new(Notify::new()),
+            est: HolderEst::Off,
         });
         Self { town, portal }
     }

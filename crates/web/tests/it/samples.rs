@@ -5,7 +5,7 @@ use koshin_web::screens::{
     self, Activation, Bilingual, Brand, Check, Clocked, CodeRefusal, Complete, CompleteStage, Contact, Declined,
     DeclinedStep, Doctor, Door, EnrolmentCode, EnrolmentIdentify, EnrolmentRefusal, Frame, Host, Hosts, Login,
     LoginRefusal, Main, Notice, Preparing, Problem, Purpose, RenderError, RenewalCheck, RenewalOffer, Seen,
-    SeenCertificate, SignedOut, Stage, Start, StartAgain, Term, Texts,
+    SeenCertificate, SignedOut, Stage, Start, StartAgain, Term, Texts, Ticket,
 };
 use time::{UtcDateTime, macros::utc_datetime};
 
@@ -122,7 +122,7 @@ impl World {
         }
     }
 
-    fn frame(&self, language: Language, host: Host, path: &'static str) -> Frame<'_> {
+    pub(crate) fn frame(&self, language: Language, host: Host, path: &'static str) -> Frame<'_> {
         Frame {
             language,
             texts: &self.texts,
@@ -200,6 +200,7 @@ impl World {
             ("underway", RenewalOffer::Underway { id: id() }),
             ("issued", RenewalOffer::Issued { id: id(), serial: new(), delivered: false }),
             ("delivered", RenewalOffer::Issued { id: id(), serial: new(), delivered: true }),
+            ("programs", RenewalOffer::Open),
         ];
         for (offer, renewal) in offers {
             let view = Main {
@@ -210,9 +211,18 @@ impl World {
                 days_left: 30,
                 renewal,
                 last_login: (offer != "open").then_some(NOW),
+                programs: offer == "programs",
             };
             samples.push((name("02_main", offer), screens::main(&frame, &view)));
         }
+        let frame = self.frame(language, Host::Portal, "/ticket");
+        let ticket = "5c".repeat(32);
+        let tickets = [
+            ("closed", Ticket::Closed { opens: utc_datetime!(2026-11-21 15:00:00) }),
+            ("offer", Ticket::Offer { minutes: 15 }),
+            ("made", Ticket::Made { subject: &certificate().subject, ticket: &ticket, until: NOW }),
+        ];
+        samples.extend(tickets.map(|(case, view)| (name("13_ticket", case), screens::ticket(&frame, &view))));
         samples
     }
 

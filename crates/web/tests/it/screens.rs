@@ -9,7 +9,7 @@ use std::{
 use koshin_types::Language;
 use koshin_web::{
     assets,
-    screens::{self, Bilingual, Brand, Contact, Frame, Host, Hosts, Login, Problem, Seen, Texts},
+    screens::{self, Bilingual, Brand, Contact, EstRefusal, Frame, Host, Hosts, Login, Problem, Seen, Texts},
 };
 
 use crate::samples::World;
@@ -34,6 +34,47 @@ fn every_screen_in_both_languages() {
             insta::assert_snapshot!(format!("{name}.{language}"), &page[start..end]);
         }
     });
+}
+
+#[test]
+fn every_text_for_programs_in_both_languages() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let world = World::new();
+    settings.bind(|| {
+        for language in Language::ALL {
+            let texts = est_refusals(&world.frame(language, Host::Portal, "/"));
+            assert!(!texts.contains('<') && !texts.contains('&'), "plain text: {texts}");
+            insta::assert_snapshot!(format!("est_refusals.{language}"), texts);
+        }
+    });
+}
+
+/// Everything that programs are told, with the challenge that goes with it.
+fn est_refusals(frame: &Frame<'_>) -> String {
+    let refusals = [
+        EstRefusal::Recorded { retry_after: 5 },
+        EstRefusal::NotBase64,
+        EstRefusal::OtherNames,
+        EstRefusal::TicketNeeded,
+        EstRefusal::TicketWrong,
+        EstRefusal::PasswordNeeded,
+        EstRefusal::CodeSent { minutes: 10 },
+        EstRefusal::CodeWrong,
+        EstRefusal::EnrolmentOver,
+        EstRefusal::CertificateNeeded,
+        EstRefusal::Expired,
+        EstRefusal::NotInUse,
+        Problem::TooEarly { opens: time::macros::utc_datetime!(2026-11-21 15:00:00) }.into(),
+        Problem::KeyRefused.into(),
+    ];
+    let texts = refusals.iter().map(|refusal| {
+        let text = screens::est_refusal(frame, refusal).unwrap();
+        let challenge = refusal.realm().map(|realm| format!(", {realm}")).unwrap_or_default();
+        format!("{}{challenge}\n{text}", refusal.status())
+    });
+    texts.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
