@@ -4,14 +4,17 @@
 //! committed seeds through the same functions without a fuzzer. A function returns, or it panics and has found a bug.
 
 mod command;
+#[allow(dead_code, reason = "what the server answers is not fuzzed")]
+#[path = "../../crates/endpoints/src/est.rs"]
+mod est;
 mod facts;
-#[path = "../../bins/koshin/src/instant.rs"]
-mod instant;
+mod house;
 mod mail;
 mod policy;
 mod renewal;
 mod request;
 mod script;
+mod status;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -24,7 +27,8 @@ pub use facts::{audit_facts, holding_facts};
 pub use mail::{mail_address, outbox_row};
 pub use policy::policy;
 pub use renewal::renewal_events;
-pub use request::{certification_request, signed_request};
+pub use request::{certification_request, est_body, pem_noise, signed_request};
+pub use status::{crl, ocsp_request};
 pub use words::{serial_number, subject_id};
 
 /// A target's name and its function.
@@ -34,9 +38,13 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("audit_facts", audit_facts),
     ("certification_request", certification_request),
+    ("crl", crl),
+    ("est_body", est_body),
     ("holding_facts", holding_facts),
     ("mail_address", mail_address),
+    ("ocsp_request", ocsp_request),
     ("outbox_row", outbox_row),
+    ("pem_noise", pem_noise),
     ("policy", policy),
     ("policy_lines", policy_lines),
     ("policy_replay", policy_replay),

@@ -1,18 +1,14 @@
 //! The gate in front of the CA, and what the CA makes of a request that passes it.
 
-use std::{
-    str,
-    sync::{Arc, LazyLock},
-};
+use std::str;
 
-use koshin_issuance::{
-    AuthorityName, AuthorityPlan, Ca, CertificationRequest, Curve, FileSigner, Gate, Profile, ProfileConfig, Random,
-    Signer, SubjectName, create_issuing, create_root, pem,
-};
-use koshin_types::{SerialNumber, Validity};
-use time::{Duration, UtcDateTime};
+use koshin_issuance::{CertificationRequest, Gate, Rejected, Signer as _, SubjectName, pem};
 
-use crate::script::Script;
+use crate::{
+    est,
+    house::{HOUSE, der, holds, signed},
+    script::Script,
+};
 
 /// Any octets are rejected, or are one request: the same in PEM, and with a key that stands in it.
 pub fn certification_request(data: &[u8]) {
@@ -22,12 +18,66 @@ pub fn certification_request(data: &[u8]) {
     let blocked = Gate::new().with_blocked([print]);
     assert!(CertificationRequest::from_bytes(data, &blocked).is_err(), "a blocked key passed");
     if CertificationRequest::from_der(data, &gate).is_ok() {
-        assert!(data.windows(request.spki_der().len()).any(|part| part == request.spki_der()));
+        assert!(holds(data, request.spki_der()));
         let armoured = pem("CERTIFICATE REQUEST", data);
         assert_eq!(CertificationRequest::from_pem(armoured.as_bytes(), &gate), Ok(request));
         let trailing = [data, &[0]].concat();
         assert!(CertificationRequest::from_der(&trailing, &gate).is_err(), "an octet after the request passed");
     }
+}
+
+/// A good request in PEM with any octets around it passes, unless they are PEM, too, or look like a private key; the same
+/// octets inside the block never go unseen.
+pub fn pem_noise(data: &[u8]) {
+    let mut script = Script::new(data);
+    let (before, behind, inside) = (script.text(), script.text(), script.text());
+    let line_end: &[u8] = script.one_of(&[b"\n".as_slice(), b"\r\n", b"\r", b" \t\n", b"\n\n"]);
+    let (house, gate) = (&*HOUSE, Gate::new());
+    let label = script.one_of(&["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"]);
+    let block = pem(label, &house.plain_request);
+    let wrap = |lines: &mut dyn Iterator<Item = &[u8]>| lines.flat_map(|line| [line, line_end].concat()).collect();
+    let lines: Vec<u8> = wrap(&mut block.lines().map(str::as_bytes));
+    match CertificationRequest::from_bytes(&[before, b"\n", &lines, behind].concat(), &gate) {
+        Ok(request) => assert_eq!(request.spki_der(), house.holder.public_key_spki()),
+        // A last octet may begin another UTF-8 mark or line, but only these say that there is something else beside it.
+        Err(Rejected::PrivateKeyPasted | Rejected::PemBlocks { .. }) => {}
+        Err(Rejected::PemBroken) => assert!(holds(behind, b"-----END ") || holds(before, b"-----END ")),
+        // Text that begins like DER, before a block that its own octets spoil.
+        Err(other) => assert!(before.first() == Some(&0x30), "{other:?}"),
+    }
+    let at = block.find("\nM").unwrap() + 2;
+    let spoilt = [&block.as_bytes()[..at], inside, &block.as_bytes()[at..]].concat();
+    let passed = CertificationRequest::from_bytes(&spoilt, &gate).is_ok();
+    // White space is trimmed from lines, and only from their ends.
+    let trimmed = inside.split(|octet| matches!(octet, b'\n' | b'\r')).all(|line| line.trim_ascii().is_empty());
+    assert!(!passed || trimmed, "{inside:?} went unseen");
+}
+
+/// The body of an EST request: any octets are refused, or are Base64 of one thing, which the gate judges like any other; its
+/// names are compared with a certificate whatever they are.
+pub fn est_body(data: &[u8]) {
+    let Ok(decoded) = est::decode(data) else { return };
+    assert_eq!(est::decode(est::encode(&decoded).as_bytes()).as_deref(), Ok(&decoded[..]));
+    let (house, gate) = (&*HOUSE, Gate::new());
+    let request = CertificationRequest::from_der(&decoded, &gate);
+    let names = est::same_names(&decoded, house.ca.certificate_der());
+    if request.is_ok() {
+        let unreadable = matches!(names, Err(est::OtherNames::Certificate));
+        assert!(!unreadable, "the certificate is one of ours");
+    }
+    // The same octets as subject and attributes of a request that is properly signed.
+    let cut = &decoded[..decoded.len().min(4096)];
+    let named = |subject: &[u8], attributes: &[u8]| {
+        let spki = house.holder.public_key_spki();
+        let parts = [&der(2, &[&[0]]), &der(0x30, &[subject]), spki, &der(0xa0, &[attributes])];
+        let request = signed(&der(0x30, &parts), &house.holder);
+        if CertificationRequest::from_der(&request, &gate).is_ok() {
+            let _any = est::same_names(&request, house.ca.certificate_der());
+        }
+    };
+    named(cut, &[]);
+    named(&[], cut);
+    assert_eq!(est::same_names(&house.plain_request, house.ca.certificate_der()), Ok(()), "it asks for nothing");
 }
 
 /// A request that is properly signed, whatever else stands in it, and any name and address from the registry: the
@@ -40,9 +90,7 @@ pub fn signed_request(data: &[u8]) {
 
     let spki = house.holder.public_key_spki();
     let info = der(0x30, &[&der(0x02, &[&[0]]), &der(0x30, &[subject]), spki, &der(0xa0, &[attributes])]);
-    let signature = house.holder.sign(&info).unwrap();
-    let signed = der(0x30, &[&info, ECDSA_WITH_SHA256, &der(0x03, &[&[0], &signature])]);
-    let request = CertificationRequest::from_der(&signed, &Gate::new());
+    let request = CertificationRequest::from_der(&signed(&info, &house.holder), &Gate::new());
     if let Ok(request) = &request {
         assert_eq!(request.spki_der(), spki);
     }
@@ -62,49 +110,6 @@ pub fn signed_request(data: &[u8]) {
     }
     let certificate = house.ca.issue(expected.recorded()).expect("what was prepared can be issued");
     assert_eq!(certificate.serial(), house.serial);
-    let holds = |part: &str| certificate.der().windows(part.len()).any(|octets| octets == part.as_bytes());
-    assert!(holds(organization) && holds(name) && mail.is_none_or(holds));
-}
-
-/// `AlgorithmIdentifier` of ecdsa-with-SHA256 (RFC 5758, 3.2).
-const ECDSA_WITH_SHA256: &[u8] = &[0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
-
-/// A CA and a holder's key, made once a run.
-struct House {
-    ca: Ca,
-    holder: FileSigner,
-    plain_request: Vec<u8>,
-    serial: SerialNumber,
-    validity: Validity,
-}
-
-static HOUSE: LazyLock<House> = LazyLock::new(|| {
-    let random: Random = Arc::new(ring::rand::SystemRandom::new());
-    let start = UtcDateTime::from_unix_timestamp(1_790_000_000).unwrap();
-    let years = |years: i64| Validity::new(start, start + Duration::days(365 * years)).unwrap();
-    let serial = |number: u8| SerialNumber::from_be_bytes(&[number]).unwrap();
-    let name = |name| AuthorityName::new(Some("JP"), "Fuzz", name).unwrap();
-    let root = create_root(&AuthorityPlan::root(name("root")), serial(1), years(20), &random).unwrap();
-    let plan = AuthorityPlan::issuing(name("issuing"));
-    let issuing = create_issuing(&plan, &root, serial(2), years(10), &random).unwrap();
-    let certificate = issuing.certificate_der().to_vec();
-    let profile = Profile::new(ProfileConfig::default()).unwrap();
-    let ca = Ca::load(&certificate, &[], Box::new(issuing.into_signer()), profile).unwrap();
-    let (holder, _) = FileSigner::generate(Curve::P256, random).unwrap();
-    let info = der(0x30, &[&der(0x02, &[&[0]]), &der(0x30, &[]), holder.public_key_spki(), &der(0xa0, &[])]);
-    let signature = holder.sign(&info).unwrap();
-    let plain_request = der(0x30, &[&info, ECDSA_WITH_SHA256, &der(0x03, &[&[0], &signature])]);
-    House { ca, holder, plain_request, serial: serial(3), validity: years(1) }
-});
-
-/// One DER element, of less than 64 KiB.
-fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let content = parts.concat();
-    let [high, low] = u16::try_from(content.len()).expect("the parts of a script are short").to_be_bytes();
-    let head: &[u8] = match (high, low) {
-        (0, 0..=0x7f) => &[tag, low],
-        (0, _) => &[tag, 0x81, low],
-        _ => &[tag, 0x82, high, low],
-    };
-    [head, &content].concat()
+    let says = |part: &str| holds(certificate.der(), part.as_bytes());
+    assert!(says(organization) && says(name) && mail.is_none_or(says));
 }

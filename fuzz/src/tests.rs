@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-use crate::TARGETS;
+use koshin_issuance::{OcspRequest, RevocationList};
+
+use crate::{TARGETS, house::HOUSE, status::list_of};
 
 #[test]
 fn seeds() {
@@ -25,5 +27,21 @@ fn every_target_is_replayed() {
     assert_eq!(targets.len(), TARGETS.len());
     for target in targets {
         assert!(TARGETS.iter().any(|(name, _)| *name == target), "{target} stands in Cargo.toml and not in TARGETS");
+    }
+}
+
+/// Seeds that are refused at once teach a fuzzer nothing: those that are meant to be read are.
+#[test]
+fn seeds_reach_what_they_are_for() {
+    let seed = |name: &str| fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(name)).unwrap();
+    for (name, entries) in [("empty_list", 0), ("one", 1), ("reasons", 5), ("invalidity", 1), ("beyond_2049", 1)] {
+        let list = list_of(&seed(&format!("crl/{name}")));
+        let read = RevocationList::read(&list, HOUSE.ca.certificate_der());
+        assert_eq!(read.map(|read| read.entries().len()), Ok(entries), "{name}");
+        assert!(HOUSE.ca.check_crl(list.as_slice(), drop).is_ok(), "{name}");
+    }
+    for (name, certificates) in [("plain", 1), ("signed", 1), ("three", 3), ("sixteen", 16), ("nonce_128", 1)] {
+        let read = OcspRequest::from_der(&seed(&format!("ocsp_request/{name}")));
+        assert_eq!(read.map(|read| read.certificates().len()), Ok(certificates), "{name}");
     }
 }
