@@ -19,9 +19,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use koshin_issuance::{CertificateId, OcspEdition, OcspFailure, OcspRequest, OcspResponder, OcspStatus};
 use koshin_types::SerialNumber;
 use ring::digest;
-use time::{Duration, UtcDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::{Duration, UtcDateTime};
 
-use crate::hex;
+use crate::caching::{etag_of, http_date, is_known};
 
 /// Who knows what was issued and what became of it.
 #[async_trait]
@@ -96,6 +96,12 @@ impl OcspService {
         *kept = Kept { epoch: kept.epoch.wrapping_add(1), ..Kept::default() };
     }
 
+    /// How many answers are kept at the moment, of 16,384 at most.
+    pub fn kept(&self) -> usize {
+        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.recent.len() + kept.older.len()
+    }
+
     /// The router: `POST /` and `GET /{request in Base64}`, to be nested where the certificates' AIA says.
     pub fn router(&self) -> Router {
         Router::new()
@@ -131,8 +137,7 @@ impl OcspService {
         let epoch = {
             let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(answer) = key.as_ref().and_then(|key| kept.get(key))
-                && now < answer.this_update.saturating_add(self.0.settings.refresh)
-                && answer.this_update <= now
+                && answer.is_fresh(now, self.0.settings.refresh)
             {
                 return Ok(answer);
             }
@@ -210,8 +215,7 @@ async fn asked(State(service): State<OcspService>, Path(request): Path<String>, 
     // Longer than any request we read; nothing of it is decoded.
     let der = if request.len() > OcspRequest::MAX_OCTETS * 2 { None } else { STANDARD.decode(request).ok() };
     let response = service.answer(&der.unwrap_or_default(), true).await;
-    let known = response.headers().get(header::ETAG);
-    if known.is_some() && headers.get(header::IF_NONE_MATCH) == known {
+    if response.headers().get(header::ETAG).is_some_and(|etag| is_known(&headers, etag, None)) {
         let (mut parts, _) = response.into_parts();
         parts.status = StatusCode::NOT_MODIFIED;
         return Response::from_parts(parts, axum::body::Body::empty());
@@ -229,9 +233,14 @@ struct Answer {
 
 impl Answer {
     fn new(der: Vec<u8>, this_update: UtcDateTime, next_update: Option<UtcDateTime>) -> Self {
-        let digest = digest::digest(&digest::SHA256, &der);
-        let etag = HeaderValue::from_str(&format!("\"{}\"", hex(digest.as_ref(), 16)));
-        Self { der, etag: etag.unwrap_or(HeaderValue::from_static("\"\"")), this_update, next_update }
+        Self { etag: etag_of(&der), der, this_update, next_update }
+    }
+
+    /// Whether the answer may still be given: neither older than `refresh`, nor past its nextUpdate, which comes sooner
+    /// where the responder's certificate ends, nor from the future of a clock that went back.
+    fn is_fresh(&self, now: UtcDateTime, refresh: Duration) -> bool {
+        let until = self.this_update.saturating_add(refresh);
+        (self.this_update..self.next_update.map_or(until, |next| next.truncate_to_second().min(until))).contains(&now)
     }
 
     /// The headers of RFC 5019, 6.2, for an answer that a cache may keep.
@@ -249,14 +258,6 @@ impl Answer {
         ];
         (COMMON, headers, self.der.clone()).into_response()
     }
-}
-
-/// An instant as HTTP writes it (RFC 9110, 5.6.7).
-fn http_date(at: UtcDateTime) -> HeaderValue {
-    const FORMAT: &[BorrowedFormatItem<'_>] =
-        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
-    let text = at.format(FORMAT).unwrap_or_default();
-    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// Answers by the hash of their question, the less recent half of them forgotten when there are too many.

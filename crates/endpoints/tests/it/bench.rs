@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use axum::Router;
 use koshin_endpoints::{OcspService, OcspSettings, StatusSource, StatusUnavailable};
 use koshin_issuance::{
-    AuthorityName, AuthorityPlan, Ca, CertificationRequest, Gate, OcspResponder, OcspStatus, Profile, ProfileConfig,
-    Random, SubjectName, create_issuing, create_ocsp_responder, create_root, pem,
+    AuthorityName, AuthorityPlan, Ca, CertificationRequest, FileSigner, Gate, OcspResponder, OcspStatus, Profile,
+    ProfileConfig, Random, SubjectName, create_issuing, create_ocsp_responder, create_root, pem,
 };
 use koshin_types::{SerialNumber, Validity};
 use tempfile::TempDir;
@@ -31,11 +31,11 @@ pub(crate) fn serial(low: u8) -> SerialNumber {
     SerialNumber::from_time_and_random(NOW * 1000, [low; 13])
 }
 
-fn days(days: i64) -> Validity {
+pub(crate) fn days(days: i64) -> Validity {
     Validity::new(now() - Duration::HOUR, now() + Duration::days(days)).unwrap()
 }
 
-fn random() -> Random {
+pub(crate) fn random() -> Random {
     Arc::new(ring::rand::SystemRandom::new())
 }
 
@@ -57,32 +57,55 @@ impl StatusSource for Known {
     }
 }
 
-pub(crate) struct Bench {
-    pub(crate) service: OcspService,
-    pub(crate) known: Arc<Known>,
-    pub(crate) clock: Arc<Mutex<UtcDateTime>>,
-    ca: Ca,
-    folder: TempDir,
+/// An issuing CA below a root.
+pub(crate) struct Issuing {
+    pub(crate) root: String,
+    pub(crate) certificate: Vec<u8>,
+    /// PKCS#8, DER.
+    pub(crate) key: Vec<u8>,
 }
 
-impl Bench {
+impl Issuing {
     pub(crate) fn new() -> Self {
         let name = AuthorityName::new(Some("JP"), "更新信用金庫", "更新ルート認証局").unwrap();
         let root = create_root(&AuthorityPlan::root(name), serial(1), days(7300), &random()).unwrap();
         let name = AuthorityName::new(Some("JP"), "更新信用金庫", "更新電子証明書認証局").unwrap();
         let issuing = create_issuing(&AuthorityPlan::issuing(name), &root, serial(2), days(3650), &random()).unwrap();
-        let certificate = issuing.certificate_der().to_vec();
-        let profile = Profile::new(ProfileConfig::default()).unwrap();
-        let ca = Ca::load(&certificate, &[], Box::new(issuing.into_signer()), profile).unwrap();
+        let (certificate, key) = (issuing.certificate_der().to_vec(), issuing.pkcs8_der().to_vec());
+        Self { root: root.certificate_pem(), certificate, key }
+    }
+
+    pub(crate) fn ca(&self) -> Ca {
+        let signer = FileSigner::from_pkcs8_der(&self.key, random()).unwrap();
+        Ca::load(&self.certificate, &[], Box::new(signer), Profile::new(ProfileConfig::default()).unwrap()).unwrap()
+    }
+
+    /// Both certificates.
+    pub(crate) fn trust(&self) -> String {
+        [&*self.root, &pem("CERTIFICATE", &self.certificate)].concat()
+    }
+}
+
+pub(crate) struct Bench {
+    pub(crate) service: OcspService,
+    pub(crate) known: Arc<Known>,
+    pub(crate) clock: Arc<Mutex<UtcDateTime>>,
+    pub(crate) ca: Arc<Ca>,
+    folder: TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let issuing = Issuing::new();
+        let ca = Arc::new(issuing.ca());
         let known = Arc::new(Known { statuses: Mutex::new(Some(HashMap::new())), ..Known::default() });
         let clock = Arc::new(Mutex::new(now()));
         let reading = Arc::clone(&clock);
         let source: Arc<dyn StatusSource> = Arc::clone(&known) as _;
         let service = OcspService::new(source, Arc::new(move || *reading.lock().unwrap()), OcspSettings::default());
         let folder = tempfile::tempdir().unwrap();
-        let trust = [root.certificate_pem(), pem("CERTIFICATE", &certificate)].concat();
-        std::fs::write(folder.path().join("trust.pem"), trust).unwrap();
-        std::fs::write(folder.path().join("issuer.pem"), pem("CERTIFICATE", &certificate)).unwrap();
+        std::fs::write(folder.path().join("trust.pem"), issuing.trust()).unwrap();
+        std::fs::write(folder.path().join("issuer.pem"), pem("CERTIFICATE", &issuing.certificate)).unwrap();
         Self { service, known, clock, ca, folder }
     }
 
@@ -154,7 +177,7 @@ pub(crate) async fn serve(router: Router) -> SocketAddr {
     at
 }
 
-fn openssl(arguments: &[&str]) -> (bool, String) {
+pub(crate) fn openssl(arguments: &[&str]) -> (bool, String) {
     let done = Command::new("openssl").args(arguments).output().expect("these tests need the Debian package openssl");
     let text = [done.stdout, done.stderr].concat();
     (done.status.success(), String::from_utf8_lossy(&text).into_owned())

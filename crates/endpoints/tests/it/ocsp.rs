@@ -27,12 +27,12 @@ async fn get(router: &Router, path: &str, etag: Option<&str>) -> Response<Body> 
     router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
 }
 
-async fn post(router: &Router, body: Vec<u8>) -> Response<Body> {
+pub(crate) async fn post(router: &Router, body: Vec<u8>) -> Response<Body> {
     let request = Request::post("/").header("content-type", "application/ocsp-request");
     router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap()
 }
 
-async fn body(response: Response<Body>) -> Vec<u8> {
+pub(crate) async fn body(response: Response<Body>) -> Vec<u8> {
     response.into_body().collect().await.unwrap().to_bytes().to_vec()
 }
 
