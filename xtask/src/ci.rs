@@ -127,7 +127,7 @@ fn clippy(_: &Missing) -> Result<Outcome> {
     for package in ["types", "expiry", "renewal", "notify", "pkcs11"] {
         Cmd::cargo(&format!("check --quiet -p koshin-{package} --no-default-features")).run()?;
     }
-    for features in ["", "--features outbox", "--features registry"] {
+    for features in ["", "--features outbox", "--features ledger", "--features registry", "--all-features"] {
         Cmd::cargo(&format!("check --quiet -p koshin-sqlite --no-default-features {features}")).run()?;
     }
     Ok(Outcome::Passed)

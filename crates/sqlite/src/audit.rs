@@ -48,7 +48,7 @@ pub struct AuditRecord {
 }
 
 /// A record on its way into the log.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) at: i64,
     pub(crate) actor: String,

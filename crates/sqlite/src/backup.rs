@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
+
 use crate::{database::Database, error::StoreError};
 
 /// Why there is no copy.
@@ -46,15 +48,28 @@ impl Database {
         // `VACUUM INTO` takes an empty file, and would make one that others can read.
         create(to)?;
         let copied = sqlx::query("/* Database::backup */ VACUUM INTO ?1").bind(name).execute(&mut connection).await;
-        let copied = copied
-            .map_err(|error| BackupError::Sqlite { path: to.to_owned(), source: Box::new(error) })
-            .and_then(|_| synced(to).map_err(file));
+        let copied =
+            copied.map_err(|error| BackupError::Sqlite { path: to.to_owned(), source: Box::new(error) }).map(drop);
+        let copied = match copied {
+            Ok(()) => mark(to).await,
+            error => error,
+        };
+        let copied = copied.and_then(|()| synced(to).map_err(file));
         if copied.is_err() {
             // There is already an error to report.
             let _ = fs::remove_file(to);
         }
         copied
     }
+}
+
+/// Writes into a copy that it is one.
+async fn mark(path: &Path) -> Result<(), BackupError> {
+    let failed = |error| BackupError::Sqlite { path: path.to_owned(), source: Box::new(error) };
+    let mut copy = SqliteConnectOptions::new().filename(path).connect().await.map_err(failed)?;
+    let mark = "/* backup::mark */ UPDATE provenance SET copied = (SELECT coalesce(max(sequence), 0) FROM audit)";
+    sqlx::query(mark).execute(&mut copy).await.map_err(failed)?;
+    copy.close().await.map_err(failed)
 }
 
 fn create(path: &Path) -> Result<(), BackupError> {

@@ -18,7 +18,7 @@ const PAGE: u32 = 1_000;
 pub struct AuditReport {
     /// The end of the log.
     pub head: AuditHead,
-    /// Subjects whose holding was compared; 0 when only the log was looked at.
+    /// Subjects whose holding, or entries whose rows, were compared; 0 when only the log was looked at.
     pub subjects: u64,
 }
 
@@ -57,6 +57,9 @@ pub enum AuditError {
         /// The subject.
         subject: String,
     },
+    /// The ledger holds a row that no record speaks of.
+    #[error("the ledger holds something that the audit log does not speak of")]
+    Surplus,
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StoreError),
@@ -84,22 +87,35 @@ pub(crate) async fn walk(
 ) -> Result<AuditHead, AuditError> {
     let mut head = AuditHead::default();
     loop {
-        let rows = readers::all(connection, audit::page(head.sequence, PAGE)).await.map_err(StoreError::from)?;
-        for row in &rows {
-            let expected = head.sequence + 1;
-            let broken = |what: &str| AuditBreak { sequence: expected, what: what.to_owned() };
-            let (sequence, entry, hash) = audit::stored(row).map_err(|error| broken(&error.to_string()))?;
-            if sequence != expected {
-                return Err(broken("the record is missing").into());
-            }
-            head = entry.follow(head);
-            if head.hash != hash {
-                return Err(broken("the hash does not match").into());
-            }
-            each(sequence, &entry)?;
-        }
-        if rows.is_empty() {
+        let records = page(connection, &mut head).await?;
+        if records.is_empty() {
             return Ok(head);
         }
+        for (sequence, entry) in &records {
+            each(*sequence, entry)?;
+        }
     }
+}
+
+/// The next records of a walk, whose hashes are right.
+pub(crate) async fn page(
+    connection: &mut SqliteConnection,
+    head: &mut AuditHead,
+) -> Result<Vec<(u64, Entry)>, AuditError> {
+    let rows = readers::all(connection, audit::page(head.sequence, PAGE)).await.map_err(StoreError::from)?;
+    let mut records = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let expected = head.sequence + 1;
+        let broken = |what: &str| AuditBreak { sequence: expected, what: what.to_owned() };
+        let (sequence, entry, hash) = audit::stored(row).map_err(|error| broken(&error.to_string()))?;
+        if sequence != expected {
+            return Err(broken("the record is missing").into());
+        }
+        *head = entry.follow(*head);
+        if head.hash != hash {
+            return Err(broken("the hash does not match").into());
+        }
+        records.push((sequence, entry));
+    }
+    Ok(records)
 }

@@ -1,18 +1,34 @@
-//! One open file: a writer, some readers, an audit log.
+//! One open file: a writer, some readers, an audit log, a witness.
 
-use std::{path::Path, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::{sync::OnceCell, task::AbortHandle};
 
 use crate::{
     audit::{self, AuditHead, AuditRecord},
-    error::StoreError,
+    codec::{Columns, signed},
+    error::{StoreError, damaged},
     open::{self, OpenError, Schema},
     readers::Readers,
     script::Script,
-    writer::{Job, Stats, Writer},
+    witness::{NotReconciled, Standing, Testimony, Witness, Witnessed},
+    writer::{Failed, Job, Stats, Transaction, Writer},
 };
 
+/// How often the witness looks whether something changed.
+const WATCH: Duration = Duration::from_secs(5);
+
 /// How a file is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Connections that read, each with its own thread and cache: 4 by default.
     pub readers: u32,
@@ -20,6 +36,9 @@ pub struct Options {
     pub queue: usize,
     /// How long one try to write waits for another process: 2 seconds by default. There are three tries.
     pub busy_timeout: Duration,
+    /// The file that remembers how far the database has come, for the case that an older copy takes its place. By default
+    /// it lies beside the database, with `.witness` behind its name. No backup may bring it back.
+    pub witness: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -28,13 +47,30 @@ impl Default for Options {
     /// assert_eq!((options.readers, options.queue, options.busy_timeout.as_secs()), (4, 1024, 2));
     /// ```
     fn default() -> Self {
-        Self { readers: 4, queue: 1024, busy_timeout: Duration::from_secs(2) }
+        Self { readers: 4, queue: 1024, busy_timeout: Duration::from_secs(2), witness: None }
     }
 }
 
 pub(crate) struct Database {
+    shared: Arc<Shared>,
+    watch: AbortHandle,
+}
+
+struct Shared {
     writer: Writer,
     readers: Readers,
+    testimony: &'static str,
+    witness: Arc<Witness>,
+    /// Whether it was found to be current. It stays so.
+    current: AtomicBool,
+    /// Set before the first write of this process: the witness knows that it is no longer closed.
+    begun: OnceCell<()>,
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
 }
 
 impl Database {
@@ -42,31 +78,164 @@ impl Database {
         let (connection, reading) = open::open(path, schema, options).await?;
         let failed = |error| OpenError::from_sqlx(path, error);
         let readers = Readers::open(reading, options.readers).await.map_err(failed)?;
-        Ok(Self { writer: Writer::start(connection, options.queue), readers })
+        let shared = Arc::new(Shared {
+            writer: Writer::start(connection, options.queue),
+            readers,
+            testimony: schema.testimony,
+            witness: Arc::new(Witness::of(path, options.witness.as_deref())),
+            current: AtomicBool::new(false),
+            begun: OnceCell::new(),
+        });
+        let watch = tokio::spawn(watch(Arc::downgrade(&shared))).abort_handle();
+        let database = Self { shared, watch };
+        let unreadable = |error: StoreError| OpenError::Witness {
+            path: database.shared.witness.path().to_owned(),
+            source: Box::new(error),
+        };
+        database.standing().await.map_err(unreadable)?;
+        Ok(database)
     }
 
     pub(crate) async fn shut_down(&self) {
-        self.writer.close().await;
-        self.readers.close().await;
+        self.watch.abort();
+        self.shared.writer.close().await;
+        if self.shared.begun.initialized()
+            && let Err(error) = self.shared.testify(true).await
+        {
+            tracing::warn!(%error, "the witness was not told that the database is closed");
+        }
+        self.shared.readers.close().await;
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.writer.stats()
+        self.shared.writer.stats()
     }
 
     pub(crate) async fn audit_head(&self) -> Result<AuditHead, StoreError> {
-        audit::head(self.readers.one(Script::one(audit::HEAD)).await?.as_ref())
+        audit::head(self.readers().one(Script::one(audit::HEAD)).await?.as_ref())
     }
 
     pub(crate) async fn audit_records(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
-        self.readers.all(audit::page(after, limit)).await?.iter().map(audit::record).collect()
+        self.readers().all(audit::page(after, limit)).await?.iter().map(audit::record).collect()
     }
 
     pub(crate) async fn write<J: Job>(&self, job: J) -> Result<J::Done, J::Refused> {
-        self.writer.run(job).await
+        self.shared.begun.get_or_try_init(|| self.shared.testify(false)).await?;
+        self.shared.writer.run(job).await
     }
 
     pub(crate) fn readers(&self) -> &Readers {
-        &self.readers
+        &self.shared.readers
+    }
+
+    /// Whether this is the database that was written last. Asks the files until it is.
+    pub(crate) async fn standing(&self) -> Result<Standing, StoreError> {
+        if self.is_current() {
+            return Ok(Standing::Current);
+        }
+        let mine = self.testimony().await?;
+        let witness = self.newest().await?;
+        let there = match witness {
+            Some(seen) => self.hash_at(seen.head.sequence).await?,
+            None => None,
+        };
+        let standing = mine.beside(witness.as_ref(), there);
+        if standing == Standing::Current {
+            self.now_current(&mine).await?;
+        }
+        Ok(standing)
+    }
+
+    /// Refuses what uses up serial numbers, keys and list numbers while something may be missing.
+    pub(crate) async fn has_to_be_current(&self) -> Result<(), StoreError> {
+        match self.standing().await? {
+            Standing::Current => Ok(()),
+            Standing::Behind(_) => Err(StoreError::Unavailable(Box::new(NotReconciled))),
+        }
+    }
+
+    pub(crate) async fn testimony(&self) -> Result<Testimony, StoreError> {
+        self.shared.own_testimony().await
+    }
+
+    /// What the witness saw last.
+    pub(crate) async fn newest(&self) -> Result<Option<Witnessed>, StoreError> {
+        let witness = Arc::clone(&self.shared.witness);
+        blocking(move || witness.newest()).await
+    }
+
+    /// Tells the witness how far it has come, before somebody else learns of it.
+    pub(crate) async fn testify(&self) -> Result<(), StoreError> {
+        self.shared.testify(false).await
+    }
+
+    /// What holds from now on was reconciled, or is whole.
+    pub(crate) async fn now_current(&self, mine: &Testimony) -> Result<(), StoreError> {
+        self.shared.current.store(true, Ordering::Release);
+        if mine.copied || !mine.witnessed {
+            self.shared.testify(false).await?;
+            self.write(Settle).await?;
+        }
+        Ok(())
+    }
+
+    fn is_current(&self) -> bool {
+        self.shared.current.load(Ordering::Acquire)
+    }
+
+    async fn hash_at(&self, sequence: u64) -> Result<Option<koshin_types::Fingerprint>, StoreError> {
+        let query = "/* Database::hash_at */ SELECT hash FROM audit WHERE sequence = ?";
+        let row = self.readers().one(Script::one(query).with(signed(sequence))).await?;
+        row.map(|row| Columns::of(&row).fingerprint("audit.hash")).transpose()
+    }
+}
+
+impl Shared {
+    async fn own_testimony(&self) -> Result<Testimony, StoreError> {
+        let row = self.readers.one(Script::one(self.testimony)).await?;
+        Testimony::read(&row.ok_or_else(|| damaged("provenance: the row is missing"))?)
+    }
+
+    async fn testify(&self, closed: bool) -> Result<(), StoreError> {
+        if !self.current.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let seen = self.own_testimony().await?.witnessed(closed);
+        let witness = Arc::clone(&self.witness);
+        blocking(move || witness.add(seen)).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+    done.map_err(|error| StoreError::Unavailable(Box::new(error)))
+}
+
+/// Tells the witness of what was written lately, until the database is dropped.
+async fn watch(database: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(WATCH).await;
+        let Some(database) = database.upgrade() else { return };
+        if database.begun.initialized()
+            && let Err(error) = database.testify(false).await
+        {
+            tracing::error!(%error, "the witness of the database cannot be written");
+        }
+    }
+}
+
+/// The database has a witness and is no mere copy.
+struct Settle;
+
+#[async_trait]
+impl Job for Settle {
+    type Done = ();
+    type Refused = StoreError;
+
+    async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<(), Failed<StoreError>> {
+        let settle = "/* Settle::run */ UPDATE provenance SET witnessed = 1, copied = NULL WHERE number = 1";
+        tx.write_last(Script::one(settle)).await?;
+        Ok(())
     }
 }

@@ -3,6 +3,8 @@
 //! - `registry`: the registry of subjects, ledger of certificates, sessions, audit log and outbox in one file. A `Store`
 //!   implements the ports `Registry`, `Sessions`, `Directory` and `Chronicle` of `koshin-ra`. Brings `outbox` with it.
 //! - `outbox`: of the same file what a mailer needs; a `Store` implements `Outbox` and `Schedule` of `koshin-notify`.
+//! - `ledger`: the ledger of a CA of its own, in a file of its own. A `LedgerStore` implements `Ledger`, `RevocationSource` and
+//!   `StatusSource` of `koshin-endpoints`.
 //!
 //! It is the only crate that knows the tables, and it refuses to know a clock, randomness, HTTP and what a certificate says.
 //!
@@ -34,7 +36,7 @@
 //! ```
 
 #![cfg_attr(
-    not(feature = "registry"),
+    not(all(feature = "ledger", feature = "registry")),
     allow(dead_code, reason = "each feature takes a part of what they share; with all of them nothing is left over")
 )]
 
@@ -54,6 +56,8 @@ mod directory;
 mod error;
 #[cfg(feature = "registry")]
 mod file;
+#[cfg(feature = "ledger")]
+mod ledger;
 #[cfg(feature = "registry")]
 mod note;
 mod open;
@@ -75,6 +79,7 @@ mod sessions;
 mod status;
 #[cfg(feature = "outbox")]
 mod store;
+mod witness;
 mod writer;
 
 pub use audit::{AuditHead, AuditRecord};
@@ -82,7 +87,10 @@ pub use backup::BackupError;
 pub use check::{AuditBreak, AuditError, AuditReport};
 pub use database::Options;
 pub use error::StoreError;
+#[cfg(feature = "ledger")]
+pub use ledger::LedgerStore;
 pub use open::OpenError;
 #[cfg(feature = "outbox")]
 pub use store::Store;
+pub use witness::{Behind, ListEdition, NotReconciled, Standing, Why, Witnessed};
 pub use writer::Stats;

@@ -11,12 +11,14 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use crate::{codec::primary_code, database::Options};
+use crate::{codec::primary_code, database::Options, error::StoreError};
 
 /// What is in a file: its mark and its migrations, which may only be added.
 pub(crate) struct Schema {
     application: i64,
     mark: &'static str,
+    /// The statement that answers with a [`Testimony`](crate::witness::Testimony).
+    pub(crate) testimony: &'static str,
     /// Version, a word or two, and the statements.
     migrations: &'static [(i64, &'static str, &'static str)],
 }
@@ -26,6 +28,10 @@ pub(crate) struct Schema {
 pub(crate) const REGISTRY: Schema = Schema {
     application: 0x4b53_484e,
     mark: "/* open::migrate */ PRAGMA application_id = 0x4b53484e",
+    testimony: "/* open::REGISTRY */ SELECT p.epoch, p.witnessed, p.copied, a.sequence, a.hash, \
+                (SELECT serial FROM intents ORDER BY number DESC LIMIT 1), NULL, NULL, NULL \
+                FROM provenance AS p LEFT JOIN (SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1) AS a \
+                ON true WHERE p.number = 1",
     migrations: &[
         (1, "registry, ledger, outbox", include_str!("../migrations/0001_registry_ledger_outbox.sql")),
         (2, "clock", include_str!("../migrations/0002_clock.sql")),
@@ -34,7 +40,21 @@ pub(crate) const REGISTRY: Schema = Schema {
         (5, "enrolment sessions", include_str!("../migrations/0005_enrolment_sessions.sql")),
         (6, "previous sign-in", include_str!("../migrations/0006_previous_sign_in.sql")),
         (7, "orders", include_str!("../migrations/0007_orders.sql")),
+        (9, "renewal tickets", include_str!("../migrations/0009_renewal_tickets.sql")),
+        (10, "restore", include_str!("../migrations/0010_restore.sql")),
     ],
+};
+
+/// `KSHL`: the ledger of one CA.
+#[cfg(feature = "ledger")]
+pub(crate) const LEDGER: Schema = Schema {
+    application: 0x4b53_484c,
+    mark: "/* open::migrate */ PRAGMA application_id = 0x4b53484c",
+    testimony: "/* open::LEDGER */ SELECT p.epoch, p.witnessed, p.copied, a.sequence, a.hash, \
+                (SELECT serial FROM entries ORDER BY number DESC LIMIT 1), l.number, l.this_update, l.next_update \
+                FROM provenance AS p LEFT JOIN (SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1) AS a \
+                ON true LEFT JOIN editions AS l ON l.state = 'reserved' WHERE p.number = 1",
+    migrations: &[(1, "ledger", include_str!("../migrations/ledger/0001_ledger.sql"))],
 };
 
 /// Pages after which a commit carries the log over although nobody was idle: 32 MiB.
@@ -87,6 +107,14 @@ pub enum OpenError {
         path: PathBuf,
         /// The version.
         version: i64,
+    },
+    /// What remembers how far the database had come cannot be used.
+    #[error("the witness {} cannot be read or written", path.display())]
+    Witness {
+        /// The witness's file.
+        path: PathBuf,
+        /// What was said.
+        source: Box<StoreError>,
     },
     /// The file system said no.
     #[error("{} cannot be opened", path.display())]

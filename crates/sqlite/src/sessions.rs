@@ -26,7 +26,7 @@ const TRIES_KEPT: i64 = 86_400_000;
 
 /// Binds every column of a session in the order in which the statements below name them.
 fn bind(script: &mut Script, session: &Session) {
-    let (mut certificate, mut previous, mut code, mut used) = (None, None, None, None);
+    let (mut certificate, mut previous, mut code, mut used, mut made_in) = (None, None, None, None, None);
     let (kind, subject) = match &session.kind {
         SessionKind::Portal { subject, certificate: fingerprint, previous_sign_in } => {
             (certificate, previous) = (Some(fingerprint.as_bytes().to_vec()), previous_sign_in.map(millis));
@@ -49,11 +49,20 @@ fn bind(script: &mut Script, session: &Session) {
             };
             (kind, subject.as_ref())
         }
+        SessionKind::Ticket { subject, certificate: fingerprint, renewal, session } => {
+            (certificate, used) = (Some(fingerprint.as_bytes().to_vec()), Some(renewal));
+            made_in = Some(session.as_bytes().to_vec());
+            ("ticket", Some(subject))
+        }
+        SessionKind::ProgramKey { renewal } => {
+            used = Some(renewal);
+            ("program_key", None)
+        }
     };
     script.bind(session.key.as_bytes().to_vec()).bind(kind).bind(subject.map(ToString::to_string)).bind(certificate);
     script.bind(code.map(|sent| sent.code.as_bytes().to_vec())).bind(code.map(|sent| i64::from(sent.tries)));
     script.bind(code.map(|sent| millis(sent.until))).bind(code.map(|sent| sent.typed_id.as_bytes().to_vec()));
-    script.bind(used.map(|renewal| renewal.as_bytes().to_vec())).bind(previous);
+    script.bind(used.map(|renewal| renewal.as_bytes().to_vec())).bind(previous).bind(made_in);
     script.bind(millis(session.opened_at)).bind(millis(session.seen_at)).bind(millis(session.ends_at));
 }
 
@@ -67,6 +76,7 @@ fn read(key: SessionKey, mut columns: Columns<'_>) -> Result<Session, StoreError
     let typed_id = columns.maybe_fingerprint("sessions.typed_id")?;
     let renewal = columns.maybe_renewal_id("sessions.renewal")?;
     let previous_sign_in = columns.maybe_instant("sessions.previous_sign_in")?;
+    let made_in = columns.maybe_fingerprint("sessions.made_in")?;
     let sent = match (code, tries, until, typed_id) {
         (Some(code), Some(tries), Some(until), Some(typed_id)) => Some(SentCode { code, tries, until, typed_id }),
         _ => None,
@@ -80,6 +90,11 @@ fn read(key: SessionKey, mut columns: Columns<'_>) -> Result<Session, StoreError
             SessionKind::Enrolment { subject, proof: Proof::CodeUsed { sent, renewal } }
         }
         ("proven", subject, .., Some(renewal)) => SessionKind::Enrolment { subject, proof: Proof::Proven { renewal } },
+        ("ticket", Some(subject), Some(certificate), _, Some(renewal)) => {
+            let session = made_in.ok_or_else(|| damaged("sessions.made_in"))?;
+            SessionKind::Ticket { subject, certificate, renewal, session }
+        }
+        ("program_key", None, None, None, Some(renewal)) => SessionKind::ProgramKey { renewal },
         _ => return Err(damaged("sessions.kind")),
     };
     Ok(Session {
@@ -105,8 +120,8 @@ fn put(script: &mut Script, session: &Session) {
     script.bind(millis(session.opened_at) - TRIES_KEPT).bind(CLEARED);
     script.push(
         "/* sessions::put */ INSERT INTO sessions (key, kind, subject, certificate, code, code_tries, code_until, \
-         typed_id, renewal, previous_sign_in, opened_at, seen_at, ends_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         typed_id, renewal, previous_sign_in, made_in, opened_at, seen_at, ends_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     );
     bind(script, session);
 }
@@ -245,9 +260,11 @@ impl Job for Replace {
     async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<bool, Failed<StorageError>> {
         let mut script = Script::one(
             "/* Replace::run */ UPDATE sessions SET key = ?, kind = ?, subject = ?, certificate = ?, code = ?, \
-             code_tries = ?, code_until = ?, typed_id = ?, renewal = ?, previous_sign_in = ?, opened_at = ?, seen_at = ?, ends_at = ? \
+             code_tries = ?, code_until = ?, typed_id = ?, renewal = ?, previous_sign_in = ?, made_in = ?, opened_at = ?, \
+             seen_at = ?, ends_at = ? \
              WHERE key = ? AND kind = ? AND subject IS ? AND certificate IS ? AND code IS ? AND code_tries IS ? \
-             AND code_until IS ? AND typed_id IS ? AND renewal IS ? AND previous_sign_in IS ? AND opened_at = ? AND seen_at = ? \
+             AND code_until IS ? AND typed_id IS ? AND renewal IS ? AND previous_sign_in IS ? AND made_in IS ? \
+             AND opened_at = ? AND seen_at = ? \
              AND ends_at = ? \
              RETURNING key",
         );
@@ -330,7 +347,7 @@ impl Sessions for Store {
 
     async fn find(&self, key: &SessionKey) -> Result<Option<Session>, StorageError> {
         let query = "/* Store::find */ SELECT kind, subject, certificate, code, code_tries, code_until, typed_id, renewal, \
-                     previous_sign_in, opened_at, seen_at, ends_at FROM sessions WHERE key = ?";
+                     previous_sign_in, made_in, opened_at, seen_at, ends_at FROM sessions WHERE key = ?";
         let row = self.readers().one(Script::one(query).with(key.as_bytes().to_vec())).await?;
         Ok(row.map(|row| read(*key, Columns::of(&row))).transpose()?)
     }

@@ -9,6 +9,7 @@ use crate::{
     error::StoreError,
     open::{OpenError, REGISTRY},
     readers::Readers,
+    witness::Standing,
     writer::{Job, Stats},
 };
 
@@ -94,6 +95,16 @@ impl Store {
     /// [`BackupError`](crate::BackupError); what was written until then is removed again.
     pub async fn backup(&self, to: &Path) -> Result<(), crate::BackupError> {
         self.inner.database.backup(to).await
+    }
+
+    /// Whether this is the database that was written last, or an older copy of it that was put in its place. Of the latter
+    /// everything can be read and revoked, but nothing is signed from it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], also when the witness cannot be read.
+    pub async fn standing(&self) -> Result<Standing, StoreError> {
+        self.inner.database.standing().await
     }
 
     pub(crate) async fn write<J: Job>(&self, job: J) -> Result<J::Done, J::Refused> {

@@ -24,6 +24,7 @@ const RULES: &[(&str, &[&[&str]])] = &[
     ("koshin-web", &[FOREIGN_TLS, SQL]),
     ("koshin-edge", &[FOREIGN_TLS, SQL, RULES_OF_LOGIN, SCREENS]),
     ("koshin-sqlite --features registry", &[FOREIGN_TLS, HTTP, TLS]),
+    ("koshin-sqlite --features ledger", &[FOREIGN_TLS, TLS, RULES_OF_LOGIN, SCREENS, &["koshin-notify"]]),
     ("koshin-sqlite --features outbox", &[FOREIGN_TLS, HTTP, TLS, CERTIFICATES, &["koshin-ra"]]),
     ("koshin-ra", &[FOREIGN_TLS, SQL, HTTP, TLS]),
     ("koshin-notify", &[FOREIGN_TLS, SQL, HTTP, TLS, CERTIFICATES]),

@@ -1,0 +1,181 @@
+//! What is published of the ledger: revocation lists and the status of single certificates.
+
+use async_trait::async_trait;
+use koshin_endpoints::{Editions, RevocationSource, Revoked, SourceUnavailable, StatusSource, StatusUnavailable};
+use koshin_issuance::{CrlEdition, OcspStatus, RevokedCertificate};
+use koshin_types::SerialNumber;
+use serde_json::json;
+use time::UtcDateTime;
+
+use super::{LedgerStore, rows::octets};
+use crate::{
+    audit::Entry,
+    codec::{Columns, instant, millis, signed},
+    error::{StoreError, damaged},
+    script::Script,
+    witness::{self, ListEdition},
+    writer::{Failed, Job, Transaction},
+};
+
+fn unavailable(error: StoreError) -> SourceUnavailable {
+    SourceUnavailable(Box::new(error))
+}
+
+const fn edition(list: ListEdition) -> CrlEdition {
+    CrlEdition { number: list.number, this_update: list.this_update, next_update: list.next_update }
+}
+
+#[async_trait]
+impl RevocationSource for LedgerStore {
+    /// What was abandoned is revoked too: nobody can show that it was never signed.
+    async fn revocations(&self, after: Option<SerialNumber>, limit: usize) -> Result<Vec<Revoked>, SourceUnavailable> {
+        // A page is one row: making one of each entry would cost more than all the rest.
+        let query = "/* LedgerStore::revocations */ SELECT CAST(group_concat(r.packed, '') AS BLOB) FROM \
+                     (SELECT serial || at || ',' || reason || ',' || coalesce(invalidity_date, '') || ',' || not_after \
+                     || ';' AS packed FROM revocations WHERE serial > ? ORDER BY serial LIMIT ?) AS r";
+        let after = after.map_or_else(Vec::new, |after| octets(&after));
+        let script = Script::one(query).with(after).with(i64::try_from(limit).unwrap_or(i64::MAX));
+        let row = self.database.readers().one(script).await.map_err(unavailable)?;
+        let packed = row.map(|row| Columns::of(&row).get::<Option<Vec<u8>>>("revocations")).transpose();
+        unpack(&packed.map_err(unavailable)?.flatten().unwrap_or_default()).map_err(unavailable)
+    }
+
+    async fn editions(&self) -> Result<Editions, SourceUnavailable> {
+        let query = "/* LedgerStore::editions */ SELECT state, number, this_update, next_update FROM editions";
+        let rows = self.database.readers().all(Script::one(query)).await.map_err(unavailable)?;
+        let mut editions = Editions::default();
+        for row in &rows {
+            let mut columns = Columns::of(row);
+            let state: &str = columns.get("editions.state").map_err(unavailable)?;
+            let list = witness::edition(&mut columns).map_err(unavailable)?.map(edition);
+            if state == "reserved" {
+                editions.reserved = list;
+            } else {
+                editions.published = list;
+            }
+        }
+        Ok(editions)
+    }
+
+    async fn reserve(&self, wanted: CrlEdition) -> Result<CrlEdition, SourceUnavailable> {
+        self.database.has_to_be_current().await.map_err(unavailable)?;
+        let reserved = self.database.write(Reserve { wanted }).await.map_err(unavailable)?;
+        self.database.testify().await.map_err(unavailable)?;
+        Ok(reserved)
+    }
+
+    async fn published(&self, edition: CrlEdition) -> Result<(), SourceUnavailable> {
+        self.database.write(Published { edition }).await.map_err(unavailable)
+    }
+}
+
+#[async_trait]
+impl StatusSource for LedgerStore {
+    /// Where the database may lack something, only what is revoked for ever is told.
+    async fn status(&self, serial: &SerialNumber) -> Result<OcspStatus, StatusUnavailable> {
+        let unavailable = |error: StoreError| StatusUnavailable(Box::new(error));
+        let query = "/* LedgerStore::status */ SELECT (SELECT count(*) FROM entries AS e JOIN certificates AS c \
+                     ON c.entry = e.number WHERE e.serial = w.serial), r.at, r.reason \
+                     FROM (SELECT ? AS serial) AS w LEFT JOIN revocations AS r ON r.serial = w.serial";
+        let row = self.database.readers().one(Script::one(query).with(octets(serial))).await.map_err(unavailable)?;
+        let row = row.ok_or_else(|| unavailable(damaged("entries")))?;
+        let mut columns = Columns::of(&row);
+        let is_issued: bool = columns.get("entries.serial").map_err(unavailable)?;
+        if let Some(at) = columns.maybe_instant("revocations.at").map_err(unavailable)? {
+            let reason = columns.word("revocations.reason").map_err(unavailable)?;
+            return Ok(OcspStatus::Revoked { at, reason });
+        }
+        self.database.has_to_be_current().await.map_err(unavailable)?;
+        Ok(if is_issued { OcspStatus::Good } else { OcspStatus::Unknown })
+    }
+}
+
+/// Entries of 20 octets of a serial number and four fields in decimal digits and words, `,` between and `;` behind them.
+fn unpack(mut packed: &[u8]) -> Result<Vec<Revoked>, StoreError> {
+    let broken = || damaged("revocations");
+    let mut revoked: Vec<Revoked> = Vec::new();
+    while !packed.is_empty() {
+        let (serial, rest) = packed.split_at_checked(SerialNumber::MAX_OCTETS).ok_or_else(broken)?;
+        let serial = SerialNumber::from_be_bytes(serial).map_err(|_| broken())?;
+        let end = rest.iter().position(|octet| *octet == b';').ok_or_else(broken)?;
+        let (fields, rest) = rest.split_at(end);
+        let mut fields = std::str::from_utf8(fields).map_err(|_| broken())?.split(',');
+        let mut field = || fields.next().ok_or_else(broken);
+        let revoked_at = instant(field()?.parse().map_err(|_| broken())?, "revocations.at")?;
+        let reason = field()?.parse().map_err(|_| broken())?;
+        let invalidity_date = Some(field()?).filter(|text| !text.is_empty()).map(second).transpose()?;
+        let not_after = second(field()?)?;
+        if revoked.last().is_some_and(|last| last.entry.serial >= serial) {
+            return Err(broken());
+        }
+        revoked.push(Revoked { entry: RevokedCertificate { serial, revoked_at, reason, invalidity_date }, not_after });
+        packed = rest.get(1..).unwrap_or_default();
+    }
+    Ok(revoked)
+}
+
+fn second(text: &str) -> Result<UtcDateTime, StoreError> {
+    let seconds = text.parse().map_err(|_| damaged("revocations"))?;
+    UtcDateTime::from_unix_timestamp(seconds).map_err(|_| damaged("revocations"))
+}
+
+struct Reserve {
+    wanted: CrlEdition,
+}
+
+#[async_trait]
+impl Job for Reserve {
+    type Done = CrlEdition;
+    type Refused = StoreError;
+
+    async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<CrlEdition, Failed<StoreError>> {
+        let query = "/* Reserve::run */ SELECT number, this_update, next_update FROM editions WHERE state = 'reserved'";
+        let rows = tx.read(Script::one(query)).await?;
+        let last = match rows.first() {
+            Some(row) => witness::edition(&mut Columns::of(row))?,
+            None => None,
+        };
+        let next = self.wanted.following(last.map(edition));
+        let record = Entry {
+            at: millis(self.wanted.this_update),
+            actor: "system".to_owned(),
+            subject: None,
+            fact: false,
+            word: "list_reserved".to_owned(),
+            body: json!({ "number": next.number }).to_string(),
+        };
+        let mut script = Script::default();
+        record.append(&mut tx.head, &mut script);
+        put_edition(&mut script, "reserved", next);
+        tx.write_last(script).await?;
+        Ok(next)
+    }
+}
+
+struct Published {
+    edition: CrlEdition,
+}
+
+#[async_trait]
+impl Job for Published {
+    type Done = ();
+    type Refused = StoreError;
+
+    async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<(), Failed<StoreError>> {
+        let mut script = Script::default();
+        put_edition(&mut script, "published", self.edition);
+        tx.write_last(script).await?;
+        Ok(())
+    }
+}
+
+/// Records an edition, unless a newer one is recorded.
+pub(super) fn put_edition(script: &mut Script, state: &'static str, edition: CrlEdition) {
+    script.push(
+        "/* source::put_edition */ INSERT INTO editions (state, number, this_update, next_update) VALUES (?, ?, ?, ?) \
+         ON CONFLICT (state) DO UPDATE SET number = excluded.number, this_update = excluded.this_update, \
+         next_update = excluded.next_update WHERE excluded.number > editions.number",
+    );
+    script.bind(state).bind(signed(edition.number)).bind(edition.this_update.unix_timestamp());
+    script.bind(edition.next_update.unix_timestamp());
+}

@@ -1,0 +1,313 @@
+//! A witness of a database: what was newest in it, in a file beside it that no restore brings back.
+//!
+//! A copy of the database put in its place looks as good as the original. What was issued, revoked and published since the copy
+//! was made is then unknown, and a CA that went on would use up serial numbers, revocation lists and keys twice. The witness
+//! remembers how far the original had come.
+
+use std::{
+    fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use koshin_types::{Fingerprint, SerialNumber};
+use serde_json::{Value, json};
+use sqlx::sqlite::SqliteRow;
+use time::UtcDateTime;
+
+use crate::{
+    audit::AuditHead,
+    codec::Columns,
+    error::{StoreError, damaged},
+};
+
+/// A longer file begins anew with its newest line.
+const LONGEST: u64 = 1 << 20;
+
+/// Number and dates of a revocation list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListEdition {
+    /// The cRLNumber.
+    pub number: u64,
+    /// When it was made, in whole seconds.
+    pub this_update: UtcDateTime,
+    /// When the next one is there at the latest, in whole seconds.
+    pub next_update: UtcDateTime,
+}
+
+/// How far a database had come when its witness looked last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Witnessed {
+    /// How often it had been reconciled.
+    pub epoch: u64,
+    /// The end of its audit log.
+    pub head: AuditHead,
+    /// The newest serial number in it.
+    pub serial: Option<SerialNumber>,
+    /// The newest edition of a revocation list that may have been signed.
+    pub list: Option<ListEdition>,
+    /// Whether nothing was written afterwards by whoever wrote this.
+    pub closed: bool,
+}
+
+/// Whether a database is the one that was written last, or an older state of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing is missing in it.
+    Current,
+    /// Something may be missing: nothing is signed before it was reconciled.
+    Behind(Box<Behind>),
+}
+
+/// A database that may lack something, beside what its witness saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    /// How it shows.
+    pub why: Why,
+    /// The end of the database's audit log.
+    pub head: AuditHead,
+    /// The newest edition of a revocation list in the database.
+    pub list: Option<ListEdition>,
+    /// What the witness saw last; `None` when there is no witness.
+    pub witness: Option<Witnessed>,
+}
+
+/// How it shows that a database is not the one that was written last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Why {
+    /// It had a witness, which is gone.
+    NoWitness,
+    /// It is a copy, and nothing shows that the original did not go on.
+    Copy,
+    /// It ends before what the witness saw.
+    Older,
+    /// It holds another audit record where the witness looked.
+    Forked,
+    /// A revocation list was published that it does not know.
+    List,
+}
+
+/// Nothing is signed before an older database was reconciled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the database may be older than what was issued from it; `doctor --after-restore` reconciles it")]
+pub struct NotReconciled;
+
+/// What a database says of itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Testimony {
+    pub(crate) epoch: u64,
+    pub(crate) witnessed: bool,
+    pub(crate) copied: bool,
+    pub(crate) head: AuditHead,
+    pub(crate) serial: Option<SerialNumber>,
+    pub(crate) list: Option<ListEdition>,
+}
+
+impl Testimony {
+    /// A row with epoch, witnessed, copied; sequence and hash of the newest audit record; the newest serial number; number
+    /// and dates of the newest list.
+    pub(crate) fn read(row: &SqliteRow) -> Result<Self, StoreError> {
+        let mut columns = Columns::of(row);
+        let epoch = columns.unsigned("provenance.epoch")?;
+        let witnessed = columns.get("provenance.witnessed")?;
+        let copied = columns.get::<Option<i64>>("provenance.copied")?.is_some();
+        let sequence = columns.get::<Option<i64>>("audit.sequence")?.unwrap_or_default();
+        let sequence = crate::codec::unsigned(sequence, "audit.sequence")?;
+        let hash = columns.maybe_fingerprint("audit.hash")?.unwrap_or(AuditHead::default().hash);
+        let serial = columns.maybe_serial("entries.serial")?;
+        let list = edition(&mut columns)?;
+        Ok(Self { epoch, witnessed, copied, head: AuditHead { sequence, hash }, serial, list })
+    }
+
+    pub(crate) const fn witnessed(&self, closed: bool) -> Witnessed {
+        Witnessed { epoch: self.epoch, head: self.head, serial: self.serial, list: self.list, closed }
+    }
+
+    /// Compares with what the witness saw. `there` is the hash of the database's own record at the witness's place.
+    pub(crate) fn beside(&self, witness: Option<&Witnessed>, there: Option<Fingerprint>) -> Standing {
+        match self.behind(witness, there) {
+            None => Standing::Current,
+            Some(why) => {
+                Standing::Behind(Box::new(Behind { why, head: self.head, list: self.list, witness: witness.copied() }))
+            }
+        }
+    }
+
+    fn behind(&self, witness: Option<&Witnessed>, there: Option<Fingerprint>) -> Option<Why> {
+        let Some(seen) = witness else {
+            return match (self.copied, self.witnessed) {
+                (true, _) => Some(Why::Copy),
+                (false, true) => Some(Why::NoWitness),
+                (false, false) => None,
+            };
+        };
+        if seen.epoch != self.epoch {
+            // A database that was reconciled outlives the words of its witness about the time before.
+            return (seen.epoch > self.epoch).then_some(Why::Older);
+        }
+        if seen.head.sequence > self.head.sequence {
+            return Some(Why::Older);
+        }
+        if seen.head.sequence > 0 && there != Some(seen.head.hash) {
+            return Some(Why::Forked);
+        }
+        if seen.list.map(|list| list.number) > self.list.map(|list| list.number) {
+            return Some(Why::List);
+        }
+        (self.copied && !(seen.closed && seen.head == self.head)).then_some(Why::Copy)
+    }
+}
+
+/// Three columns: number, first and last date in seconds; all or none.
+pub(crate) fn edition(columns: &mut Columns<'_>) -> Result<Option<ListEdition>, StoreError> {
+    let number: Option<i64> = columns.get("editions.number")?;
+    let mut date = || {
+        let seconds: Option<i64> = columns.get("editions.this_update")?;
+        let date = |seconds| UtcDateTime::from_unix_timestamp(seconds).map_err(|_| damaged("editions.this_update"));
+        seconds.map(date).transpose()
+    };
+    let (this_update, next_update) = (date()?, date()?);
+    let Some(number) = number else { return Ok(None) };
+    let number = crate::codec::unsigned(number, "editions.number")?;
+    match (this_update, next_update) {
+        (Some(this_update), Some(next_update)) => Ok(Some(ListEdition { number, this_update, next_update })),
+        _ => Err(damaged("editions.this_update")),
+    }
+}
+
+/// The file. Its lines are only added.
+pub(crate) struct Witness {
+    path: PathBuf,
+    /// What this process wrote last.
+    last: Mutex<Option<Witnessed>>,
+}
+
+impl Witness {
+    /// The witness of a database: where it is said to be, or beside it with `.witness` behind its name.
+    pub(crate) fn of(database: &Path, elsewhere: Option<&Path>) -> Self {
+        let beside = || {
+            let mut name = database.as_os_str().to_owned();
+            name.push(".witness");
+            PathBuf::from(name)
+        };
+        Self { path: elsewhere.map_or_else(beside, Path::to_owned), last: Mutex::default() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The farthest that it saw; `None` when there is no file or nothing in it.
+    pub(crate) fn newest(&self) -> io::Result<Option<Witnessed>> {
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // A line that was being written when the power went off cannot be read, and nobody went on because of it.
+        let newest = text.lines().filter_map(read).max_by_key(rank);
+        if newest.is_none() && !text.trim().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "no line of the witness can be read"));
+        }
+        Ok(newest)
+    }
+
+    /// Adds a line, unless it would repeat the last one; it is on the disk when this returns.
+    pub(crate) fn add(&self, seen: Witnessed) -> io::Result<()> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last == Some(seen) {
+            return Ok(());
+        }
+        let line = line(&seen);
+        let length = fs::metadata(&self.path).map(|metadata| metadata.len());
+        match length {
+            Ok(length) if length > LONGEST => self.begin_anew(&seen)?,
+            Ok(_) => append(&self.path, &line, false)?,
+            Err(_) => {
+                append(&self.path, &line, true)?;
+                sync_folder(&self.path)?;
+            }
+        }
+        *last = Some(seen);
+        Ok(())
+    }
+
+    /// Puts a file in its place that holds the newest line and this one.
+    fn begin_anew(&self, seen: &Witnessed) -> io::Result<()> {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(".new");
+        let new = PathBuf::from(name);
+        // A program that died here has left it.
+        let _: io::Result<()> = fs::remove_file(&new);
+        let before = self.newest()?.map(|newest| line(&newest)).unwrap_or_default();
+        append(&new, &[before, line(seen)].concat(), true)?;
+        fs::rename(&new, &self.path)?;
+        sync_folder(&self.path)
+    }
+}
+
+/// What is farther: reconciled more often, then more records, then more lists.
+fn rank(seen: &Witnessed) -> (u64, u64, Option<u64>) {
+    (seen.epoch, seen.head.sequence, seen.list.map(|list| list.number))
+}
+
+fn line(seen: &Witnessed) -> String {
+    let list = seen
+        .list
+        .map(|list| [signed(list.number), list.this_update.unix_timestamp(), list.next_update.unix_timestamp()]);
+    let line = json!({
+        "epoch": seen.epoch, "sequence": seen.head.sequence, "hash": seen.head.hash.to_string(),
+        "serial": seen.serial.map(|serial| serial.to_string()), "list": list, "closed": seen.closed,
+    });
+    // The line break stands in front, so that half a line spoils no other.
+    format!("\n{line}")
+}
+
+fn signed(value: u64) -> i64 {
+    crate::codec::signed(value)
+}
+
+fn read(line: &str) -> Option<Witnessed> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let maybe = |field: &str| line.get(field).filter(|value| !value.is_null());
+    let list = |value: &Value| {
+        let [number, this_update, next_update] = value.as_array()?.as_slice() else { return None };
+        let date = |seconds: &Value| UtcDateTime::from_unix_timestamp(seconds.as_i64()?).ok();
+        Some(ListEdition { number: number.as_u64()?, this_update: date(this_update)?, next_update: date(next_update)? })
+    };
+    let list = match maybe("list") {
+        Some(value) => Some(list(value)?),
+        None => None,
+    };
+    let serial = match maybe("serial") {
+        Some(value) => Some(value.as_str()?.parse().ok()?),
+        None => None,
+    };
+    let hash = line.get("hash")?.as_str()?.parse().ok()?;
+    Some(Witnessed {
+        epoch: line.get("epoch")?.as_u64()?,
+        head: AuditHead { sequence: line.get("sequence")?.as_u64()?, hash },
+        serial,
+        list,
+        closed: line.get("closed")?.as_bool()?,
+    })
+}
+
+fn append(path: &Path, text: &str, new: bool) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.append(true).create(new);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    // One write, so that the lines of two programs do not mix.
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// A new name is on the disk only when its folder is.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
+}
