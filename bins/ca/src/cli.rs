@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use koshin_operator::machine;
 
 use crate::{
-    commands::{client, config, init},
+    commands::{client, config, init, serve},
     exit::{PROGRAM, STATUSES},
 };
 
@@ -23,6 +23,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// Make a CA: all at once, or in two steps with an offline root
     Init(Box<init::InitArguments>),
+    /// Serve the API, and what is published, until asked to end
+    Serve(serve::ServeArguments),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Make a key and a certificate for an RA client, on the RA's machine
@@ -37,6 +39,7 @@ impl Arguments {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Init(arguments) => init::run(*arguments).await,
+            Command::Serve(arguments) => serve::run(arguments).await,
             Command::Config(command) => config::run(command),
             Command::Client(arguments) => client::run(&arguments),
         }

@@ -1,9 +1,13 @@
 //! The CA as a service: what it signs is asked for by RA clients, and what it publishes is read by everybody.
 
 mod cli;
+mod clock;
 mod commands;
 mod config;
 mod exit;
+mod health;
+mod service;
+mod share;
 
 use std::process::ExitCode;
 

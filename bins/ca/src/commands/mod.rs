@@ -2,4 +2,6 @@
 
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod desk;
 pub(crate) mod init;
+pub(crate) mod serve;

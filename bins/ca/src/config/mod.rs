@@ -17,12 +17,12 @@ use koshin_operator::{
 use koshin_types::Fingerprint;
 use time::{Duration, UtcDateTime};
 
-use self::schema::{ClientTable, KeyName, ProfileTable, RightName};
+use self::schema::{ClientTable, CrlTable, KeyName, Listen, ProfileTable, RightName};
 pub(crate) use self::{
-    load::{Identity, Opened},
+    load::{Identity, Loaded, Opened},
     schema::{Authority, Config},
 };
-use crate::{commands::client::fingerprint, exit};
+use crate::{commands::client::fingerprint, exit, share::Span};
 
 /// A configuration that was checked, with what follows from it alone. The files it names are not read yet.
 pub(crate) struct Checked {
@@ -60,8 +60,8 @@ impl Checked {
             let from = problems.note(&format!("ca[{at}].issues_from"), from.map_err(anyhow::Error::msg));
             issues_from.push(from.unwrap_or(UtcDateTime::MIN));
         }
-        if !issues_from.is_sorted() {
-            problems.add("ca", "issues_from has to grow from one CA to the next");
+        if issues_from.iter().skip(1).any(|from| *from == UtcDateTime::MIN) || !issues_from.is_sorted_by(|a, b| a < b) {
+            problems.add("ca", "every [[ca]] but the first needs issues_from, later than the one before it");
         }
         let checked = Self { file: file.to_owned(), config, issues_from };
         for (name, table) in &checked.config.profiles {
@@ -78,9 +78,10 @@ impl Checked {
         self.issues_from.iter().rposition(|from| *from <= now).unwrap_or_default()
     }
 
-    /// From when on a CA issues, if that was said.
-    pub(crate) fn issues_from(&self, at: usize) -> Option<UtcDateTime> {
-        self.issues_from.get(at).copied().filter(|from| *from != UtcDateTime::MIN)
+    /// When one of the CAs draws serial numbers.
+    pub(crate) fn span(&self, at: usize) -> Span {
+        let from = |at: usize| self.issues_from.get(at).copied();
+        Span { from: from(at).filter(|_| at > 0), until: from(at + 1) }
     }
 
     /// Where the ledger is.
@@ -205,8 +206,6 @@ impl Config {
         }
     }
 }
-
-use self::schema::{CrlTable, Listen};
 
 impl Authority {
     /// What its files are called where they are published.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use koshin_issuance::{Ca, Profile, ProfileConfig, pem};
 use koshin_operator::{instant::rfc3339, output::Form, pem as pem_file};
+use koshin_sqlite::{LedgerStore, Options};
 use serde_json::json;
 
 use super::{DATABASE, Files, ISSUING, ROOT, refuse_existing, say_next};
@@ -60,6 +61,8 @@ pub(super) async fn run(arguments: &InstallArguments) -> anyhow::Result<()> {
 }
 
 /// An empty ledger.
-pub(super) async fn make_ledger(_file: &Path) -> anyhow::Result<()> {
+pub(super) async fn make_ledger(file: &Path) -> anyhow::Result<()> {
+    let store = LedgerStore::open(file, &Options::default()).await?;
+    store.shut_down().await;
     Ok(())
 }

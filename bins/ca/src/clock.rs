@@ -1,0 +1,218 @@
+//! The clock by which the CA signs: the system's, but never before what the ledger recorded.
+
+use std::{
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    time::{Duration as Elapsed, Instant},
+};
+
+use anyhow::Context as _;
+use koshin_endpoints::{Reading, ca::Ledger as _};
+use koshin_expiry::{ClockDoubt, ClockGuard, Since, go_on_with};
+use koshin_operator::machine;
+use koshin_sqlite::LedgerStore;
+use time::UtcDateTime;
+
+/// Time since this process began to look, by a clock that nobody sets. It stands still while the machine sleeps, so a long
+/// sleep is a jump.
+fn monotonic() -> Elapsed {
+    static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    BEGUN.elapsed()
+}
+
+/// How often the largest instant is recorded.
+const ADVANCE_EVERY: Elapsed = Elapsed::from_secs(60);
+/// How the ledger's audit log says that somebody vouched for the clock.
+const CONFIRMED: &str = "clock_confirmed";
+
+/// A clock that is watched. Clones are one clock.
+#[derive(Clone)]
+pub(crate) struct Clock(Arc<Inner>);
+
+struct Inner {
+    store: LedgerStore,
+    guard: ClockGuard,
+    state: Mutex<State>,
+}
+
+struct State {
+    largest: Option<UtcDateTime>,
+    /// When the largest instant was taken, once this process has believed its clock.
+    taken: Option<Elapsed>,
+    /// A jump stays one until it is confirmed, whatever the clock says next.
+    jump: Option<ClockDoubt>,
+    verdict: Result<(), ClockDoubt>,
+    advanced: Option<Elapsed>,
+    /// The newest audit record that was looked at.
+    seen: u64,
+}
+
+impl Clock {
+    /// Begins to watch: the first reading is judged by what is recorded.
+    pub(crate) async fn open(store: &LedgerStore) -> anyhow::Result<Self> {
+        let unread = "the recorded time cannot be read";
+        let seen = store.audit_head().await.context(unread)?.sequence;
+        let largest = store.changes(u64::MAX, 0).await.context(unread)?.largest;
+        let state = State { largest, taken: None, jump: None, verdict: Ok(()), advanced: None, seen };
+        let clock =
+            Self(Arc::new(Inner { store: store.clone(), guard: ClockGuard::default(), state: Mutex::new(state) }));
+        clock.now();
+        Ok(clock)
+    }
+
+    /// The present instant. Every call is a judgement of the clock.
+    pub(crate) fn now(&self) -> UtcDateTime {
+        self.judge(machine::now(), monotonic())
+    }
+
+    fn judge(&self, system: UtcDateTime, monotonic: Elapsed) -> UtcDateTime {
+        let mut state = self.state();
+        let since = state.taken.map_or(Since::Start, |at| Since::Recorded(monotonic.saturating_sub(at)));
+        let judged = self.0.guard.judge(system, state.largest, since);
+        let verdict = state.jump.map_or(judged, Err);
+        let instant = go_on_with(system, state.largest);
+        match verdict {
+            Ok(()) => (state.largest, state.taken) = (Some(instant), Some(monotonic)),
+            Err(doubt @ ClockDoubt::Ahead { .. }) => state.jump = Some(doubt),
+            Err(ClockDoubt::Behind { .. }) => {}
+        }
+        state.verdict = verdict;
+        // An instant that is not believed is not given out either: what is recorded meanwhile bears the last good one.
+        match (verdict, state.largest) {
+            (Err(ClockDoubt::Ahead { .. }), Some(largest)) => largest,
+            _ => instant,
+        }
+    }
+
+    /// Whether the clock is believed now.
+    pub(crate) fn trusted(&self) -> Result<(), ClockDoubt> {
+        self.now();
+        self.state().verdict
+    }
+
+    /// The same, for what signs by itself.
+    pub(crate) fn reading(&self) -> Reading {
+        let now = self.now();
+        if self.state().verdict.is_ok() { Reading::Believed(now) } else { Reading::Doubted(now) }
+    }
+
+    /// The same as a function.
+    pub(crate) fn function(&self) -> Arc<dyn Fn() -> UtcDateTime + Send + Sync> {
+        let clock = self.clone();
+        Arc::new(move || clock.now())
+    }
+
+    /// The largest instant that was believed, as far as this process knows.
+    pub(crate) fn largest(&self) -> Option<UtcDateTime> {
+        self.state().largest
+    }
+
+    /// The operator says that the clock is right. Answers whether it was in doubt.
+    pub(crate) async fn confirm(&self, by: &str) -> anyhow::Result<bool> {
+        if self.trusted().is_ok() {
+            return Ok(false);
+        }
+        let system = machine::now();
+        self.0.store.confirm_clock(by, system).await?;
+        self.believe(system);
+        Ok(true)
+    }
+
+    /// Exchanges what is known with the ledger: the largest instant once a minute; and learns that another process
+    /// vouched for the clock. Answers with that instant. To be called every second.
+    pub(crate) async fn keep(&self) -> anyhow::Result<Option<UtcDateTime>> {
+        let confirmed = if self.trusted().is_err() { self.look_for_confirmation().await? } else { None };
+        let due = {
+            let state = self.state();
+            let due = state.advanced.is_none_or(|at| monotonic().saturating_sub(at) >= ADVANCE_EVERY);
+            state.largest.filter(|_| due && state.verdict.is_ok())
+        };
+        if let Some(largest) = due {
+            self.0.store.advance(largest).await?;
+            let seen = self.0.store.audit_head().await?.sequence;
+            let mut state = self.state();
+            (state.advanced, state.seen) = (Some(monotonic()), seen);
+        }
+        Ok(confirmed)
+    }
+
+    async fn look_for_confirmation(&self) -> anyhow::Result<Option<UtcDateTime>> {
+        let mut seen = self.state().seen;
+        let mut confirmed = None;
+        loop {
+            let records = self.0.store.audit_records(seen, 1000).await?;
+            let Some(last) = records.last() else { break };
+            seen = last.sequence;
+            confirmed = records.iter().rfind(|record| record.word == CONFIRMED).map(|record| record.at).or(confirmed);
+        }
+        self.state().seen = seen;
+        if let Some(at) = confirmed {
+            self.believe(at);
+        }
+        Ok(confirmed)
+    }
+
+    fn believe(&self, at: UtcDateTime) {
+        {
+            let mut state = self.state();
+            (state.largest, state.taken, state.jump) = (Some(at), Some(monotonic()), None);
+            (state.verdict, state.advanced) = (Ok(()), None);
+        }
+        self.now();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use koshin_sqlite::Options;
+    use time::Duration;
+
+    use super::*;
+
+    async fn clock() -> (tempfile::TempDir, Clock) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LedgerStore::open(&folder.path().join("ca.db"), &Options::default()).await.unwrap();
+        let clock = Clock::open(&store).await.unwrap();
+        (folder, clock)
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_went_back_gives_out_no_smaller_instant() {
+        let (_folder, clock) = clock().await;
+        let now = clock.now();
+        let back = now - Duration::hours(3);
+        assert_eq!(clock.judge(back, monotonic()), now);
+        assert!(matches!(clock.state().verdict, Err(ClockDoubt::Behind { .. })));
+        // It stands right again: nothing has to be said.
+        assert!(clock.trusted().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_jump_stays_one_until_it_is_confirmed() {
+        let (_folder, clock) = clock().await;
+        let now = clock.now();
+        let ahead = now + Duration::hours(3);
+        assert_eq!(clock.judge(ahead, monotonic()), now, "what is recorded meanwhile bears the last good instant");
+        assert!(clock.trusted().is_err(), "although it stands right now");
+        assert!(matches!(clock.reading(), Reading::Doubted(_)));
+        // Another process confirms.
+        let other = Clock::open(&clock.0.store).await.unwrap();
+        clock.0.store.confirm_clock("operator:x", other.now()).await.unwrap();
+        assert!(clock.keep().await.unwrap().is_some());
+        assert!(clock.trusted().is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_was_recorded_is_known_to_the_next_process() {
+        let (_folder, clock) = clock().await;
+        let far = machine::now() + Duration::days(2);
+        clock.0.store.confirm_clock("operator:x", far).await.unwrap();
+        let next = Clock::open(&clock.0.store).await.unwrap();
+        assert!(matches!(next.trusted(), Err(ClockDoubt::Behind { .. })));
+        assert!(next.confirm("operator:x").await.unwrap());
+        assert!(next.trusted().is_ok() && !next.confirm("operator:x").await.unwrap());
+    }
+}

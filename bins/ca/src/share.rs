@@ -1,0 +1,200 @@
+//! One CA's share of the ledger.
+//!
+//! The CAs of an installation, the issuing one and those before it, share one ledger, so that no serial number and no key
+//! is used twice and RAs see one sequence of changes. Whose certificate it was shows in its serial number: it begins with
+//! the instant it was drawn at, and of two CAs one begins to issue when the other ends.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use koshin_endpoints::{
+    Editions, RevocationSource, Revoked, SourceUnavailable, StatusSource, StatusUnavailable,
+    ca::{
+        Changes, Entry, IntendError, Intent, IssuedError, Ledger, LedgerError, OrderKey, Recorded, Revocation,
+        RevokeError, Standing, Status,
+    },
+};
+use koshin_issuance::{CrlEdition, OcspStatus};
+use koshin_sqlite::LedgerStore;
+use koshin_types::SerialNumber;
+use time::UtcDateTime;
+
+/// The ledger as one of its CAs sees it.
+pub(crate) struct Share {
+    store: LedgerStore,
+    span: Span,
+    /// The newest list of this CA that was published, as far as this process knows. The ledger counts the lists of all
+    /// CAs together: each one's numbers grow, with gaps.
+    published: Mutex<Option<CrlEdition>>,
+}
+
+/// When a CA draws serial numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// Its first instant; `None` for the first CA.
+    pub(crate) from: Option<UtcDateTime>,
+    /// The first instant of the next CA.
+    pub(crate) until: Option<UtcDateTime>,
+}
+
+impl Span {
+    /// Whether a serial number was drawn in it. One that tells no time belongs to the first CA.
+    pub(crate) fn holds(self, serial: &SerialNumber) -> bool {
+        match drawn_at(serial) {
+            None => self.from.is_none(),
+            Some(at) => self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until),
+        }
+    }
+
+    /// Whether this is the only CA there is.
+    const fn is_all(self) -> bool {
+        self.from.is_none() && self.until.is_none()
+    }
+
+    /// The instant by which this CA draws its serial numbers: never one of the next CA's.
+    pub(crate) fn clamp(self, now: UtcDateTime) -> UtcDateTime {
+        let last = self.until.map(|until| until.saturating_sub(time::Duration::MILLISECOND));
+        last.map_or(now, |last| now.min(last))
+    }
+}
+
+/// The instant that a serial number begins with.
+fn drawn_at(serial: &SerialNumber) -> Option<UtcDateTime> {
+    let (time, random) = serial.as_be_bytes().split_at_checked(6)?;
+    if random.len() != 13 {
+        return None;
+    }
+    let milliseconds = time.iter().fold(0_i128, |sum, octet| sum << 8 | i128::from(*octet));
+    UtcDateTime::from_unix_timestamp_nanos(milliseconds * 1_000_000).ok()
+}
+
+impl Share {
+    pub(crate) fn new(store: LedgerStore, span: Span) -> Self {
+        Self { store, span, published: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Ledger for Share {
+    async fn find(&self, order: &OrderKey) -> Result<Option<Entry>, LedgerError> {
+        self.store.find(order).await
+    }
+
+    async fn intend(&self, intent: Intent) -> Result<Recorded, IntendError> {
+        self.store.intend(intent).await
+    }
+
+    async fn issued(&self, serial: &SerialNumber, der: &[u8], now: UtcDateTime) -> Result<Vec<u8>, IssuedError> {
+        self.store.issued(serial, der, now).await
+    }
+
+    async fn revoke(
+        &self,
+        serial: &SerialNumber,
+        revocation: &Revocation,
+        now: UtcDateTime,
+    ) -> Result<Standing, RevokeError> {
+        self.store.revoke(serial, revocation, now).await
+    }
+
+    async fn status(&self, serial: &SerialNumber) -> Result<Option<Status>, LedgerError> {
+        Ledger::status(&self.store, serial).await
+    }
+
+    async fn changes(&self, after: u64, limit: u32) -> Result<Changes, LedgerError> {
+        self.store.changes(after, limit).await
+    }
+
+    /// What this CA left unfinished: only its own key can sign that.
+    async fn unfinished(&self, limit: u32) -> Result<Vec<Intent>, LedgerError> {
+        if self.span.is_all() {
+            return self.store.unfinished(limit).await;
+        }
+        let mut all = self.store.unfinished(u32::MAX).await?;
+        all.retain(|intent| self.span.holds(&intent.serial));
+        all.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(all)
+    }
+}
+
+#[async_trait]
+impl RevocationSource for Share {
+    async fn revocations(&self, after: Option<SerialNumber>, limit: usize) -> Result<Vec<Revoked>, SourceUnavailable> {
+        if self.span.is_all() {
+            return self.store.revocations(after, limit).await;
+        }
+        let (mut own, mut after) = (Vec::new(), after);
+        loop {
+            let page = self.store.revocations(after, limit).await?;
+            let ended = page.len() < limit;
+            for revoked in page {
+                after = Some(revoked.entry.serial);
+                if self.span.holds(&revoked.entry.serial) {
+                    own.push(revoked);
+                    if own.len() == limit {
+                        return Ok(own);
+                    }
+                }
+            }
+            if ended {
+                return Ok(own);
+            }
+        }
+    }
+
+    async fn editions(&self) -> Result<Editions, SourceUnavailable> {
+        let editions = self.store.editions().await?;
+        if self.span.is_all() {
+            return Ok(editions);
+        }
+        let published = *self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Editions { published, ..editions })
+    }
+
+    async fn reserve(&self, wanted: CrlEdition) -> Result<CrlEdition, SourceUnavailable> {
+        self.store.reserve(wanted).await
+    }
+
+    async fn published(&self, edition: CrlEdition) -> Result<(), SourceUnavailable> {
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = Some(edition);
+        self.store.published(edition).await
+    }
+}
+
+#[async_trait]
+impl StatusSource for Share {
+    async fn status(&self, serial: &SerialNumber) -> Result<OcspStatus, StatusUnavailable> {
+        if self.span.holds(serial) {
+            return StatusSource::status(&self.store, serial).await;
+        }
+        // Another CA's: this one never issued it.
+        Ok(OcspStatus::Unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::{Duration, macros::utc_datetime};
+
+    use super::*;
+
+    #[test]
+    fn serial_numbers_are_parted_by_their_instant() {
+        let turn = utc_datetime!(2027-01-01 00:00);
+        let old = Span { from: None, until: Some(turn) };
+        let new = Span { from: Some(turn), until: None };
+        let drawn = |at: UtcDateTime| {
+            let milliseconds = i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap();
+            SerialNumber::from_time_and_random(milliseconds, [7; 13])
+        };
+        for (at, of_new) in [(turn - Duration::MILLISECOND, false), (turn, true), (turn + Duration::days(9), true)] {
+            let serial = drawn(at);
+            assert_eq!(drawn_at(&serial), Some(at));
+            assert_eq!((old.holds(&serial), new.holds(&serial)), (!of_new, of_new), "{at}");
+        }
+        let foreign = "1AFF".parse().unwrap();
+        assert!(old.holds(&foreign) && !new.holds(&foreign), "what tells no time was there before");
+        assert!(old.holds(&drawn(old.clamp(turn + Duration::HOUR))), "a slow request draws no number of the next CA");
+        assert_eq!(new.clamp(turn), turn);
+    }
+}
