@@ -108,8 +108,9 @@ impl Ra {
             if next == heard || (unknown && waiting) {
                 break;
             }
-            there.correspondence.reached(Reached::Heard(next)).await?;
-            heard = next;
+            // An older copy of the CA's ledger: what it tells may be new from its beginning on.
+            heard = if next < heard { 0 } else { next };
+            there.correspondence.reached(Reached::Heard(heard)).await?;
         }
         Ok(owed)
     }

@@ -10,6 +10,9 @@
 
 mod authority;
 mod clock;
+mod dealings;
+mod elsewhere;
+mod faulty;
 mod invariants;
 mod load;
 mod people;

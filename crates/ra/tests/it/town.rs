@@ -87,10 +87,14 @@ impl Town {
     }
 
     async fn below((ca, signer_down): (Arc<Ca>, Arc<AtomicBool>)) -> Self {
-        let start = NOW - Duration::days(1500);
         let store = Arc::new(MemoryStore::default());
         let ra = registration(&store, store.clone(), Arc::clone(&ca));
-        let town = Self { ra, ca, store, signer_down };
+        Self { ra, ca, store, signer_down }.founded().await
+    }
+
+    /// With its people, who hold nothing yet.
+    pub(crate) async fn founded(self) -> Self {
+        let (town, start) = (self, NOW - Duration::days(1500));
         let organization = Organization { id: "C-1".parse().unwrap(), name: "更新商店".into() };
         town.ra.administration().add_organization(&organization, &operator(), start).await.unwrap();
         for (id, role) in [("A-1", Role::Administrator), ("U-1", Role::User), ("U-2", Role::User)] {
