@@ -1,4 +1,4 @@
-//! The API described by OpenAPI 3.1, made from the code that answers.
+//! The API described by `OpenAPI` 3.1, made from the code that answers.
 
 use std::sync::LazyLock;
 
@@ -27,17 +27,23 @@ pub fn openapi() -> &'static str {
 
 /// What the macros cannot know: who may ask, and the codes of problems.
 fn complete(document: &mut Value) {
-    document["security"] = json!([{ "mutual_tls": [] }]);
-    document["components"]["securitySchemes"] = json!({
-        "mutual_tls": {
-            "type": "mutualTLS",
-            "description": "A client certificate whose SHA-256 the CA's operator configured.",
-        },
+    let scheme = json!({
+        "type": "mutualTLS",
+        "description": "A client certificate whose SHA-256 the CA's operator configured.",
     });
     let codes: Vec<&str> = problem::ALL.iter().map(|kind| kind.code).collect();
-    let code = &mut document["components"]["schemas"]["Problem"]["properties"]["code"];
-    code["anyOf"] = json!([
+    let code = json!([
         { "enum": codes },
         { "pattern": "^request\\.[a-z0-9_]+$", "description": "What the gate says of a certification request." },
     ]);
+    let additions = [
+        ("", "security", json!([{ "mutual_tls": [] }])),
+        ("/components", "securitySchemes", json!({ "mutual_tls": scheme })),
+        ("/components/schemas/Problem/properties/code", "anyOf", code),
+    ];
+    for (place, member, value) in additions {
+        if let Some(object) = document.pointer_mut(place).and_then(Value::as_object_mut) {
+            object.insert(member.to_owned(), value);
+        }
+    }
 }

@@ -38,7 +38,7 @@ const PAGE: u32 = 100;
 /// The same renewal and key get the same certificate every time, byte for byte. After a lost answer, a 5xx or a crash of either
 /// side, send the same request again.
 #[utoipa::path(
-    post, path = "/v1/issue", request_body = IssueBody,
+    post, tag = "ca", path = "/v1/issue", request_body = IssueBody,
     responses(
         (status = 200, description = "The certificate.", body = IssuedBody),
         (status = "4XX", description = "Refused; the same request will be refused again.", body = ProblemBody, content_type = "application/problem+json"),
@@ -67,7 +67,7 @@ pub(super) async fn issue(
 ///
 /// Final: a second revocation changes nothing and is answered with the first.
 #[utoipa::path(
-    post, path = "/v1/revoke", request_body = RevokeBody,
+    post, tag = "ca", path = "/v1/revoke", request_body = RevokeBody,
     responses(
         (status = 200, description = "The revocation that counts.", body = RevokedBody),
         (status = "4XX", description = "Refused; the same request will be refused again.", body = ProblemBody, content_type = "application/problem+json"),
@@ -119,7 +119,7 @@ pub(super) struct ChangesQuery {
 ///
 /// The changes of the client's own certificates, in order, by pages. An RA asks every half second.
 #[utoipa::path(
-    get, path = "/v1/changes", params(ChangesQuery),
+    get, tag = "ca", path = "/v1/changes", params(ChangesQuery),
     responses(
         (status = 200, description = "A page of changes.", body = ChangesBody),
         (status = "4XX", description = "Refused; the same request will be refused again.", body = ProblemBody, content_type = "application/problem+json"),
@@ -140,7 +140,7 @@ pub(super) async fn changes(
 ///
 /// The certificates that what is issued here chains up to, and the profiles that the client may use: for an RA's start.
 #[utoipa::path(
-    get, path = "/v1/ca",
+    get, tag = "ca", path = "/v1/ca",
     responses(
         (status = 200, description = "The CA.", body = CaBody),
         (status = "4XX", description = "Refused.", body = ProblemBody, content_type = "application/problem+json"),
@@ -156,9 +156,9 @@ pub(super) async fn ca(State(api): State<Api>, Extension(client): Extension<Arc<
 
 /// This description
 ///
-/// OpenAPI 3.1, of exactly the program that answers.
+/// As `OpenAPI` 3.1, of exactly the program that answers.
 #[utoipa::path(
-    get, path = "/v1/openapi.json",
+    get, tag = "ca", path = "/v1/openapi.json",
     responses(
         (status = 200, description = "The description.", content_type = "application/json"),
         (status = "4XX", description = "Refused.", body = ProblemBody, content_type = "application/problem+json"),

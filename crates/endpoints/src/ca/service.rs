@@ -14,8 +14,8 @@ use koshin_types::{RenewalId, RevocationReason, SerialNumber, Validity};
 use time::{Duration, UtcDateTime};
 
 use super::{
-    clock::Latest,
     client::{Client, ClientError, Clients, Right, is_name},
+    clock::Latest,
     ledger::{
         Change, Entry, IntendError, Intent, IssuedError, Ledger, LedgerError, OrderKey, Recorded, Revocation,
         RevokeError, Standing,
@@ -283,8 +283,7 @@ impl CaService {
         request: &IssueRequest,
         now: UtcDateTime,
     ) -> Result<Issued, IssueRefused> {
-        let not_allowed =
-            || IssueRefused::NotAllowed { client: client.name.clone(), profile: request.profile.clone() };
+        let not_allowed = || IssueRefused::NotAllowed { client: client.name.clone(), profile: request.profile.clone() };
         let allowed = client.may(Right::Issue) && client.profiles.contains(&request.profile);
         let profile = self.profiles.get(&request.profile).filter(|_| allowed).ok_or_else(not_allowed)?;
         let ca = self.cas.get(&request.profile).ok_or_else(not_allowed)?;

@@ -26,9 +26,7 @@ impl StatusSource for LedgerStatus {
         let status = self.0.status(serial).await.map_err(|error| StatusUnavailable(Box::new(error)))?;
         Ok(match status.map(|status| status.standing) {
             Some(Standing::Issued) => OcspStatus::Good,
-            Some(Standing::Revoked(revocation)) => {
-                OcspStatus::Revoked { at: revocation.at, reason: revocation.reason }
-            }
+            Some(Standing::Revoked(revocation)) => OcspStatus::Revoked { at: revocation.at, reason: revocation.reason },
             Some(Standing::Intended | Standing::Abandoned(_)) | None => OcspStatus::Unknown,
         })
     }

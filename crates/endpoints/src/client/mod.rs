@@ -206,7 +206,7 @@ impl CaClient {
             request: base64(&request.request),
         };
         let answer: IssuedBody = self.post("/v1/issue", &body).await?;
-        certified(answer).ok_or(UNREADABLE)
+        certified(&answer).ok_or(UNREADABLE)
     }
 
     /// Has a certificate revoked; answers with the revocation that counts, which is the first.
@@ -233,7 +233,7 @@ impl CaClient {
     /// [`CallError`].
     pub async fn changes(&self, since: u64, limit: u32) -> Result<RemoteChanges, CallError> {
         let ChangesBody { changes, next, head } = self.get(&format!("/v1/changes?since={since}&limit={limit}")).await?;
-        let changes: Option<Vec<_>> = changes.into_iter().map(change).collect();
+        let changes: Option<Vec<_>> = changes.iter().map(change).collect();
         Ok(RemoteChanges { changes: changes.ok_or(UNREADABLE)?, next, head })
     }
 
@@ -269,9 +269,12 @@ impl CaClient {
         }
         let request = request.body(Full::new(Bytes::from(body))).map_err(|error| broken(Box::new(error)))?;
         let answered = async {
-            let response = self.http.request(request).await.map_err(|error| match connect_failed(&error) {
-                true => CallError::Connect(Box::new(error)),
-                false => CallError::Broken(Box::new(error)),
+            let response = self.http.request(request).await.map_err(|error| {
+                if connect_failed(&error) {
+                    CallError::Connect(Box::new(error))
+                } else {
+                    CallError::Broken(Box::new(error))
+                }
             })?;
             read(response).await
         };
@@ -303,7 +306,7 @@ async fn read<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T, Ca
     Err(CallError::Refused(Refusal { status, code, detail, remedy, retry_after: seconds.map(Patience::from_secs) }))
 }
 
-fn certified(answer: IssuedBody) -> Option<Certified> {
+fn certified(answer: &IssuedBody) -> Option<Certified> {
     let validity = Validity::new(read_instant(&answer.not_before)?, read_instant(&answer.not_after)?).ok()?;
     Some(Certified {
         serial: answer.serial.parse().ok()?,
@@ -313,7 +316,7 @@ fn certified(answer: IssuedBody) -> Option<Certified> {
     })
 }
 
-fn change(body: ChangeBody) -> Option<RemoteChange> {
+fn change(body: &ChangeBody) -> Option<RemoteChange> {
     let revoked = || {
         revocation(body.reason.as_deref(), body.revoked_at.as_deref(), body.invalidity_date.as_deref(), body.by.clone())
     };
