@@ -1,4 +1,4 @@
-//! Instructions of one decision, one step, one command: `cargo xtask counts`.
+//! Instructions of one decision, one step, one command, one certificate: `cargo xtask counts`.
 //!
 //! What an operation works on is made before the count begins and dropped after it has ended.
 #![expect(clippy::expect_used, reason = "a case that cannot be made ends the run")]
@@ -7,8 +7,9 @@
 use std::hint::black_box;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use koshin_counts::{Life, NOW, Renewing};
+use koshin_counts::{Issuing, Life, NOW, Renewing};
 use koshin_expiry::{Decision, Mode};
+use koshin_issuance::{Certificate, CertificationRequest, OcspRequest, Prepared, Rejected};
 use koshin_renewal::{Admission, Change, Fact, Holding, Refused, State};
 use time::UtcDateTime;
 
@@ -83,7 +84,83 @@ fn replay((renewing, facts): (Renewing, Vec<Fact>)) -> (Renewing, Vec<Fact>, Hol
     (renewing, facts, holding)
 }
 
+fn issuing() -> Issuing {
+    let issuing = Issuing::new().expect("a CA with known keys");
+    // Whatever is made at first use is made now.
+    issuing.whole().expect("a certificate");
+    issuing
+}
+
+/// A CA whose signature has been made already: signing itself takes as long as its random number wants.
+fn signed() -> (Issuing, Prepared) {
+    let issuing = Issuing::repeating().expect("a CA with known keys");
+    issuing.whole().expect("a certificate");
+    let prepared = prepared(&issuing);
+    (issuing, prepared)
+}
+
+fn prepared(issuing: &Issuing) -> Prepared {
+    issuing.prepare(issuing.gate().expect("a good request")).expect("bytes to be signed")
+}
+
+fn gated() -> (Issuing, CertificationRequest) {
+    let issuing = issuing();
+    let request = issuing.gate().expect("a good request");
+    (issuing, request)
+}
+
+type Gating = fn(&Issuing) -> Result<CertificationRequest, Rejected>;
+
+fn at_the_gate(gating: Gating) -> (Issuing, Gating) {
+    (issuing(), gating)
+}
+
+#[library_benchmark(setup = at_the_gate)]
+#[bench::whole(Issuing::gate)]
+#[bench::without_signature(Issuing::gate_without_signature)]
+fn gate((issuing, gating): (Issuing, Gating)) -> (Issuing, Result<CertificationRequest, Rejected>) {
+    let request = gating(black_box(&issuing));
+    (issuing, request)
+}
+
+#[library_benchmark(setup = gated)]
+#[bench::with_lints()]
+fn prepare((issuing, request): (Issuing, CertificationRequest)) -> (Issuing, anyhow::Result<Prepared>) {
+    let prepared = black_box(&issuing).prepare(black_box(request));
+    (issuing, prepared)
+}
+
+#[library_benchmark(setup = signed)]
+#[bench::without_signing()]
+fn issue((issuing, prepared): (Issuing, Prepared)) -> (Issuing, anyhow::Result<Certificate>) {
+    let certificate = black_box(&issuing).issue(black_box(prepared));
+    (issuing, certificate)
+}
+
+#[library_benchmark(setup = issuing)]
+#[bench::whole()]
+fn issuance(issuing: Issuing) -> (Issuing, anyhow::Result<Certificate>) {
+    let certificate = black_box(&issuing).whole();
+    (issuing, certificate)
+}
+
+#[library_benchmark(setup = issuing)]
+#[bench::read()]
+fn ocsp(issuing: Issuing) -> (Issuing, anyhow::Result<OcspRequest>) {
+    let asked = black_box(&issuing).asked();
+    (issuing, asked)
+}
+
+#[library_benchmark(setup = issuing)]
+#[bench::signed()]
+fn ocsp_answer(issuing: Issuing) -> (Issuing, anyhow::Result<Vec<u8>>) {
+    let answer = black_box(&issuing).answer();
+    (issuing, answer)
+}
+
 library_benchmark_group!(name = expiry, benchmarks = [decide, next_mail]);
 library_benchmark_group!(name = renewals, benchmarks = [machine, holding, renewal, admission, replay]);
 
-main!(library_benchmark_groups = [expiry, renewals]);
+library_benchmark_group!(name = ca, benchmarks = [gate, prepare, issue, issuance, ocsp, ocsp_answer]);
+
+main!(library_benchmark_groups = [expiry, renewals, ca]);
