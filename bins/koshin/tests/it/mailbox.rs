@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::serve::{Running, five_ports};
 
 /// The mails of a demonstration, newest first.
-fn mails(mailbox: &str) -> Vec<Value> {
+pub(crate) fn mails(mailbox: &str) -> Vec<Value> {
     let (host, path) = mailbox.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

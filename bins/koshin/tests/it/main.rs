@@ -9,6 +9,8 @@ mod demo;
 #[cfg(unix)]
 mod docs;
 #[cfg(unix)]
+mod est;
+#[cfg(unix)]
 mod mailbox;
 mod operator;
 mod policy;

@@ -12,7 +12,7 @@ fn openssl(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(ended.stdout).unwrap()
 }
 
-fn certificate(params: CertificateParams) -> Vec<u8> {
+fn certificate(params: &CertificateParams) -> Vec<u8> {
     params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
 }
 
@@ -37,7 +37,7 @@ fn ours() -> CertificateParams {
 fn openssl_reads_the_certificates() {
     let folder = tempfile::tempdir().unwrap();
     let certificates: Vec<_> =
-        ["one", "two", "three"].map(|name| certificate(named(&[(DnType::CommonName, name)]))).into();
+        ["one", "two", "three"].map(|name| certificate(&named(&[(DnType::CommonName, name)]))).into();
     let message = certs_only(certificates.iter().map(Vec::as_slice));
     std::fs::write(folder.path().join("body"), encode(&message)).unwrap();
     openssl(folder.path(), &["base64", "-d", "-in", "body", "-out", "message"]);
@@ -71,7 +71,7 @@ fn request(folder: &Path, arguments: &[&str]) -> Vec<u8> {
 #[test]
 fn names_are_compared_by_their_texts() {
     let folder = tempfile::tempdir().unwrap();
-    let own = certificate(ours());
+    let own = certificate(&ours());
     let asked = |arguments: &[&str]| same_names(&request(folder.path(), arguments), &own);
     // OpenSSL writes the country as another string type.
     let subject = "/C=JP/O=更新商店/CN=U-1001";
@@ -93,7 +93,7 @@ fn names_are_compared_by_their_texts() {
         let asked = asked(&["-subj", subject, "-addext", &format!("subjectAltName={other}")]);
         assert_eq!(asked, Err(OtherNames::AlternativeName), "{other}");
     }
-    let bare = certificate(named(&[(DnType::CommonName, "U-1001")]));
+    let bare = certificate(&named(&[(DnType::CommonName, "U-1001")]));
     let named = request(folder.path(), &["-subj", "/CN=U-1001", "-addext", "subjectAltName=email:taro@example.jp"]);
     assert_eq!(same_names(&named, &bare), Err(OtherNames::AlternativeName));
     assert_eq!(same_names(b"x", &own), Err(OtherNames::Unreadable));

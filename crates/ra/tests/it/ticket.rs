@@ -76,7 +76,8 @@ async fn a_ticket_renews_and_only_a_sign_in_activates() {
     let held = town.holding("U-1").await;
     let held = held.certificate(&new).unwrap();
     assert!(matches!(held.status, Status::Active { .. }) && held.key.protection == ProtectionLevel::File);
-    town.ra.activate(&new, NOW).await.unwrap();
+    let again = town.ra.activate(&new, NOW).await.unwrap().1;
+    assert!(again.close.is_empty() && !again.mail);
     for word in ["ticket_made", "requested_by_program"] {
         assert_eq!(town.noted(word), 1, "{word}");
     }
@@ -153,11 +154,12 @@ async fn a_used_ticket_gets_no_second_certificate() {
     town.sign_in("U-1", &new, NOW).await;
     for certificate in [&certificate, &new] {
         let refused = town.show(certificate, shown, NOW).await.unwrap_err();
-        match refused {
-            TicketError::Certificate(Admission::Superseded { .. }) => {}
-            TicketError::Change(ChangeError::Refused(Refused::TooEarly { .. })) => {}
-            other => panic!("{other:?}"),
-        }
+        let expected = matches!(
+            refused,
+            TicketError::Certificate(Admission::Superseded { .. })
+                | TicketError::Change(ChangeError::Refused(Refused::TooEarly { .. }))
+        );
+        assert!(expected, "{refused:?}");
     }
     town.ra.renewal_ticket(&access, NOW).await.unwrap_err();
 }

@@ -1,8 +1,12 @@
 //! The page on which a holder makes a renewal ticket for a program.
 
-use axum::response::Response;
+use axum::{
+    Json,
+    response::{IntoResponse as _, Response},
+};
 use koshin_ra::{ChangeError, TicketError};
 use koshin_renewal::Refused;
+use koshin_types::Rfc3339;
 
 use super::{context::Context, trouble::Trouble};
 use crate::screens::{self, Problem, Ticket};
@@ -23,7 +27,7 @@ pub(crate) async fn page(context: Context) -> Response {
     context.answer(result.await)
 }
 
-/// POST `/ticket`: makes one, and with it the renewal that it is good for.
+/// POST `/ticket`: makes one, and with it the renewal that it is good for. A script gets it as JSON.
 pub(crate) async fn make(context: Context) -> Response {
     let result = async {
         let access = context.access().await?;
@@ -34,6 +38,10 @@ pub(crate) async fn make(context: Context) -> Response {
             }
             Err(error) => return Err(trouble(error)),
         };
+        if context.script {
+            let (user, ticket, until) = (access.id().as_str(), made.token.reveal(), Rfc3339(made.until).to_string());
+            return Ok(Json(serde_json::json!({ "user": user, "ticket": ticket, "until": until })).into_response());
+        }
         let view = Ticket::Made { subject: access.id(), ticket: made.token.reveal(), until: made.until };
         Ok(context.page(screens::ticket(&context.frame(), &view)?))
     };

@@ -29,7 +29,7 @@ async fn a_program_renews_with_a_ticket_and_a_password_puts_it_into_use() {
     let service = Service::start().await;
     let old = service.holder("U-1", enrolled_for(8)).await;
     let ticket = service.ticket("U-1", "old").await;
-    service.request("new", &["-subj", &service.subject("old")]).await;
+    service.request("new", &["-subj", &service.subject("old")]);
     let credentials = format!("U-1:{ticket}");
     let send = async || service.reenroll("old", &["-u", &credentials], "new").await;
     let answer = send().await;
@@ -72,7 +72,7 @@ async fn a_program_renews_with_a_ticket_and_a_password_puts_it_into_use() {
 async fn a_stolen_file_without_a_ticket_gets_nothing() {
     let service = Service::start().await;
     service.holder("U-1", enrolled_for(8)).await;
-    service.request("new", &["-subj", "/"]).await;
+    service.request("new", &["-subj", "/"]);
     let before = service.town.holding("U-1").await;
     let password = format!("U-1:{PASSWORD}");
     for (arguments, code) in [
@@ -101,7 +101,7 @@ async fn a_program_enrols_with_password_and_code() {
     let service = Service::start().await;
     for (host, id) in [(service.public, "U-1"), (service.portal, "U-2")] {
         service.town.enrolled(id, enrolled_for(-3)).await;
-        service.request("new", &["-subj", "/"]).await;
+        service.request("new", &["-subj", "/"]);
         let jar = format!("{id}.jar");
         let send = async |credentials: &str, jar: &[&str]| {
             service.enroll(host, &[&["-u", credentials], jar].concat(), "new").await
@@ -119,7 +119,7 @@ async fn a_program_enrols_with_password_and_code() {
         assert_eq!(issued.status, 200, "{issued:?}");
         // Again, in the session that the code has opened, for the same key.
         assert_eq!(send(&credentials, &["-b", &jar]).await.body, issued.body);
-        service.request("other", &["-subj", "/"]).await;
+        service.request("other", &["-subj", "/"]);
         let other = service.enroll(host, &["-u", &credentials, "-b", &jar], "other").await;
         assert_eq!((other.status, other.code()), (409, "renewal.other_key"));
         let other = send(&format!("A-1:{code}"), &["-b", &jar]).await;

@@ -162,7 +162,7 @@ impl Service {
     }
 
     /// A new key `NAME.key` on P-256, and a request for it: `NAME.b64`, as EST wants it.
-    pub(super) async fn request(&self, name: &str, arguments: &[&str]) {
+    pub(super) fn request(&self, name: &str, arguments: &[&str]) {
         let new = ["req", "-new", "-utf8", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
         let (key, der) = (format!("{name}.key"), format!("{name}.der"));
         self.run("openssl", &[&new[..], &["-keyout", &key, "-outform", "DER", "-out", &der], arguments].concat());
@@ -171,7 +171,7 @@ impl Service {
 
     /// Enrols somebody at an instant with a key that a program has: `old.key` and `old.pem`.
     pub(super) async fn holder(&self, id: &str, at: UtcDateTime) -> Fingerprint {
-        self.request("old", &["-subj", "/"]).await;
+        self.request("old", &["-subj", "/"]);
         let csr = fs::read(self.folder().join("old.der")).unwrap();
         self.town.ra.administration().permit(&id.parse().unwrap(), &operator(), at).await.unwrap();
         let (_, access, renewal) = self.town.prove(id, at).await;
