@@ -48,6 +48,23 @@ impl Address {
         self.text.get(self.at + 1..).unwrap_or_default()
     }
 
+    /// Whether a server would hardly tell the two apart: they differ in upper and lower case at most.
+    ///
+    /// ```
+    /// use koshin_notify::Address;
+    /// let address = |text: &str| text.parse::<Address>().expect("an address");
+    /// assert!(address("Taro@Example.jp").is_like(&address("taro@example.jp")));
+    /// assert!(!address("taro@example.jp").is_like(&address("jiro@example.jp")));
+    /// ```
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.folded() == other.folded()
+    }
+
+    /// The address in lower case, for comparisons and never for sending.
+    pub fn folded(&self) -> String {
+        self.text.to_lowercase()
+    }
+
     /// The address for a screen: the first character of the local part, `***`, and the domain.
     pub fn masked(&self) -> String {
         let first = self.local_part().chars().find(|c| *c != '"').unwrap_or('*');

@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use async_trait::async_trait;
-//! use koshin_notify::{Mail, MailId, MemoryOutbox, Outbox, conformance::Rig};
+//! use koshin_notify::{Mail, MailId, MemoryOutbox, Outbox, Tasks, conformance::Rig};
 //! use time::UtcDateTime;
 //!
 //! struct Memory(MemoryOutbox);
@@ -11,6 +11,9 @@
 //! #[async_trait]
 //! impl Rig for Memory {
 //!     fn outbox(&self) -> &dyn Outbox {
+//!         &self.0
+//!     }
+//!     fn tasks(&self) -> &dyn Tasks {
 //!         &self.0
 //!     }
 //!     async fn put(&self, mail: &Mail, due: UtcDateTime) {
@@ -35,6 +38,12 @@
 #![expect(clippy::missing_panics_doc, reason = "a test of the suite fails by panicking")]
 
 pub mod schedule;
+mod tasks;
+
+pub use tasks::{
+    a_bounce_ends_a_mail, claims_the_most_urgent_first, counts_what_an_address_was_told,
+    trouble_is_a_task_until_it_is_settled,
+};
 
 use std::{collections::BTreeSet, future::Future};
 
@@ -42,13 +51,15 @@ use async_trait::async_trait;
 use koshin_types::Language;
 use time::{Duration, UtcDateTime};
 
-use crate::{Claimed, Code, Disposition, Fence, Mail, MailId, Notice, Outbox, OutboxError, Reply, Suppression};
+use crate::{Claimed, Code, Disposition, Fence, Mail, MailId, Notice, Outbox, OutboxError, Reply, Suppression, Tasks};
 
 /// An outbox on the bench: what the tests need beside the port.
 #[async_trait]
 pub trait Rig: Send + Sync {
     /// The outbox under test.
     fn outbox(&self) -> &dyn Outbox;
+    /// Its tasks.
+    fn tasks(&self) -> &dyn Tasks;
     /// Puts a mail in as the transaction that makes it due does. A second one of the same id changes nothing.
     async fn put(&self, mail: &Mail, due: UtcDateTime);
     /// Everything that is stored of a mail, as text.
@@ -74,7 +85,8 @@ macro_rules! outbox_conformance {
         $crate::outbox_conformance!(@ $make:
             claims_what_is_due_in_order, leases_exclude_and_end, fences_keep_the_overtaken_out, attempts_are_counted,
             a_crash_while_transmitting_counts_as_unanswered, dispositions_end_or_come_back, a_put_is_never_repeated,
-            wakes_at_the_earliest, erases_secrets, many_workers_share,
+            wakes_at_the_earliest, erases_secrets, many_workers_share, claims_the_most_urgent_first,
+            counts_what_an_address_was_told, trouble_is_a_task_until_it_is_settled, a_bounce_ends_a_mail,
         );
     };
     (@ $make:path: $($case:ident,)+) => {

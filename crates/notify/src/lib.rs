@@ -59,11 +59,12 @@ mod planner;
 mod render;
 mod schedule;
 mod sender;
+mod tasks;
 mod texts;
 mod transport;
 
 pub use address::{Address, AddressError};
-pub use mail::{Audience, Code, Mail, MailId, NoCode, NoMailId, Notice, Way, WhyClosed};
+pub use mail::{Audience, Code, Mail, MailId, NoCode, NoMailId, Notice, Urgency, Way, WhyClosed};
 pub use mailer::{Mailer, Settings, Tally, Wake};
 pub use mime::{ComposeError, Composed, compose};
 pub use outbox::{Claimed, Disposition, Fence, MemoryOutbox, Outbox, OutboxError, Suppression};
@@ -75,6 +76,7 @@ pub use schedule::{
     Stage, horizon,
 };
 pub use sender::{Bilingual, Sender, SenderError, Zone};
+pub use tasks::{Bounce, Task, Tasks, Trouble};
 pub use texts::{TextError, Texts};
 #[cfg(feature = "smtp")]
 pub use transport::smtp::{self, SmtpTransport};

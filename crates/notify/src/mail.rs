@@ -143,11 +143,64 @@ impl Notice {
         }
     }
 
+    /// How much it matters that this leaves before others.
+    pub const fn urgency(&self) -> Urgency {
+        match self {
+            Self::EnrolmentCode { .. } => Urgency::Awaited,
+            Self::Expiry { threshold_days, .. } if *threshold_days <= Urgency::PRESSING_DAYS => Urgency::Pressing,
+            Self::Expiry { .. } | Self::EnrolmentPermitted { .. } => Urgency::Usual,
+            Self::EnrolmentClosed { .. }
+            | Self::CertificateIssued { .. }
+            | Self::CertificateActivated { .. }
+            | Self::StartedAgain { .. }
+            | Self::Revoked { .. }
+            | Self::AddressChanged { .. } => Urgency::Event,
+        }
+    }
+
     /// The threshold of an expiry notice, in days before notAfter.
     pub const fn threshold(&self) -> Option<u16> {
         match self {
             Self::Expiry { threshold_days, .. } => Some(*threshold_days),
             _ => None,
+        }
+    }
+}
+
+/// In which order mails leave when several are due: an outbox hands out the most urgent ones first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Urgency {
+    /// Somebody sits before a screen and waits for it.
+    Awaited,
+    /// Something was done that its owner has to hear of.
+    Event,
+    /// Little time is left: a notice of expiry of at most 14 days.
+    Pressing,
+    /// Everything else that has a date.
+    Usual,
+    /// A summary.
+    Summary,
+}
+
+impl Urgency {
+    /// All, the most urgent first.
+    pub const ALL: [Self; 5] = [Self::Awaited, Self::Event, Self::Pressing, Self::Usual, Self::Summary];
+    /// The largest threshold, in days, that is pressing.
+    const PRESSING_DAYS: u16 = 14;
+
+    /// The number that stands for it in storage: 0 for the most urgent, 4 for the least. Never change one.
+    ///
+    /// ```
+    /// use koshin_notify::Urgency;
+    /// assert_eq!(Urgency::ALL.map(Urgency::number), [0, 1, 2, 3, 4]);
+    /// ```
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Awaited => 0,
+            Self::Event => 1,
+            Self::Pressing => 2,
+            Self::Usual => 3,
+            Self::Summary => 4,
         }
     }
 }

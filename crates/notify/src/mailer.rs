@@ -1,12 +1,16 @@
 //! The mailer: claim, render, transmit, record.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    num::NonZeroU32,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use time::{Duration, UtcDateTime};
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    Claimed, Disposition, Mail, Notice, Outbox, OutboxError, Outcome, Reply, Sender, Suppression, Transport, compose,
+    Claimed, Disposition, Mail, Notice, Outbox, OutboxError, Outcome, Reply, Sender, Suppression, Transport, Urgency,
+    compose,
 };
 
 /// Sends what is due. Any number of mailers may share one outbox.
@@ -30,6 +34,11 @@ pub struct Settings {
     pub lease: Duration,
     /// Rows claimed at once; 0 counts as 1; 20 by default.
     pub batch: usize,
+    /// How many mails one address gets on one day of the sender's zone, at most; what is more waits for the next day,
+    /// the least urgent of what is due. `None`, the default, sets no limit. Mails that somebody waits for are neither
+    /// held back nor counted, and a mail that would be of no use by the next day goes out all the same: a limit delays
+    /// and never silences. Several mailers at once may exceed it by one mail each.
+    pub per_address_per_day: Option<NonZeroU32>,
 }
 
 impl Default for Settings {
@@ -38,7 +47,7 @@ impl Default for Settings {
     /// assert_eq!((settings.lease.whole_minutes(), settings.batch), (10, 20));
     /// ```
     fn default() -> Self {
-        Self { worker: "mailer".to_owned(), lease: Duration::minutes(10), batch: 20 }
+        Self { worker: "mailer".to_owned(), lease: Duration::minutes(10), batch: 20, per_address_per_day: None }
     }
 }
 
@@ -68,6 +77,8 @@ pub struct Tally {
     pub unknown: u64,
     /// Not sent, on purpose.
     pub suppressed: u64,
+    /// Put off to the next day, because the address had its share.
+    pub postponed: u64,
     /// Claims that another mailer had taken over.
     pub overtaken: u64,
 }
@@ -108,7 +119,7 @@ impl<O: Outbox, T: Transport> Mailer<O, T> {
     ///
     /// [`OutboxError::Unavailable`]: nothing is lost, run again later.
     pub async fn run(&self, now: UtcDateTime) -> Result<Wake, OutboxError> {
-        let Settings { worker, lease, batch } = &self.settings;
+        let Settings { worker, lease, batch, .. } = &self.settings;
         // A stopwatch, not a clock: nothing it says is stored.
         let started = Instant::now();
         let mut silent = 0;
@@ -149,6 +160,11 @@ impl<O: Outbox, T: Transport> Mailer<O, T> {
             self.record(claim, &end, now).await?;
             return Ok(true);
         }
+        if let Some(at) = self.tomorrow(&claim.mail, now).await? {
+            self.counters.postponed.fetch_add(1, Ordering::Relaxed);
+            self.record(claim, &Disposition::Retry { at, reply: None }, now).await?;
+            return Ok(true);
+        }
         let composed = match compose(&claim.mail, &self.sender, now) {
             Ok(composed) => composed,
             Err(error) => {
@@ -170,6 +186,17 @@ impl<O: Outbox, T: Transport> Mailer<O, T> {
         let spoke = !matches!(&outcome, Outcome::Transient { reply } if reply.code().is_none());
         self.record(claim, &judge(claim, outcome, now), now).await?;
         Ok(spoke)
+    }
+
+    /// When to send a mail instead, if its address has had its share of this day.
+    async fn tomorrow(&self, mail: &Mail, now: UtcDateTime) -> Result<Option<UtcDateTime>, OutboxError> {
+        let Some(most) = self.settings.per_address_per_day else { return Ok(None) };
+        let (begins, ends) = self.sender.zone.day(now);
+        if mail.kind.urgency() == Urgency::Awaited || mail.worthless_from().is_some_and(|from| from <= ends) {
+            return Ok(None);
+        }
+        let told = self.outbox.told(&mail.to, begins).await?;
+        Ok((told >= most.get()).then_some(ends))
     }
 
     async fn record(&self, claim: &Claimed, disposition: &Disposition, now: UtcDateTime) -> Result<(), OutboxError> {
@@ -250,6 +277,7 @@ struct Counters {
     quarantined: AtomicU64,
     unknown: AtomicU64,
     suppressed: AtomicU64,
+    postponed: AtomicU64,
     overtaken: AtomicU64,
 }
 
@@ -257,7 +285,7 @@ impl Counters {
     fn count(&self, disposition: &Disposition) {
         let counter = match disposition {
             Disposition::Sent => &self.sent,
-            Disposition::Undeliverable { .. } => &self.undeliverable,
+            Disposition::Undeliverable { .. } | Disposition::Bounced { .. } => &self.undeliverable,
             Disposition::Retry { reply: Some(_), .. } => &self.retried,
             // Given back untried: nothing happened to the mail.
             Disposition::Retry { reply: None, .. } => return,
@@ -277,6 +305,7 @@ impl Counters {
             quarantined: read(&self.quarantined),
             unknown: read(&self.unknown),
             suppressed: read(&self.suppressed),
+            postponed: read(&self.postponed),
             overtaken: read(&self.overtaken),
         }
     }

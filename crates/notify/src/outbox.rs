@@ -9,7 +9,7 @@ use time::{Duration, UtcDateTime};
 
 pub use memory::MemoryOutbox;
 
-use crate::{Mail, MailId, Reply};
+use crate::{Address, Mail, MailId, Reply};
 
 /// The mails that are owed, shared by any number of mailers.
 ///
@@ -23,13 +23,14 @@ use crate::{Mail, MailId, Reply};
 /// An implementation runs [`outbox_conformance!`](crate::outbox_conformance).
 #[async_trait]
 pub trait Outbox: Send + Sync {
-    /// Takes up to `limit` rows, the longest due first, until `now + lease`: those that wait and are due, and those
-    /// whose lease is over (`lease end <= now`).
+    /// Takes up to `limit` rows until `now + lease`: those that wait and are due, and those whose lease is over
+    /// (`lease end <= now`). The most urgent come first ([`Urgency`](crate::Urgency)), and of these the longest due.
     ///
     /// A notice about a certificate that is not in use any more (renewed, revoked) is left out and suppressed, or ends
     /// as unknown where it may have arrived; so is a row that [`Mail::decode`] refuses. A notice that a
     /// [`Schedule`](crate::Schedule) planned is addressed to the holder as registered now, and is undeliverable where no
-    /// address is.
+    /// address is. When that address changes, or the certificate goes out of use, before the row is transmitting, its
+    /// claimer is overtaken: the row waits again, under another fence.
     ///
     /// # Errors
     ///
@@ -72,6 +73,15 @@ pub trait Outbox: Send + Sync {
     ///
     /// [`OutboxError::Unavailable`] when the store does not answer.
     async fn next_wake(&self, now: UtcDateTime) -> Result<Option<UtcDateTime>, OutboxError>;
+
+    /// How many mails went, or may have gone, to an address since an instant: taken, unanswered, or on their way at the
+    /// moment. What was refused does not count, nor what somebody waited for ([`Urgency::Awaited`](crate::Urgency)).
+    /// Addresses that differ in upper and lower case alone are one.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Unavailable`] when the store does not answer.
+    async fn told(&self, to: &Address, since: UtcDateTime) -> Result<u32, OutboxError>;
 }
 
 #[async_trait]
@@ -103,6 +113,10 @@ impl<T: Outbox + ?Sized> Outbox for Arc<T> {
     async fn next_wake(&self, now: UtcDateTime) -> Result<Option<UtcDateTime>, OutboxError> {
         (**self).next_wake(now).await
     }
+
+    async fn told(&self, to: &Address, since: UtcDateTime) -> Result<u32, OutboxError> {
+        (**self).told(to, since).await
+    }
 }
 
 /// The number of a claim: it grows with every claim of the same row.
@@ -129,6 +143,12 @@ pub enum Disposition {
     Sent,
     /// Refused for ever. Terminal, counts as sent, and is shown.
     Undeliverable {
+        /// What was said.
+        reply: Reply,
+    },
+    /// Taken, and later given back by another server. Terminal, counts as sent, and is shown. No mailer records it; see
+    /// [`Tasks::bounced`](crate::Tasks::bounced).
+    Bounced {
         /// What was said.
         reply: Reply,
     },
@@ -164,6 +184,7 @@ impl Disposition {
         match self {
             Self::Sent => "sent",
             Self::Undeliverable { .. } => "undeliverable",
+            Self::Bounced { .. } => "bounced",
             Self::Retry { .. } => "retry",
             Self::Quarantined { .. } => "quarantined",
             Self::Unknown => "unknown",

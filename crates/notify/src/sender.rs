@@ -117,6 +117,15 @@ impl Zone {
     pub fn at(&self, instant: UtcDateTime) -> (UtcOffset, String) {
         (self.0)(instant)
     }
+
+    /// When the local day of an instant begins, and when the next one does, by the offset of that instant.
+    pub(crate) fn day(&self, instant: UtcDateTime) -> (UtcDateTime, UtcDateTime) {
+        let offset = i64::from(self.at(instant).0.whole_seconds());
+        let into = (instant.unix_timestamp() + offset).rem_euclid(86_400);
+        let begins = instant.unix_timestamp() - into;
+        let at = |seconds, or| UtcDateTime::from_unix_timestamp(seconds).unwrap_or(or);
+        (at(begins, UtcDateTime::MIN), at(begins + 86_400, UtcDateTime::MAX))
+    }
 }
 
 impl fmt::Debug for Zone {

@@ -284,9 +284,10 @@ fn put_certificate(script: &mut Script, subject: i64, generation: i64, change: &
 /// Owes a mail, unless it was owed before.
 pub(crate) fn put_mail(script: &mut Script, mail: &Mail, due: UtcDateTime) {
     script.push(
-        "/* commit::put_mail */ INSERT INTO outbox (id, kind, subject, mail, planned_at, state, claimable_from) \
-         VALUES (?, ?, ?, ?, ?, 'waiting', ?) ON CONFLICT (id) DO NOTHING",
+        "/* commit::put_mail */ INSERT INTO outbox (id, kind, subject, mail, planned_at, state, claimable_from, \
+         urgency) VALUES (?, ?, ?, ?, ?, 'waiting', ?, ?) ON CONFLICT (id) DO NOTHING",
     );
     script.bind(mail.id.as_bytes().to_vec()).bind(mail.kind.word()).bind(mail.subject_id.as_str());
     script.bind(mail.encode().as_str()).bind(millis(due)).bind(millis(due));
+    script.bind(i64::from(mail.kind.urgency().number()));
 }

@@ -79,6 +79,8 @@ mod sessions;
 mod status;
 #[cfg(feature = "outbox")]
 mod store;
+#[cfg(feature = "outbox")]
+mod tasks;
 mod witness;
 mod writer;
 

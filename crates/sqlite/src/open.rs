@@ -42,6 +42,7 @@ pub(crate) const REGISTRY: Schema = Schema {
         (7, "orders", include_str!("../migrations/0007_orders.sql")),
         (9, "renewal tickets", include_str!("../migrations/0009_renewal_tickets.sql")),
         (10, "restore", include_str!("../migrations/0010_restore.sql")),
+        (11, "urgency and tasks", include_str!("../migrations/0011_urgency_and_tasks.sql")),
     ],
 };
 

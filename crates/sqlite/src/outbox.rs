@@ -1,7 +1,9 @@
 //! The port `Outbox`.
 
 use async_trait::async_trait;
-use koshin_notify::{Claimed, Disposition, Fence, Mail, MailId, Outbox, OutboxError, Reply, Suppression};
+use koshin_notify::{
+    Address, Claimed, Disposition, Fence, Mail, MailId, Outbox, OutboxError, Reply, Suppression, Urgency,
+};
 use koshin_types::CertificateStatus;
 use sqlx::sqlite::SqliteRow;
 use time::{Duration, UtcDateTime};
@@ -26,7 +28,7 @@ impl From<StoreError> for Refusal {
     }
 }
 
-fn unavailable(error: StoreError) -> OutboxError {
+pub(crate) fn unavailable(error: StoreError) -> OutboxError {
     OutboxError::Unavailable(Box::new(error))
 }
 
@@ -43,20 +45,35 @@ impl Job for Claim {
     type Refused = StoreError;
 
     async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<Vec<Claimed>, Failed<StoreError>> {
-        let now = millis(self.now);
         let mut claimed = Vec::new();
-        loop {
+        for urgency in Urgency::ALL {
+            self.claim_all(tx, urgency, &mut claimed).await?;
+        }
+        Ok(claimed)
+    }
+}
+
+impl Claim {
+    /// Claims the mails of one urgency, as far as there is room.
+    async fn claim_all(
+        &self,
+        tx: &mut Transaction<'_>,
+        urgency: Urgency,
+        claimed: &mut Vec<Claimed>,
+    ) -> Result<(), Failed<StoreError>> {
+        while claimed.len() < self.limit {
             // Whom a planned notice is about is asked again now (I-56, I-63).
             let due = Script::one(
-                "/* Claim::run */ SELECT o.number, o.mail, o.fence + 1, o.attempts, \
+                "/* Claim::claim_all */ SELECT o.number, o.mail, o.fence + 1, o.attempts, \
                  o.unanswered + (o.state = 'transmitting'), c.status, s.language, s.address FROM outbox AS o \
                  LEFT JOIN certificates AS c ON c.number = o.certificate LEFT JOIN subjects AS s ON s.number = c.subject \
-                 WHERE o.claimable_from <= ? ORDER BY o.claimable_from, o.number LIMIT ?",
+                 WHERE o.urgency = ? AND o.claimable_from <= ? ORDER BY o.claimable_from, o.number LIMIT ?",
             );
-            let room = self.limit.saturating_sub(claimed.len());
-            let rows = tx.read(due.with(now).with(i64::try_from(room).unwrap_or(i64::MAX))).await?;
+            let room = i64::try_from(self.limit.saturating_sub(claimed.len())).unwrap_or(i64::MAX);
+            let due = due.with(i64::from(urgency.number())).with(millis(self.now)).with(room);
+            let rows = tx.read(due).await?;
             if rows.is_empty() {
-                return Ok(claimed);
+                break;
             }
             for row in &rows {
                 match read(row).map_err(Failed::Refused)? {
@@ -68,18 +85,17 @@ impl Job for Claim {
                 }
             }
         }
+        Ok(())
     }
-}
 
-impl Claim {
     async fn take(&self, tx: &mut Transaction<'_>, number: i64, claimed: &Claimed) -> sqlx::Result<()> {
         let mut script = Script::one(
             "/* Claim::take */ UPDATE outbox SET state = 'claimed', claimable_from = ?, lease = ?, worker = ?, \
-             fence = ?, unanswered = ? WHERE number = ?",
+             fence = ?, unanswered = ?, recipient = ? WHERE number = ?",
         );
         script.bind(millis(self.now.saturating_add(self.lease))).bind(lease_millis(self.lease));
         script.bind(self.worker.as_str()).bind(signed(claimed.fence.0)).bind(i64::from(claimed.unanswered));
-        script.bind(number);
+        script.bind(recipient(&claimed.mail.to)).bind(number);
         tx.write(script).await.map(drop)
     }
 
@@ -96,9 +112,17 @@ impl Claim {
     }
 }
 
+/// What stands for an address where only equality matters.
+fn recipient(address: &Address) -> Vec<u8> {
+    let digest = ring::digest::digest(&ring::digest::SHA256, address.folded().as_bytes());
+    digest.as_ref().iter().take(16).copied().collect()
+}
+
 fn reply(disposition: &Disposition) -> Option<String> {
     match disposition {
-        Disposition::Undeliverable { reply } | Disposition::Retry { reply: Some(reply), .. } => Some(reply.to_string()),
+        Disposition::Undeliverable { reply }
+        | Disposition::Bounced { reply }
+        | Disposition::Retry { reply: Some(reply), .. } => Some(reply.to_string()),
         _ => None,
     }
 }
@@ -242,10 +266,21 @@ impl Outbox for Store {
     }
 
     async fn next_wake(&self, _now: UtcDateTime) -> Result<Option<UtcDateTime>, OutboxError> {
-        let query = "/* Store::next_wake */ SELECT min(claimable_from) FROM outbox WHERE claimable_from IS NOT NULL";
+        // One look into the index for each urgency.
+        let query = "/* Store::next_wake */ SELECT min((SELECT min(claimable_from) FROM outbox \
+                     WHERE urgency = u.value AND claimable_from IS NOT NULL)) FROM json_each('[0, 1, 2, 3, 4]') AS u";
         let row = self.readers().one(Script::one(query)).await.map_err(unavailable)?;
         let Some(row) = row else { return Ok(None) };
         Columns::of(&row).maybe_instant("outbox.claimable_from").map_err(unavailable)
+    }
+
+    async fn told(&self, to: &Address, since: UtcDateTime) -> Result<u32, OutboxError> {
+        let query = "/* Store::told */ SELECT count(*) FROM outbox WHERE recipient = ? AND urgency > 0 \
+                     AND (state = 'transmitting' OR (recorded_at >= ? AND (disposition IN ('sent', 'bounced', 'unknown') \
+                     OR (state <> 'done' AND unanswered > 0))))";
+        let script = Script::one(query).with(recipient(to)).with(millis(since));
+        let row = self.readers().one(script).await.map_err(unavailable)?;
+        row.map_or(Ok(0), |row| Columns::of(&row).unsigned("outbox.number").map_err(unavailable))
     }
 }
 

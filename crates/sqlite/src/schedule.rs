@@ -119,7 +119,7 @@ impl Job for StorePlans {
 struct Lists {
     /// Certificate, threshold.
     withdrawn: Vec<Value>,
-    /// Name, kind, ID, certificate, text.
+    /// Name, kind, ID, certificate, text, urgency.
     mails: Vec<Value>,
     /// Certificate, threshold, name of the mail, what it is closed with.
     notices: Vec<Value>,
@@ -138,7 +138,8 @@ impl Lists {
             self.notices.extend(owed.closes.iter().map(|closed| json!([certificate, closed, null, days])));
             if let Some(mail) = &owed.mail {
                 let text = mail.encode();
-                self.mails.push(json!([id, mail.kind.word(), mail.subject_id.as_str(), certificate, text.as_str()]));
+                let (kind, urgency) = (mail.kind.word(), mail.kind.urgency().number());
+                self.mails.push(json!([id, kind, mail.subject_id.as_str(), certificate, text.as_str(), urgency]));
             }
         }
         let (planned, next) = match plan.next {
@@ -178,8 +179,8 @@ fn script(plans: &[Plan], now: UtcDateTime) -> Script {
     if !mails.is_empty() {
         script.push(
             "/* schedule::script */ INSERT INTO outbox (id, kind, subject, certificate, mail, planned_at, state, \
-             claimable_from) SELECT unhex(j.value ->> 0), j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, \
-             ?, 'waiting', ? FROM json_each(?) AS j WHERE true ON CONFLICT (id) DO UPDATE SET state = 'waiting', \
+             claimable_from, urgency) SELECT unhex(j.value ->> 0), j.value ->> 1, j.value ->> 2, j.value ->> 3, \
+             j.value ->> 4, ?, 'waiting', ?, j.value ->> 5 FROM json_each(?) AS j WHERE true ON CONFLICT (id) DO UPDATE SET state = 'waiting', \
              claimable_from = excluded.claimable_from, mail = excluded.mail, disposition = NULL, reply = NULL, \
              recorded_at = NULL WHERE outbox.state = 'done' AND outbox.unanswered = 0 \
              AND outbox.disposition GLOB 'suppressed_*' AND outbox.disposition <> 'suppressed_unreadable'",

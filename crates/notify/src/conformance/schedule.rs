@@ -36,7 +36,8 @@ macro_rules! schedule_conformance {
             a_certificate_comes_in_unplanned, pages_leave_nothing_out, a_plan_is_stored_whole,
             a_plan_on_old_knowledge_is_left_out, another_policy_outdates_the_plans, stages_follow_the_outbox,
             what_is_withdrawn_can_be_owed_again, what_is_on_its_way_is_not_withdrawn, what_may_have_arrived_ends_unknown,
-            a_retired_certificate_leaves, a_notice_goes_to_the_registered_address, a_holder_without_address_is_recorded,
+            a_retired_certificate_leaves, a_notice_goes_to_the_registered_address,
+            a_changed_address_overtakes_the_claim, a_retired_certificate_overtakes_the_claim, a_holder_without_address_is_recorded,
             an_ended_certificate_rests,
         );
     };
@@ -399,6 +400,45 @@ pub async fn a_notice_goes_to_the_registered_address(rig: &dyn ScheduleRig) {
     assert!(claim(rig, day(10)).await.is_empty());
     assert_eq!(rig.end(id).await.as_deref(), Some("undeliverable"));
     assert_eq!(only(rig, day(10)).await.notices, [(30, Stage::Counts)]);
+}
+
+/// The address changes between claim and sending: the claimer is overtaken, and one mail goes to the new one (I-63).
+pub async fn a_changed_address_overtakes_the_claim(rig: &dyn ScheduleRig) {
+    let mark = adopted(rig, &[30, 10]).await;
+    let id = planned(rig, mark, 30, &[]).await;
+    let certificate = only(rig, day(10)).await.certificate;
+    let old = claim_one(rig, day(10)).await;
+    rig.readdress(&certificate, address("jiro")).await;
+    assert!(!transmitting(rig, &old, day(10)).await, "nothing goes to the old address");
+    assert!(!record(rig, &old, &Disposition::Sent, day(10)).await);
+    let new = claim_one(rig, day(10)).await;
+    assert!(new.fence > old.fence);
+    assert_eq!((new.mail.id, Some(new.mail.to.clone())), (id, address("jiro")));
+    // What is on its way already has gone to the address that was confirmed then.
+    assert!(transmitting(rig, &new, day(10)).await);
+    rig.readdress(&certificate, address("hanako")).await;
+    assert!(record(rig, &new, &Disposition::Sent, day(10)).await);
+    assert!(claim(rig, day(11)).await.is_empty(), "one mail");
+}
+
+/// The certificate goes out of use between claim and sending (I-56).
+pub async fn a_retired_certificate_overtakes_the_claim(rig: &dyn ScheduleRig) {
+    let mark = adopted(rig, &[30, 10]).await;
+    let words =
+        [(CertificateStatus::Superseded, "suppressed_renewed"), (CertificateStatus::Revoked, "suppressed_revoked")];
+    for (number, (status, word)) in (1..).zip(words) {
+        let certificate = rig.activate(number, validity(40), address("taro")).await;
+        let row = only(rig, day(10)).await;
+        assert_eq!(stored(rig, mark, vec![owes(&row, 30, &[], day(10))], day(10)).await, 1);
+        let claimed = claim_one(rig, day(10)).await;
+        rig.retire(&certificate, status, day(10)).await;
+        assert!(!transmitting(rig, &claimed, day(10)).await, "{status}");
+        assert!(claim(rig, day(10)).await.is_empty(), "{status}");
+        assert_eq!(rig.end(claimed.mail.id).await.as_deref(), Some(word));
+        for row in unplanned(rig, day(10), day(10_000)).await {
+            rig.retire(&row.certificate, CertificateStatus::Revoked, day(10)).await;
+        }
+    }
 }
 
 /// A threshold that cannot be told because there is no address counts as told.

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use time::{Duration, UtcDateTime};
 
 use super::{Claimed, Disposition, Fence, Outbox, OutboxError, Suppression};
-use crate::{Mail, MailId, Stage};
+use koshin_types::SubjectId;
+
+use crate::{Address, Bounce, Mail, MailId, Stage, Task, Tasks, Trouble, Urgency};
 
 /// An [`Outbox`] that forgets everything when it is dropped: for tests, rehearsals and the reading of the port.
 #[derive(Debug, Default)]
@@ -24,6 +26,11 @@ struct Row {
     fence: Fence,
     attempts: u32,
     unanswered: u32,
+    /// When what stands in `state` was recorded; `None` before the first record.
+    recorded_at: Option<UtcDateTime>,
+    /// What was said last.
+    said: String,
+    settled: bool,
 }
 
 #[derive(Debug)]
@@ -68,6 +75,15 @@ impl Row {
     }
 }
 
+impl Row {
+    fn task(&self) -> Option<Task> {
+        let State::Done { disposition } = &self.state else { return None };
+        let trouble = Trouble::of(disposition.word()).filter(|_| !self.settled)?;
+        let (mail, kind, subject_id) = (self.mail.id, self.mail.kind.word().to_owned(), self.mail.subject_id.clone());
+        Some(Task { mail, kind, subject_id, trouble, at: self.recorded_at?, said: self.said.clone() })
+    }
+}
+
 impl MemoryOutbox {
     /// Puts a mail in, to be sent from `due` on. `false`, and no change, when a mail of this id was ever put in.
     pub fn put(&self, mail: Mail, due: UtcDateTime) -> bool {
@@ -75,7 +91,16 @@ impl MemoryOutbox {
         if rows.contains_key(&mail.id) {
             return false;
         }
-        let row = Row { state: State::Waiting { due }, fence: Fence(0), attempts: 0, unanswered: 0, mail };
+        let row = Row {
+            state: State::Waiting { due },
+            fence: Fence(0),
+            attempts: 0,
+            unanswered: 0,
+            recorded_at: None,
+            said: String::new(),
+            settled: false,
+            mail,
+        };
         rows.insert(row.mail.id, row);
         true
     }
@@ -107,6 +132,7 @@ impl MemoryOutbox {
     /// Ends a mail that must not go out any more, unless it is on its way.
     pub(crate) fn withdraw(&self, id: MailId, now: UtcDateTime) {
         if let Some(row) = self.rows().get_mut(&id) {
+            row.recorded_at = Some(now);
             match row.state {
                 State::Done { .. } => {}
                 State::Transmitting { over } if now < over => {}
@@ -130,20 +156,24 @@ impl MemoryOutbox {
         let mut rows = self.rows();
         let mut due: Vec<_> = rows
             .values()
-            .filter_map(|row| Some((row.state.claimable_from()?, row.mail.id)))
-            .filter(|(from, _)| *from <= now)
+            .filter_map(|row| Some((row.mail.kind.urgency(), row.state.claimable_from()?, row.mail.id)))
+            .filter(|(_, from, _)| *from <= now)
             .collect();
         due.sort_unstable();
         let mut claimed = Vec::new();
-        for (_, id) in due {
+        for (_, _, id) in due {
             if claimed.len() >= limit {
                 break;
             }
             let Some(row) = rows.get_mut(&id) else { continue };
             if let Some(end) = judge(&mut row.mail) {
+                row.recorded_at = Some(now);
                 match end {
                     Disposition::Suppressed { why } => row.suppress(why),
-                    disposition => row.state = State::Done { disposition },
+                    disposition => {
+                        row.said = said(&disposition);
+                        row.state = State::Done { disposition };
+                    }
                 }
                 continue;
             }
@@ -170,12 +200,29 @@ impl MemoryOutbox {
         }
     }
 
-    pub(crate) fn note_end(&self, id: MailId, fence: Fence, disposition: &Disposition) -> Result<(), OutboxError> {
+    /// Takes a claim back that was not used yet.
+    pub(crate) fn overtake(&self, id: MailId) {
+        if let Some(row) = self.rows().get_mut(&id)
+            && matches!(row.state, State::Claimed { .. })
+        {
+            row.fence.0 += 1;
+            row.state = State::Waiting { due: UtcDateTime::MIN };
+        }
+    }
+
+    pub(crate) fn note_end(
+        &self,
+        id: MailId,
+        fence: Fence,
+        disposition: &Disposition,
+        now: UtcDateTime,
+    ) -> Result<(), OutboxError> {
         let mut rows = self.rows();
         let row = rows.get_mut(&id).filter(|row| {
             row.fence == fence && matches!(row.state, State::Claimed { .. } | State::Transmitting { .. })
         });
         let Some(row) = row else { return Err(OutboxError::LeaseLost { id, fence }) };
+        (row.recorded_at, row.said) = (Some(now), said(disposition));
         row.state = match disposition {
             Disposition::Retry { at, .. } => State::Waiting { due: *at },
             Disposition::Quarantined { until } => {
@@ -216,12 +263,84 @@ impl Outbox for MemoryOutbox {
         id: MailId,
         fence: Fence,
         disposition: &Disposition,
-        _now: UtcDateTime,
+        now: UtcDateTime,
     ) -> Result<(), OutboxError> {
-        self.note_end(id, fence, disposition)
+        self.note_end(id, fence, disposition, now)
     }
 
     async fn next_wake(&self, _now: UtcDateTime) -> Result<Option<UtcDateTime>, OutboxError> {
         Ok(self.rows().values().filter_map(|row| row.state.claimable_from()).min())
+    }
+
+    async fn told(&self, to: &Address, since: UtcDateTime) -> Result<u32, OutboxError> {
+        let counts = |row: &&Row| {
+            let recent = row.recorded_at.is_some_and(|at| at >= since);
+            let went = match &row.state {
+                State::Transmitting { .. } => true,
+                State::Waiting { .. } | State::Claimed { .. } => recent && row.unanswered > 0,
+                State::Done { disposition } => {
+                    let went =
+                        matches!(disposition, Disposition::Sent | Disposition::Unknown | Disposition::Bounced { .. });
+                    recent && went
+                }
+            };
+            went && row.mail.to.is_like(to) && row.mail.kind.urgency() != Urgency::Awaited
+        };
+        Ok(u32::try_from(self.rows().values().filter(counts).count()).unwrap_or(u32::MAX))
+    }
+}
+
+#[async_trait]
+impl Tasks for MemoryOutbox {
+    async fn bounced(&self, id: MailId, bounce: &Bounce, now: UtcDateTime) -> Result<bool, OutboxError> {
+        let mut rows = self.rows();
+        let Some(row) = rows.get_mut(&id).filter(|row| row.attempts > 0) else { return Ok(false) };
+        let done = match &row.state {
+            State::Done { disposition: Disposition::Sent | Disposition::Unknown } => true,
+            State::Done { .. } => return Ok(false),
+            _ => false,
+        };
+        match bounce {
+            Bounce::Failed { reply } => {
+                row.fence.0 += 1;
+                row.state = State::Done { disposition: Disposition::Bounced { reply: reply.clone() } };
+                row.mail = row.mail.clone().without_secret();
+                (row.recorded_at, row.said) = (Some(now), reply.to_string());
+            }
+            Bounce::Delayed { reply } if done => row.said = reply.to_string(),
+            Bounce::Delayed { .. } => {}
+        }
+        Ok(true)
+    }
+
+    async fn open_tasks(
+        &self,
+        of: Option<&SubjectId>,
+        after: Option<(UtcDateTime, MailId)>,
+        limit: usize,
+    ) -> Result<Vec<Task>, OutboxError> {
+        let rows = self.rows();
+        let mut tasks: Vec<_> = rows.values().filter_map(Row::task).collect();
+        tasks.retain(|task| of.is_none_or(|of| task.subject_id == *of));
+        tasks.retain(|task| after.is_none_or(|after| (task.at, task.mail) > after));
+        tasks.sort_unstable_by_key(|task| (task.at, task.mail));
+        tasks.truncate(limit);
+        Ok(tasks)
+    }
+
+    async fn settle(&self, id: MailId) -> Result<bool, OutboxError> {
+        let mut rows = self.rows();
+        let Some(row) = rows.get_mut(&id).filter(|row| row.task().is_some()) else { return Ok(false) };
+        row.settled = true;
+        Ok(true)
+    }
+}
+
+fn said(disposition: &Disposition) -> String {
+    match disposition {
+        Disposition::Undeliverable { reply }
+        | Disposition::Bounced { reply }
+        | Disposition::Retry { reply: Some(reply), .. } => reply.to_string(),
+        _ => String::new(),
     }
 }

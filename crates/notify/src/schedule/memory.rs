@@ -10,7 +10,9 @@ use koshin_types::{CertificateStatus, SerialNumber};
 use time::{Duration, UtcDateTime};
 
 use super::{Ahead, InUse, Look, Next, Page, Place, Plan, PolicyMark, Schedule, ScheduleError, Scheduled, Stage};
-use crate::{Claimed, Disposition, Fence, Mail, MailId, MemoryOutbox, Outbox, OutboxError, Reply, Suppression};
+use crate::{
+    Address, Claimed, Disposition, Fence, Mail, MailId, MemoryOutbox, Outbox, OutboxError, Reply, Suppression,
+};
 
 /// A [`Schedule`] with the [`Outbox`] that it plans into: for tests, rehearsals and the reading of the ports. It forgets
 /// everything when it is dropped.
@@ -73,6 +75,7 @@ impl MemorySchedule {
     pub fn retire(&self, serial: &SerialNumber, status: CertificateStatus) {
         if let Some(row) = self.state().rows.values_mut().find(|row| row.certificate.serial == *serial) {
             row.status = status;
+            self.overtake(row);
         }
     }
 
@@ -80,6 +83,7 @@ impl MemorySchedule {
     pub fn readdress(&self, serial: &SerialNumber, address: Option<crate::Address>) {
         if let Some(row) = self.state().rows.values_mut().find(|row| row.certificate.serial == *serial) {
             row.certificate.address = address;
+            self.overtake(row);
         }
     }
 
@@ -99,6 +103,15 @@ impl MemorySchedule {
     /// The outbox that plans put mails into. A mailer works on the schedule itself, which knows whom not to tell.
     pub fn outbox(&self) -> &MemoryOutbox {
         &self.outbox
+    }
+
+    /// Takes back what is claimed of the notices about a certificate, to be judged anew.
+    fn overtake(&self, row: &Row) {
+        for record in row.notices.values() {
+            if let Record::Mail(id) = record {
+                self.outbox.overtake(*id);
+            }
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -275,15 +288,19 @@ impl Outbox for MemorySchedule {
         id: MailId,
         fence: Fence,
         disposition: &Disposition,
-        _now: UtcDateTime,
+        now: UtcDateTime,
     ) -> Result<(), OutboxError> {
         let mut state = self.state();
-        self.outbox.note_end(id, fence, disposition)?;
+        self.outbox.note_end(id, fence, disposition, now)?;
         state.touch(id);
         Ok(())
     }
 
     async fn next_wake(&self, now: UtcDateTime) -> Result<Option<UtcDateTime>, OutboxError> {
         self.outbox.next_wake(now).await
+    }
+
+    async fn told(&self, to: &Address, since: UtcDateTime) -> Result<u32, OutboxError> {
+        self.outbox.told(to, since).await
     }
 }

@@ -287,7 +287,76 @@ async fn an_outbox_that_does_not_answer_is_said() {
         async fn next_wake(&self, _: UtcDateTime) -> Result<Option<UtcDateTime>, koshin_notify::OutboxError> {
             gone()
         }
+        async fn told(&self, _: &koshin_notify::Address, _: UtcDateTime) -> Result<u32, koshin_notify::OutboxError> {
+            gone()
+        }
     }
     let error = Mailer::new(Gone, Mailbox::default(), sender()).run(NOW).await.unwrap_err();
     assert!(error.is_transient());
+}
+
+fn capped(outbox: &Arc<MemoryOutbox>, mailbox: &Mailbox, most: u32) -> Mailer<Arc<MemoryOutbox>, Mailbox> {
+    let settings = Settings { per_address_per_day: std::num::NonZeroU32::new(most), ..Settings::default() };
+    Mailer::new(Arc::clone(outbox), mailbox.clone(), sender()).with_settings(settings)
+}
+
+/// A notice of so many days about one of the IDs of somebody who has several.
+fn about(id: u32, threshold_days: u16) -> Mail {
+    let notice =
+        Notice::Expiry { threshold_days, validity: validity(), days_left: threshold_days, renewal_opens: None };
+    Mail::new(
+        notice,
+        &format!("{id}/{threshold_days}"),
+        address("Taro@example.co.jp"),
+        Language::Ja,
+        "U-1".parse().unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn invariant_64_a_limit_postpones_the_least_urgent_and_loses_none() {
+    let (outbox, mailbox) = (Arc::new(MemoryOutbox::default()), Mailbox::default());
+    // The less urgent ones are due for longer.
+    let mails = [about(1, 30), about(2, 30), about(3, 10), plain("event"), about(4, 10)];
+    for (minute, mail) in (0..).zip(&mails) {
+        outbox.put(mail.clone(), NOW - Duration::minutes(10 - minute));
+    }
+    let other = Mail { to: address("jiro@example.co.jp"), ..plain("other") };
+    outbox.put(other.clone(), NOW);
+    let mailer = capped(&outbox, &mailbox, 2);
+    // Midnight in Tokyo.
+    let midnight = |days| time::macros::utc_datetime!(2026-11-22 15:00) + Duration::days(days);
+    assert_eq!(mailer.run(NOW).await.unwrap(), Wake::At(midnight(0)));
+    let arrived = || {
+        let mut ids: Vec<_> =
+            mailbox.newest(99).iter().map(|mail| mail.envelope.message_id[1..33].to_owned()).collect();
+        ids.reverse();
+        ids
+    };
+    let ids = |mails: &[&Mail]| mails.iter().map(|mail| mail.id.to_string()).collect::<Vec<_>>();
+    assert_eq!(arrived(), ids(&[&mails[3], &other, &mails[2]]), "the event and the older of the pressing ones");
+    assert!(
+        [&mails[0], &mails[1], &mails[4]].iter().all(|mail| outbox.end(mail.id).is_none()),
+        "nothing counts as sent"
+    );
+    assert_eq!(mailer.tally(), Tally { sent: 3, postponed: 3, ..Tally::default() });
+    // Somebody waits for a code: it is not held back, and takes nobody's place.
+    outbox.put(Mail { to: mails[0].to.clone(), ..code(NOW + Duration::HOUR) }, NOW);
+    assert_eq!(mailer.run(NOW).await.unwrap(), Wake::At(midnight(0)));
+    assert_eq!(arrived().len(), 4);
+    assert_eq!(mailer.run(midnight(0)).await.unwrap(), Wake::At(midnight(1)));
+    assert_eq!(arrived()[4..], ids(&[&mails[4], &mails[0]]));
+    assert_eq!(mailer.run(midnight(1)).await.unwrap(), Wake::Idle);
+    assert_eq!(arrived()[6..], ids(&[&mails[1]]));
+}
+
+#[tokio::test]
+async fn invariant_64_what_cannot_wait_a_day_does_not() {
+    let (outbox, mailbox) = (Arc::new(MemoryOutbox::default()), Mailbox::default());
+    let last_day = validity().not_after() - Duration::HOUR;
+    for id in 1..=3 {
+        outbox.put(about(id, 10), last_day);
+    }
+    assert_eq!(capped(&outbox, &mailbox, 1).run(last_day).await.unwrap(), Wake::Idle);
+    assert_eq!(mailbox.newest(9).len(), 3, "tomorrow they would be of no use");
 }

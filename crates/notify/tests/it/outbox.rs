@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use koshin_notify::{Mail, MailId, MemoryOutbox, Outbox, conformance::Rig};
+use koshin_notify::{Mail, MailId, MemoryOutbox, Outbox, Tasks, conformance::Rig};
 use time::UtcDateTime;
 
 struct Memory(MemoryOutbox);
@@ -7,6 +7,10 @@ struct Memory(MemoryOutbox);
 #[async_trait]
 impl Rig for Memory {
     fn outbox(&self) -> &dyn Outbox {
+        &self.0
+    }
+
+    fn tasks(&self) -> &dyn Tasks {
         &self.0
     }
 

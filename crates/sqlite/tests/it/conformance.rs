@@ -75,7 +75,7 @@ mod registry {
 
 mod outbox {
     use async_trait::async_trait;
-    use koshin_notify::{Mail, MailId, Outbox, conformance::Rig};
+    use koshin_notify::{Mail, MailId, Outbox, Tasks, conformance::Rig};
     use koshin_ra::{Commit, Registry as _};
     use sqlx::Row as _;
     use time::UtcDateTime;
@@ -95,6 +95,10 @@ mod outbox {
     #[async_trait]
     impl Rig for File {
         fn outbox(&self) -> &dyn Outbox {
+            &self.0.store
+        }
+
+        fn tasks(&self) -> &dyn Tasks {
             &self.0.store
         }
 

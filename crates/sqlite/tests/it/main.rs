@@ -14,6 +14,7 @@ mod bench;
 mod conformance;
 mod group_commit;
 mod kill;
+mod mail_kill;
 mod ledger;
 mod opening;
 mod schedule;
