@@ -3,8 +3,11 @@
 mod client;
 mod clock;
 pub mod conformance;
+mod issue;
 mod ledger;
 mod memory;
+mod order;
+mod parts;
 mod profile;
 mod refused;
 mod room;
@@ -19,10 +22,10 @@ pub use ledger::{
     Revocation, RevokeError, Standing, Status,
 };
 pub use memory::MemoryLedger;
+pub use order::{ChangesPage, Finished, IssueRequest, Issued, RevocationRequest};
+pub use parts::{CaParts, ServiceError, Signing};
 pub use profile::{IssuingProfile, KeyClass};
 pub use refused::{ChangesRefused, IssueRefused, RevocationRefused, Unsignable};
-pub use service::{
-    CaParts, CaService, ChangesPage, Finished, IssueRequest, Issued, RevocationRequest, ServiceError, Signing,
-};
+pub use service::CaService;
 pub use signer::SharedSigner;
 pub use status::LedgerStatus;

@@ -29,6 +29,12 @@ pub enum CallError {
         /// Its HTTP status.
         status: StatusCode,
     },
+    /// The certificate in the answer is not the one that was asked for.
+    #[error("the {field} in the CA's answer does not fit")]
+    Differs {
+        /// The part.
+        field: &'static str,
+    },
 }
 
 impl CallError {
@@ -38,6 +44,7 @@ impl CallError {
             Self::Connect(_) | Self::Broken(_) | Self::TimedOut { .. } => true,
             Self::Refused(refusal) => refusal.is_transient(),
             Self::Unreadable { status } => is_transient(*status),
+            Self::Differs { .. } => false,
         }
     }
 

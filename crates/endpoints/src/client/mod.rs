@@ -10,6 +10,7 @@
 //! # }
 //! ```
 
+mod compare;
 mod connector;
 mod failure;
 
@@ -191,6 +192,10 @@ impl CaClient {
 
     /// Asks for a certificate. The same renewal and key get the same one every time.
     ///
+    /// What comes back is compared: the key is that of the request, serial number and validity are those stated beside
+    /// the certificate, and the first certificate above it signed it. That this one is the CA the registration authority
+    /// means is for the caller to compare, with what it keeps of [`ca`](Self::ca).
+    ///
     /// # Errors
     ///
     /// [`CallError`]; when it [is transient](CallError::is_transient) the same request is to be sent again.
@@ -206,7 +211,9 @@ impl CaClient {
             request: base64(&request.request),
         };
         let answer: IssuedBody = self.post("/v1/issue", &body).await?;
-        certified(&answer).ok_or(UNREADABLE)
+        let certified = certified(&answer).ok_or(UNREADABLE)?;
+        compare::compare(&request.request, &certified).map_err(|field| CallError::Differs { field })?;
+        Ok(certified)
     }
 
     /// Has a certificate revoked; answers with the revocation that counts, which is the first.

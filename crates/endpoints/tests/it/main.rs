@@ -15,3 +15,4 @@ mod publisher;
 mod remote;
 mod responder;
 mod revocations;
+mod serials;

@@ -4,14 +4,16 @@ use std::{
     net::SocketAddr,
     process::Command,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration as Elapsed,
 };
 
-use axum::Extension;
+use axum::{Extension, Router, body::Body, middleware::map_response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{Response, header};
+use http_body_util::BodyExt as _;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -19,7 +21,7 @@ use hyper_util::{
 };
 use koshin_endpoints::{
     api::{ClientCertificate, router},
-    ca::{ChangeKind, RevocationRequest},
+    ca::{ChangeKind, IssueRequest, RevocationRequest},
     client::{AddressError, CaAddress, CaClient, CallError},
 };
 use koshin_issuance::pem;
@@ -90,11 +92,16 @@ impl Drop for Listening {
 
 impl Listening {
     async fn new(protocols: &[&str]) -> Self {
+        Self::behind(protocols, |router| router).await
+    }
+
+    /// With something between the CA and the wire.
+    async fn behind(protocols: &[&str], something: impl FnOnce(Router) -> Router) -> Self {
         let machines = Machines::new();
         let portal = machines.client("portal");
         let mut bench = Bench::new();
         bench.clients = vec![client("portal", &portal.certificate)];
-        let router = router(Arc::new(bench.service()), Arc::new(now));
+        let router = something(router(Arc::new(bench.service()), Arc::new(now)));
         let acceptor = acceptor(&machines, protocols);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -242,6 +249,62 @@ async fn what_helps_later_is_told_from_what_does_not() {
     address.url = format!("https://127.0.0.1:{}", ca.address.port());
     let other = CaClient::new(address).unwrap().ca().await.unwrap_err();
     assert!(matches!(other, CallError::Connect(_)), "{other:?}");
+}
+
+/// A CA that mixes its answers up, or something in its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_compared_with_what_was_asked() {
+    let spoil = Arc::new(Mutex::new(None::<(&'static str, Value)>));
+    let spoilt = Arc::clone(&spoil);
+    let ca = Listening::behind(&["h2"], |router| {
+        router.layer(map_response(move |response: Response<Body>| {
+            let spoilt = spoilt.lock().unwrap().clone();
+            async move {
+                let (mut parts, body) = response.into_parts();
+                parts.headers.remove(header::CONTENT_LENGTH);
+                let mut body: Value = serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap();
+                if let Some((member, value)) = spoilt {
+                    body[member] = value;
+                }
+                Response::from_parts(parts, Body::from(body.to_string()))
+            }
+        }))
+    })
+    .await;
+    let portal = ca.client_for(&ca.portal);
+    let request = order(1);
+    let issued = portal.issue(&request).await.unwrap();
+    let other = portal.issue(&order(2)).await.unwrap();
+    let another_ca = Bench::new();
+    let der = |der: &[u8]| json!(STANDARD.encode(der));
+    for (member, value, field) in [
+        ("certificate", der(b"none"), "certificate"),
+        ("certificate", der(&[&issued.certificate[..], b"0"].concat()), "certificate"),
+        ("certificate", der(&other.certificate), "serial number"),
+        ("serial", json!(other.serial.to_string()), "serial number"),
+        ("not_after", json!("2027-11-22T06:26:40Z"), "validity"),
+        ("not_before", json!("2026-11-22T06:26:41Z"), "validity"),
+        ("chain", json!([]), "issuer"),
+        ("chain", json!([der(&another_ca.certificate)]), "issuer"),
+        ("chain", json!([der(&ca.bench.root)]), "issuer"),
+    ] {
+        *spoil.lock().unwrap() = Some((member, value));
+        let refused = portal.issue(&request).await.unwrap_err();
+        assert!(matches!(refused, CallError::Differs { field: found } if found == field), "{member}: {refused:?}");
+        assert!(!refused.is_transient());
+    }
+    for (member, value) in
+        [("serial", json!("xyz")), ("not_after", json!("never")), ("chain", json!(["%"])), ("serial", json!(1))]
+    {
+        *spoil.lock().unwrap() = Some((member, value));
+        let refused = portal.issue(&request).await.unwrap_err();
+        assert!(matches!(refused, CallError::Unreadable { .. }) && !refused.is_transient(), "{refused:?}");
+    }
+    *spoil.lock().unwrap() = None;
+    // In PEM too, whose key is the same.
+    let text = pem("CERTIFICATE REQUEST", &request.request);
+    let in_pem = IssueRequest { request: text.into_bytes(), ..request.clone() };
+    assert_eq!(portal.issue(&in_pem).await.unwrap(), issued);
 }
 
 #[tokio::test]
