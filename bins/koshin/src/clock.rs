@@ -65,6 +65,15 @@ impl Clock {
         self.watch.trusted()
     }
 
+    /// Both, for who signs lists and answers.
+    pub(crate) fn reading(&self) -> koshin_endpoints::Reading {
+        let now = self.now();
+        match self.watch.trusted() {
+            Ok(()) => koshin_endpoints::Reading::Believed(now),
+            Err(_) => koshin_endpoints::Reading::Doubted(now),
+        }
+    }
+
     /// The same for the TLS edge, which stamps the requests.
     pub(crate) fn edge(&self) -> koshin_edge::Now {
         let clock = self.clone();

@@ -11,6 +11,7 @@ mod nss;
 mod ocsp;
 mod p12;
 mod remote;
+mod revocation;
 mod service;
 mod shown;
 mod zone;

@@ -1,21 +1,20 @@
 //! The portal, and with it whatever else this process is to be: the CA, the publisher of its lists, the mailer.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration as Wait};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration as Wait};
 
 use anyhow::Context as _;
 use koshin_edge::{Connections, Edge, GreetingVerifier, Limits, serve, tls_config};
-use koshin_endpoints::{OcspService, Publication};
+use koshin_endpoints::{CrlSettings, OcspService, Place, Publication, Publisher, Readings};
 use koshin_expiry::Policy;
-use koshin_issuance::{Ca, CrlEdition, Gate, RevokedCertificate};
+use koshin_issuance::{Ca, Gate};
 use koshin_notify::{Mailer, Planner, Sender, Transport, Wake};
-use koshin_ra::{ChangeError, Directory as _, Issuing, Passwords, Ra, Revocation, Settings, Settled};
+use koshin_ra::{ChangeError, Issuing, Passwords, Ra, Settings, Settled};
 use koshin_sqlite::Store;
 use koshin_web::{
     portal::{CompletionKey, HolderEst, Portal},
     screens::{Brand, Contact, Host, Hosts, Texts},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use time::{Duration, UtcDateTime};
 use tokio::{
     net::TcpListener,
     sync::{Notify, watch},
@@ -25,6 +24,7 @@ use tokio::{
 use crate::{
     clock::{Clock, entropy},
     ocsp::{self, OCSP_PATH},
+    revocation::Revocations,
     zone::NamedZone,
 };
 
@@ -62,6 +62,8 @@ pub(crate) struct ServerIdentity {
 pub(crate) struct Publishing {
     pub(crate) ca: Arc<Ca>,
     pub(crate) listener: TcpListener,
+    /// The folder of the revocation list; it is made where it is missing.
+    pub(crate) folder: PathBuf,
 }
 
 /// Who sends mails, and by which way.
@@ -81,14 +83,6 @@ pub(crate) struct Listeners {
 pub(crate) const CRL_NAME: &str = "issuing.crl";
 pub(crate) const CA_NAME: &str = "issuing.cer";
 pub(crate) const ROOT_NAME: &str = "root.cer";
-
-/// How long a revocation list is valid, and how often a new one is made at least.
-const CRL_VALIDITY: Duration = Duration::days(7);
-const CRL_INTERVAL: Duration = Duration::hours(12);
-/// How soon one that could not be made is tried again.
-const CRL_RETRY: Duration = Duration::seconds(5);
-/// How long a fetched revocation list may be kept.
-const CRL_MAX_AGE: u32 = 3600;
 
 /// How often other processes' changes are looked for, overdue renewals and mails too.
 const CHANGES_EVERY: Wait = Wait::from_millis(200);
@@ -180,31 +174,29 @@ async fn publish(
     clock: &Clock,
     stopping: &watch::Receiver<bool>,
 ) -> anyhow::Result<Lists> {
-    let Publishing { ca, listener } = publishing;
-    let publication = Publication::default();
+    let Publishing { ca, listener, folder } = publishing;
+    std::fs::create_dir_all(&folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    let publication = Publication::new(clock.edge());
     publication.certificate(CA_NAME, ca.certificate_der().to_vec());
     if let Some(root) = ca.chain_der().last() {
         publication.certificate(ROOT_NAME, root.clone());
     }
+    let (source, place) = (Arc::new(Revocations(Arc::clone(store))), Place::new(folder, CRL_NAME));
+    let publisher = Publisher::new(Arc::clone(&ca), source, publication.clone(), place, CrlSettings::default());
+    publisher.resume().await.context("the revocation list cannot be published")?;
+    publisher.tend(clock.reading()).await;
     let ocsp = ocsp::service(store, clock);
-    let mut lists = Lists {
-        store: store.clone(),
-        clock: clock.clone(),
-        ca: Arc::clone(&ca),
-        publication,
-        ocsp,
-        number: 0,
-        next: UtcDateTime::MIN,
-    };
-    if clock.trusted().is_ok() {
-        lists.next = lists.publish().await?;
-    }
-    let files = lists.publication.router().nest(&format!("/{OCSP_PATH}"), lists.ocsp.router());
+    let files = publication.router().nest(&format!("/{OCSP_PATH}"), ocsp.router());
     let edge = Edge { limits: Limits::default(), ..Edge::new(clock.edge()) };
     let serving = serve(listener, None, files, edge, stopped(stopping.clone()));
-    tasks.spawn(async move { drop(serving.await) });
-    tasks.spawn(ocsp::keep(lists.ocsp.clone(), ca, store.clone(), clock.clone(), stopped(stopping.clone())));
-    Ok(lists)
+    tasks.spawn(async move {
+        let _ = serving.await;
+    });
+    let watched = clock.clone();
+    let readings = Readings::new(move || watched.reading());
+    tasks.spawn(publisher.clone().keep(readings.clone(), stopped(stopping.clone())));
+    tasks.spawn(ocsp::keep(ocsp.clone(), ca, store.clone(), readings, stopped(stopping.clone())));
+    Ok(Lists { publisher, ocsp })
 }
 
 fn serve_hosts(
@@ -251,7 +243,7 @@ async fn watch_changes(
     ra: Ra,
     mut seen: u64,
     connections: Connections,
-    mut lists: Option<Lists>,
+    lists: Option<Lists>,
     stopping: watch::Receiver<bool>,
 ) {
     loop {
@@ -265,7 +257,7 @@ async fn watch_changes(
                     connections.close(&change.fingerprint);
                 }
                 // A superseded certificate is refused by the ledger and stands on no list.
-                if let Some(lists) = &mut lists
+                if let Some(lists) = &lists
                     && changes.iter().any(|change| change.settled == Settled::Revoked)
                 {
                     lists.outdated();
@@ -274,64 +266,20 @@ async fn watch_changes(
             }
             Err(error) => tracing::error!(error = ?error, "changes of other processes cannot be read"),
         }
-        if let Some(lists) = &mut lists {
-            lists.keep().await;
-        }
     }
 }
 
-/// What revocation lists are made of, and where they go.
+/// What the CA of this process says about revocations.
 struct Lists {
-    store: Arc<Store>,
-    clock: Clock,
-    ca: Arc<Ca>,
-    publication: Publication,
+    publisher: Publisher,
     ocsp: OcspService,
-    /// The number of the newest list.
-    number: u64,
-    /// When another one is due.
-    next: UtcDateTime,
 }
 
 impl Lists {
     /// Something was revoked.
-    fn outdated(&mut self) {
-        self.next = UtcDateTime::MIN;
+    fn outdated(&self) {
         self.ocsp.forget();
-    }
-
-    /// Publishes another list when it is due.
-    async fn keep(&mut self) {
-        if self.clock.trusted().is_err() {
-            // None by a wrong clock, but one as soon as it is right: it may go back when that is said.
-            self.next = UtcDateTime::MIN;
-        } else if self.next <= self.clock.now() {
-            self.next = self.publish().await.unwrap_or_else(|error| {
-                tracing::error!(error = ?error, "no revocation list could be published; it is tried again");
-                self.clock.now().saturating_add(CRL_RETRY)
-            });
-        }
-    }
-
-    /// Publishes every revocation there is, and answers when to do so again. Numbers are the milliseconds since 1970, so
-    /// they grow over restarts and restores, and by one where time stands still.
-    async fn publish(&mut self) -> anyhow::Result<UtcDateTime> {
-        let at = self.clock.now();
-        let revoked = self.store.revoked().await?;
-        let entries: Vec<_> = revoked
-            .into_iter()
-            .map(|Revocation { serial, at, reason }| RevokedCertificate {
-                serial,
-                revoked_at: at,
-                reason,
-                invalidity_date: None,
-            })
-            .collect();
-        self.number =
-            u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(1).max(self.number.saturating_add(1));
-        let edition = CrlEdition { number: self.number, this_update: at, next_update: at.saturating_add(CRL_VALIDITY) };
-        self.publication.revocation_list(CRL_NAME, self.ca.sign_crl(edition, &entries)?.into_der(), CRL_MAX_AGE);
-        Ok(at.saturating_add(CRL_INTERVAL))
+        self.publisher.revoked();
     }
 }
 

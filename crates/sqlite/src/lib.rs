@@ -53,6 +53,8 @@ mod correspondence;
 mod database;
 #[cfg(feature = "registry")]
 mod directory;
+#[cfg(feature = "registry")]
+mod editions;
 mod error;
 #[cfg(feature = "registry")]
 mod file;
@@ -79,8 +81,6 @@ mod sessions;
 mod status;
 #[cfg(feature = "outbox")]
 mod store;
-#[cfg(feature = "outbox")]
-mod tasks;
 mod witness;
 mod writer;
 
@@ -88,6 +88,8 @@ pub use audit::{AuditHead, AuditRecord};
 pub use backup::BackupError;
 pub use check::{AuditBreak, AuditError, AuditReport};
 pub use database::Options;
+#[cfg(feature = "registry")]
+pub use editions::RecordedLists;
 pub use error::StoreError;
 #[cfg(feature = "ledger")]
 pub use ledger::LedgerStore;

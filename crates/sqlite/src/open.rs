@@ -40,9 +40,9 @@ pub(crate) const REGISTRY: Schema = Schema {
         (5, "enrolment sessions", include_str!("../migrations/0005_enrolment_sessions.sql")),
         (6, "previous sign-in", include_str!("../migrations/0006_previous_sign_in.sql")),
         (7, "orders", include_str!("../migrations/0007_orders.sql")),
+        (8, "editions", include_str!("../migrations/0008_editions.sql")),
         (9, "renewal tickets", include_str!("../migrations/0009_renewal_tickets.sql")),
         (10, "restore", include_str!("../migrations/0010_restore.sql")),
-        (11, "urgency and tasks", include_str!("../migrations/0011_urgency_and_tasks.sql")),
     ],
 };
 

@@ -74,7 +74,8 @@ async fn serve(program: &str, checked: Checked, mails: Mails) -> anyhow::Result<
     let issuing = loaded.ca.issuing(&store);
     let publishing = match loaded.ca {
         LoadedCa::Here { ca, .. } => {
-            Some(Publishing { ca, listener: bind("the CA's files", checked.config.listen.publication).await? })
+            let listener = bind("the CA's files", checked.config.listen.publication).await?;
+            Some(Publishing { ca, listener, folder: checked.path(&checked.config.storage.lists) })
         }
         LoadedCa::Elsewhere { .. } => None,
     };

@@ -32,11 +32,13 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Storage {
     pub(crate) database: PathBuf,
+    /// The folder of the revocation list.
+    pub(crate) lists: PathBuf,
 }
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { database: "koshin.db".into() }
+        Self { database: "koshin.db".into(), lists: "lists".into() }
     }
 }
 

@@ -122,7 +122,11 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
             Some(authority) => site.issued_elsewhere(authority)?,
             None => Arc::clone(&site.ca).into(),
         },
-        publishing: publication.map(|listener| Publishing { ca: Arc::clone(&site.ca), listener }),
+        publishing: publication.map(|listener| Publishing {
+            ca: Arc::clone(&site.ca),
+            listener,
+            folder: folder.join("lists"),
+        }),
         verifier: Arc::new(GreetingVerifier::new(&[site.ca.certificate_der().into()])?),
         policy: site::policy(&zone, ValidityRule::OneYear)?,
         zone: zone.clone(),

@@ -25,7 +25,8 @@ pub struct Editions {
 
 /// The revocations of one CA and the record of its lists. Each CA has its own, a former one too.
 ///
-/// Numbers and dates have to outlive a restore, so they are reserved durably before a list is signed with them.
+/// Numbers and dates have to outlive a restore, so they are reserved durably before a list is signed with them. Of dates, whole
+/// seconds are kept.
 #[async_trait]
 pub trait RevocationSource: Send + Sync {
     /// The revocations of certificates of this CA in the order of their serial numbers, from the first one greater than

@@ -5,7 +5,7 @@ use koshin_endpoints::{MemoryRevocations, RevocationSource, Revoked, publisher::
 
 struct Memory(MemoryRevocations);
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Rig for Memory {
     fn source(&self) -> &dyn RevocationSource {
         &self.0
