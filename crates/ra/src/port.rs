@@ -259,7 +259,8 @@ pub trait Registry: Send + Sync {
     async fn subject(&self, id: &SubjectId) -> Result<Option<Arc<SubjectFile>>, StorageError>;
 
     /// The file of the subject that holds the certificate with this SHA-256, whatever its status. Asked at every
-    /// request, so it sees every commit of every process at once.
+    /// request, so it may be answered from memory: with every commit of this process, and within a second with those of
+    /// others. A decision on an older file is refused by its commit.
     async fn holder(&self, certificate: &Fingerprint) -> Result<Option<Arc<SubjectFile>>, StorageError>;
 
     /// Whose renewal this is.

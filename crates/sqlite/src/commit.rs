@@ -14,6 +14,7 @@ use crate::{
     correspondence::{answer_order, put_order},
     error::damaged,
     file::{Loaded, status_columns},
+    fresh::Fresh,
     note::actor_text,
     script::Script,
     writer::{Failed, Job, Transaction},
@@ -21,6 +22,7 @@ use crate::{
 
 /// A commit, worked out as far as it can be without the writer: the rows that change and the records.
 pub(crate) struct CommitJob {
+    fresh: Fresh,
     commit: Commit,
     number: i64,
     renewals: Vec<Change<Renewal>>,
@@ -42,7 +44,7 @@ struct Record {
 
 impl CommitJob {
     /// Works out what changes from the file the decision was made on.
-    pub(crate) fn new(commit: Commit, on: &Loaded) -> Result<Self, CommitError> {
+    pub(crate) fn new(commit: Commit, on: &Loaded, fresh: Fresh) -> Result<Self, CommitError> {
         commit.check(&on.file.holding)?;
         let mut holding = on.file.holding.clone();
         let mut renewals = Vec::new();
@@ -73,7 +75,7 @@ impl CommitJob {
             records.push(Record { entry, settled });
         }
         let certificates = certificates(&on.file.holding.certificates, &commit.next.certificates);
-        Ok(Self { commit, number: on.number, renewals, certificates, records })
+        Ok(Self { fresh, commit, number: on.number, renewals, certificates, records })
     }
 
     fn script(&mut self, tx: &mut Transaction<'_>) -> Script {
@@ -163,6 +165,10 @@ impl Job for CommitJob {
         };
         tx.undo().await?;
         Err(Failed::Refused(self.diagnose(tx, &message).await?))
+    }
+
+    fn durable(&self, (): &()) {
+        self.fresh.committed(&self.commit);
     }
 }
 

@@ -124,6 +124,11 @@ impl Database {
         self.shared.writer.run(job).await
     }
 
+    #[cfg(feature = "registry")]
+    pub(crate) fn outsiders(&self) -> Arc<crate::writer::Outsiders> {
+        self.shared.writer.outsiders()
+    }
+
     pub(crate) fn readers(&self) -> &Readers {
         &self.shared.readers
     }

@@ -14,6 +14,7 @@ use crate::{
     codec::{Columns, millis, signed},
     commit::put_mail,
     file::{self, Loaded, file_query},
+    fresh::Fresh,
     script::Script,
     store::Store,
     writer::{Failed, Job, Transaction},
@@ -71,6 +72,7 @@ impl Job for AddSubject {
 }
 
 struct UpdateSubject {
+    fresh: Fresh,
     subject: Subject,
     version: u64,
     mails: Vec<Mail>,
@@ -112,6 +114,11 @@ impl Job for UpdateSubject {
         self.note.clone().append(&mut tx.head, &mut script);
         tx.write_last(script).await?;
         Ok(())
+    }
+
+    fn durable(&self, (): &()) {
+        self.fresh.forget_file(&self.subject.id);
+        self.fresh.forget_sessions_of(&self.subject.id);
     }
 }
 
@@ -173,7 +180,8 @@ impl Directory for Store {
         at: UtcDateTime,
     ) -> Result<(), DirectoryError> {
         let note = Entry::note(&note, at);
-        self.write(UpdateSubject { subject: subject.clone(), version, mails, at, note }).await
+        self.write(UpdateSubject { fresh: self.fresh().clone(), subject: subject.clone(), version, mails, at, note })
+            .await
     }
 
     async fn organizations(&self) -> Result<Vec<Organization>, StorageError> {

@@ -58,6 +58,8 @@ mod editions;
 mod error;
 #[cfg(feature = "registry")]
 mod file;
+#[cfg(feature = "registry")]
+mod fresh;
 #[cfg(feature = "ledger")]
 mod ledger;
 #[cfg(feature = "registry")]

@@ -56,7 +56,14 @@ impl Registry for Store {
             "Store::holder",
             "WHERE s.number = (SELECT subject FROM certificates WHERE fingerprint = ?) ORDER BY c.generation"
         );
+        if let Some(file) = self.fresh().holder(certificate) {
+            return Ok(Some(file));
+        }
+        let since = self.fresh().since();
         let loaded = self.load(Script::one(QUERY).with(certificate.as_bytes().to_vec())).await?;
+        if let Some(loaded) = &loaded {
+            self.fresh().keep_file(loaded, since);
+        }
         Ok(loaded.map(|loaded| loaded.file))
     }
 
@@ -85,8 +92,11 @@ impl Registry for Store {
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        if commit.intent.is_some() || commit.certified.is_some() {
+            self.database().has_to_be_current().await?;
+        }
         let on = self.decided_on(&commit).await?;
-        self.write(CommitJob::new(commit, &on)?).await
+        self.write(CommitJob::new(commit, &on, self.fresh().clone())?).await
     }
 
     async fn overdue(&self, now: UtcDateTime, limit: u32) -> Result<Vec<SubjectId>, StorageError> {

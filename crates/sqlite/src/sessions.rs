@@ -13,6 +13,7 @@ use crate::{
     codec::{Columns, millis},
     commit::put_mail,
     error::{StoreError, damaged},
+    fresh::Fresh,
     script::Script,
     store::Store,
     writer::{Failed, Job, Transaction},
@@ -134,6 +135,7 @@ fn bind_subject(script: &mut Script, subject: Option<&Subject>) {
 }
 
 struct Open {
+    fresh: Fresh,
     session: Session,
     subject: Subject,
     note: Entry,
@@ -160,6 +162,14 @@ impl Job for Open {
         self.note.clone().append(&mut tx.head, &mut script);
         tx.write_last(script).await?;
         Ok(true)
+    }
+
+    fn durable(&self, opened: &bool) {
+        if *opened {
+            // Of a sign-in its instant is noted beside the subject.
+            self.fresh.forget_file(&self.subject.id);
+            self.fresh.session_changed(None, Some(&self.session));
+        }
     }
 }
 
@@ -247,6 +257,7 @@ fn count(script: &mut Script, key: &str, at: i64) {
 }
 
 struct Replace {
+    fresh: Fresh,
     before: Session,
     after: Session,
     note: Option<Entry>,
@@ -276,9 +287,14 @@ impl Job for Replace {
         }
         Ok(replaced)
     }
+
+    fn durable(&self, replaced: &bool) {
+        self.fresh.session_changed(Some(&self.before.key), replaced.then_some(&self.after));
+    }
 }
 
 struct Close {
+    fresh: Fresh,
     key: SessionKey,
     note: Entry,
 }
@@ -294,6 +310,10 @@ impl Job for Close {
             tx.record(self.note.clone()).await?;
         }
         Ok(())
+    }
+
+    fn durable(&self, (): &()) {
+        self.fresh.session_changed(Some(&self.key), None);
     }
 }
 
@@ -338,7 +358,7 @@ fn read_tries(columns: &mut Columns<'_>) -> Result<Tries, StoreError> {
 impl Sessions for Store {
     async fn open(&self, session: Session, subject: &Subject, note: AuditNote) -> Result<bool, StorageError> {
         let note = Entry::note(&note, session.opened_at);
-        self.write(Open { session, subject: subject.clone(), note }).await
+        self.write(Open { fresh: self.fresh().clone(), session, subject: subject.clone(), note }).await
     }
 
     async fn begin(&self, beginning: Beginning) -> Result<Begun, StorageError> {
@@ -348,8 +368,16 @@ impl Sessions for Store {
     async fn find(&self, key: &SessionKey) -> Result<Option<Session>, StorageError> {
         let query = "/* Store::find */ SELECT kind, subject, certificate, code, code_tries, code_until, typed_id, renewal, \
                      previous_sign_in, made_in, opened_at, seen_at, ends_at FROM sessions WHERE key = ?";
+        if let Some(session) = self.fresh().session(key) {
+            return Ok(Some(session));
+        }
+        let since = self.fresh().since();
         let row = self.readers().one(Script::one(query).with(key.as_bytes().to_vec())).await?;
-        Ok(row.map(|row| read(*key, Columns::of(&row))).transpose()?)
+        let session = row.map(|row| read(*key, Columns::of(&row))).transpose()?;
+        if let Some(session) = &session {
+            self.fresh().keep_session(session, since);
+        }
+        Ok(session)
     }
 
     async fn replace(
@@ -359,11 +387,11 @@ impl Sessions for Store {
         note: Option<(UtcDateTime, AuditNote)>,
     ) -> Result<bool, StorageError> {
         let note = note.map(|(at, note)| Entry::note(&note, at));
-        self.write(Replace { before: before.clone(), after: after.clone(), note }).await
+        self.write(Replace { fresh: self.fresh().clone(), before: before.clone(), after: after.clone(), note }).await
     }
 
     async fn close(&self, key: &SessionKey, note: AuditNote, at: UtcDateTime) -> Result<(), StorageError> {
-        self.write(Close { key: *key, note: Entry::note(&note, at) }).await
+        self.write(Close { fresh: self.fresh().clone(), key: *key, note: Entry::note(&note, at) }).await
     }
 
     async fn tries(&self, key: &str) -> Result<Tries, StorageError> {

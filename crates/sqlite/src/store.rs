@@ -22,6 +22,8 @@ pub struct Store {
 struct Inner {
     database: Database,
     #[cfg(feature = "registry")]
+    fresh: crate::fresh::Fresh,
+    #[cfg(feature = "registry")]
     recent: crate::recent::Recent,
 }
 
@@ -39,8 +41,11 @@ impl Store {
     ///
     /// [`OpenError`] with a text for the operator.
     pub async fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        let database = Database::open(path, &REGISTRY, options).await?;
         let inner = Inner {
-            database: Database::open(path, &REGISTRY, options).await?,
+            #[cfg(feature = "registry")]
+            fresh: crate::fresh::Fresh::beside(database.outsiders()),
+            database,
             #[cfg(feature = "registry")]
             recent: crate::recent::Recent::default(),
         };
@@ -118,6 +123,11 @@ impl Store {
 
     pub(crate) fn readers(&self) -> &Readers {
         self.inner.database.readers()
+    }
+
+    #[cfg(feature = "registry")]
+    pub(crate) fn fresh(&self) -> &crate::fresh::Fresh {
+        &self.inner.fresh
     }
 
     #[cfg(feature = "registry")]

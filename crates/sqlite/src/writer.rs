@@ -4,14 +4,14 @@ use std::{
     error::Error as StdError,
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use async_trait::async_trait;
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteRow};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout, timeout_at},
@@ -33,6 +33,9 @@ const GATHER: Duration = Duration::from_micros(500);
 const IDLE: Duration = Duration::from_millis(100);
 /// After so many jobs any empty queue is idle enough.
 const CHECKPOINT_AFTER: u64 = 1_000;
+/// How often is looked whether others wrote, and for how long that is believed.
+const LOOK: Duration = Duration::from_millis(200);
+const BELIEVED: Duration = Duration::from_secs(1);
 /// How often a begin is tried while another process writes; each time waits for the busy timeout.
 const BEGIN_TRIES: u32 = 3;
 
@@ -44,6 +47,9 @@ pub(crate) trait Job: Send + 'static {
 
     /// Does the work within its own savepoint. An error rolls back this job and no other.
     async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<Self::Done, Failed<Self::Refused>>;
+
+    /// Called when it is durable, before anybody learns of it.
+    fn durable(&self, _done: &Self::Done) {}
 }
 
 /// Why a job is rolled back.
@@ -77,11 +83,34 @@ pub struct Stats {
     pub largest: u64,
 }
 
+/// What is known of those who write to the same file in other processes.
+#[derive(Default)]
+pub(crate) struct Outsiders {
+    writes: AtomicU64,
+    looked: Mutex<Option<Instant>>,
+}
+
+impl Outsiders {
+    /// How often they were found to have written; `None` when nobody has looked for a second.
+    pub(crate) fn writes(&self) -> Option<u64> {
+        let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        (looked?.elapsed() < BELIEVED).then(|| self.writes.load(Ordering::Acquire))
+    }
+
+    fn looked(&self, wrote: bool) {
+        if wrote {
+            self.writes.fetch_add(1, Ordering::AcqRel);
+        }
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+}
+
 /// The handle to the writer.
 #[derive(Clone)]
 pub(crate) struct Writer {
     queue: mpsc::Sender<Message>,
     counters: Arc<Counters>,
+    outsiders: Arc<Outsiders>,
 }
 
 enum Message {
@@ -101,9 +130,17 @@ impl Writer {
     pub(crate) fn start(connection: SqliteConnection, queue: usize) -> Self {
         let (sender, receiver) = mpsc::channel(queue.max(1));
         let counters = Arc::new(Counters::default());
-        let task = Task { connection, queue: receiver, counters: Arc::clone(&counters), since_checkpoint: 0 };
+        let outsiders = Arc::new(Outsiders::default());
+        let task = Task {
+            connection,
+            queue: receiver,
+            counters: Arc::clone(&counters),
+            outsiders: Arc::clone(&outsiders),
+            version: None,
+            since_checkpoint: 0,
+        };
         tokio::spawn(task.run());
-        Self { queue: sender, counters }
+        Self { queue: sender, counters, outsiders }
     }
 
     pub(crate) async fn run<J: Job>(&self, job: J) -> Result<J::Done, J::Refused> {
@@ -118,6 +155,10 @@ impl Writer {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let Counters { batches, jobs, largest } = &*self.counters;
         Stats { batches: read(batches), jobs: read(jobs), largest: read(largest) }
+    }
+
+    pub(crate) fn outsiders(&self) -> Arc<Outsiders> {
+        Arc::clone(&self.outsiders)
     }
 
     /// Commits what is queued and closes the connection.
@@ -158,7 +199,10 @@ impl<J: Job> Queued for Pending<J> {
     }
 
     fn reply(self: Box<Self>, failed: Option<&BatchFailed>) {
-        let Self { result, reply, .. } = *self;
+        let Self { job, result, reply } = *self;
+        if let (None, Some(Ok(done))) = (failed, &result) {
+            job.durable(done);
+        }
         let answer = match (failed, result) {
             // What was refused is refused, whatever became of the others.
             (_, Some(Err(refused))) => Err(refused),
@@ -228,6 +272,7 @@ impl Transaction<'_> {
     }
 }
 
+const VERSION: &str = "/* Task::look */ PRAGMA data_version";
 const SAVEPOINT: &str = "/* Transaction::write */ SAVEPOINT job;\n";
 const RELEASE: &str = "/* Transaction::write_last */ RELEASE job";
 const UNDO: &str = "/* Transaction::undo */ ROLLBACK TO job; /* Transaction::undo */ RELEASE job";
@@ -240,6 +285,9 @@ struct Task {
     connection: SqliteConnection,
     queue: mpsc::Receiver<Message>,
     counters: Arc<Counters>,
+    outsiders: Arc<Outsiders>,
+    /// What SQLite says of commits by others than this connection: another number after each.
+    version: Option<i64>,
     /// Jobs since the log was last carried over.
     since_checkpoint: u64,
 }
@@ -279,11 +327,16 @@ impl Task {
     async fn gather(&mut self, last: usize) -> Option<Vec<Message>> {
         let mut messages = Vec::new();
         while messages.is_empty() {
-            let wait = if self.since_checkpoint > 0 { IDLE } else { Duration::MAX };
+            let wait = if self.since_checkpoint > 0 { IDLE } else { LOOK };
             match timeout(wait, self.queue.recv_many(&mut messages, LARGEST_BATCH)).await {
                 Ok(0) => return None,
                 Ok(_) => {}
-                Err(_) => self.checkpoint().await,
+                Err(_) => {
+                    if self.since_checkpoint > 0 {
+                        self.checkpoint().await;
+                    }
+                    self.look().await;
+                }
             }
         }
         // Those who were answered together are about to come again together.
@@ -335,13 +388,34 @@ impl Task {
     async fn begin(&mut self) -> sqlx::Result<AuditHead> {
         let mut tries = 1;
         loop {
-            let script = Script::one("/* Task::begin */ BEGIN IMMEDIATE").then(audit::HEAD);
+            let script = Script::one("/* Task::begin */ BEGIN IMMEDIATE").then(VERSION).then(audit::HEAD);
             match readers::all(&mut self.connection, script).await {
-                Ok(rows) => return audit::head(rows.first()).map_err(|error| sqlx::Error::Decode(Box::new(error))),
+                Ok(rows) => {
+                    self.others(rows.first())?;
+                    return audit::head(rows.get(1)).map_err(|error| sqlx::Error::Decode(Box::new(error)));
+                }
                 Err(error) if is_busy(&error) && tries < BEGIN_TRIES => tries += 1,
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Looks whether others wrote.
+    async fn look(&mut self) {
+        let looked = match readers::all(&mut self.connection, Script::one(VERSION)).await {
+            Ok(rows) => self.others(rows.first()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = looked {
+            tracing::warn!(%error, "it is not known whether other processes wrote; everything is read anew");
+        }
+    }
+
+    fn others(&mut self, row: Option<&SqliteRow>) -> sqlx::Result<()> {
+        let version = row.map(|row| row.try_get(0)).transpose()?;
+        self.outsiders.looked(version != self.version);
+        self.version = version;
+        Ok(())
     }
 
     /// Carries the log over into the file as far as no reader needs it. Left to a commit, somebody would wait for it.

@@ -13,6 +13,7 @@ mod backup;
 mod bench;
 mod conformance;
 mod editions;
+mod fresh;
 mod group_commit;
 mod kill;
 mod ledger;
