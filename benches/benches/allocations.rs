@@ -2,7 +2,7 @@
 
 use std::alloc::System;
 
-use koshin_benches::issuing::Issuing;
+use koshin_counts::Issuing;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 
 #[global_allocator]
@@ -12,7 +12,7 @@ fn main() -> anyhow::Result<()> {
     let issuing = Issuing::new()?;
     // Whatever is set up once is not counted.
     drop(issuing.whole()?);
-    let (request, gate) = count(|| issuing.gate())?;
+    let (request, gate) = count(|| Ok(issuing.gate()?))?;
     let (prepared, prepare) = count(|| issuing.prepare(request))?;
     let (certificate, issue) = count(|| issuing.issue(prepared))?;
     let (_, whole) = count(|| issuing.whole())?;

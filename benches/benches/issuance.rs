@@ -10,7 +10,9 @@ use std::{
 };
 
 use criterion::{BatchSize, Criterion};
-use koshin_benches::{floor::Floor, issuing::Issuing};
+use koshin_benches::{floor::Floor, issuing};
+use koshin_counts::Issuing;
+use koshin_issuance::Signer;
 
 /// Operations of one turn.
 const TURN: u32 = 32;
@@ -32,11 +34,32 @@ fn main() -> anyhow::Result<()> {
         b.iter_batched(prepared, |prepared| issuing.issue(prepared?), BatchSize::SmallInput);
     });
     group.bench_function("whole", |b| b.iter(|| issuing.whole()));
+    group.bench_function("OCSP request: read", |b| b.iter(|| issuing.asked()));
+    group.bench_function("OCSP request: answered, signed", |b| b.iter(|| issuing.answer()));
     group.finish();
+    other_keys(&mut criterion)?;
     criterion.final_summary();
     drop(criterion);
     let measured = std::env::args().any(|argument| argument == "--bench");
     ratio(&floor, &issuing, if measured { 300 } else { 2 })
+}
+
+/// The same with other keys of the CA (P6). An RSA key of a CA lives in a token; these are ring's.
+fn other_keys(criterion: &mut Criterion) -> anyhow::Result<()> {
+    let mut group = criterion.benchmark_group("issuance with other CA keys");
+    let mut rows = |name: &str, key: &dyn Fn() -> anyhow::Result<Box<dyn Signer>>| -> anyhow::Result<()> {
+        let (signer, issuing) = (key()?, Issuing::with(key()?)?);
+        issuing.whole()?;
+        let message = vec![0xa5; 620];
+        group.bench_function(format!("{name}: sign"), |b| b.iter(|| signer.sign(black_box(&message))));
+        group.bench_function(format!("{name}: whole"), |b| b.iter(|| issuing.whole()));
+        Ok(())
+    };
+    rows("P-384", &issuing::p384)?;
+    rows("RSA 2048", &|| issuing::rsa(2048))?;
+    rows("RSA 3072", &|| issuing::rsa(3072))?;
+    group.finish();
+    Ok(())
 }
 
 fn ratio(floor: &Floor, issuing: &Issuing, turns: usize) -> anyhow::Result<()> {

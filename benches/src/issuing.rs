@@ -1,87 +1,66 @@
-//! A CA in memory, and one issuance through the library: request bytes in, certificate out.
+//! Keys of CAs beside the usual one: P-384 as a file gives it, and RSA, which a CA has in a token only. Here ring signs with RSA,
+//! so that what the library does around the signature can be measured without a token's own time.
 
-use koshin_issuance::{
-    AuthorityName, AuthorityPlan, Ca, Certificate, CertificationRequest, Gate, Prepared, Profile, SubjectName,
-    create_issuing, create_root, new_serial,
+use std::process::Command;
+
+use anyhow::{Context as _, anyhow, ensure};
+use koshin_issuance::{Curve, FileSigner, SignatureAlgorithm, Signer, SignerError, rsa_spki};
+use ring::{
+    rand::SystemRandom,
+    rsa::{KeyPair, PublicKeyComponents},
+    signature::RSA_PKCS1_SHA256,
 };
-use koshin_types::{SerialNumber, Validity};
-use time::{Duration, UtcDateTime, macros::utc_datetime};
 
-use crate::{authority, rim, town::ClientKey};
+use crate::rim;
 
-const NOW: UtcDateTime = utc_datetime!(2026-11-22 3:00);
-
-/// Everything an issuance takes.
-pub struct Issuing {
-    /// The CA, its key parsed once.
-    pub ca: Ca,
-    /// The request, PKCS#10 DER.
-    pub request: Vec<u8>,
-    gate: Gate,
-    subject: SubjectName,
-    serial: SerialNumber,
-    validity: Validity,
+/// A new P-384 key.
+///
+/// # Errors
+///
+/// When ring makes none.
+pub fn p384() -> anyhow::Result<Box<dyn Signer>> {
+    Ok(Box::new(FileSigner::generate(Curve::P384, rim::random())?.0))
 }
 
-impl Issuing {
-    /// A P-256 CA below a P-384 root, with the whole profile, and a P-256 request.
-    ///
-    /// # Errors
-    ///
-    /// When a key is not made.
-    pub fn new() -> anyhow::Result<Self> {
-        let random = rim::random();
-        let years = |years: i64| Validity::new(NOW, NOW + Duration::days(365 * years) - Duration::SECOND);
-        let serial = || new_serial(NOW, random.as_ref());
-        let name = |common_name| AuthorityName::new(Some("JP"), "更新信用金庫", common_name);
-        let root = create_root(&AuthorityPlan::root(name("更新ルート認証局")?), serial()?, years(20)?, &random)?;
-        let plan = AuthorityPlan::issuing(name("更新電子証明書認証局")?);
-        let issuing = create_issuing(&plan, &root, serial()?, years(10)?, &random)?;
-        let (certificate, chain) = (issuing.certificate_der().to_vec(), [root.certificate_der().to_vec()]);
-        let profile = Profile::new(authority::profile())?;
-        Ok(Self {
-            ca: Ca::load(&certificate, &chain, Box::new(issuing.into_signer()), profile)?,
-            request: ClientKey::new()?.request,
-            gate: Gate::new(),
-            subject: SubjectName::new("更新商店株式会社", "U-1001")?,
-            serial: serial()?,
-            validity: years(1)?,
-        })
+/// A new RSA key of so many bits, which openssl makes: ring makes none.
+///
+/// # Errors
+///
+/// When openssl is not there.
+pub fn rsa(bits: usize) -> anyhow::Result<Box<dyn Signer>> {
+    let size = format!("rsa_keygen_bits:{bits}");
+    let arguments = ["genpkey", "-algorithm", "RSA", "-pkeyopt", &size, "-outform", "DER"];
+    let made = Command::new("openssl").args(arguments).output().context("openssl is missing")?;
+    ensure!(made.status.success(), "openssl makes no key: {}", String::from_utf8_lossy(&made.stderr));
+    let key = KeyPair::from_pkcs8(&made.stdout).map_err(|error| anyhow!("ring does not take the key: {error}"))?;
+    let public = PublicKeyComponents::<Vec<u8>>::from(key.public());
+    let spki = rsa_spki(&public.n, &public.e);
+    Ok(Box::new(Rsa { key, spki, random: SystemRandom::new() }))
+}
+
+struct Rsa {
+    key: KeyPair,
+    spki: Vec<u8>,
+    random: SystemRandom,
+}
+
+impl Signer for Rsa {
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::RsaPkcs1Sha256
     }
 
-    /// The gate: parse, check, verify the proof of possession.
-    ///
-    /// # Errors
-    ///
-    /// When the request is refused.
-    pub fn gate(&self) -> anyhow::Result<CertificationRequest> {
-        Ok(CertificationRequest::from_der(&self.request, &self.gate)?)
+    fn public_key_spki(&self) -> &[u8] {
+        &self.spki
     }
 
-    /// The profile and the lints: bytes to be signed.
-    ///
-    /// # Errors
-    ///
-    /// When the CA refuses.
-    pub fn prepare(&self, request: CertificationRequest) -> anyhow::Result<Prepared> {
-        Ok(self.ca.prepare(request, &self.subject, Some("u-1001@example.co.jp"), self.serial, self.validity)?)
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        let mut signature = vec![0; self.key.public().modulus_len()];
+        let signed = self.key.sign(&RSA_PKCS1_SHA256, &self.random, message, &mut signature);
+        signed.map_err(|_| SignerError::Refused { detail: "ring does not sign".to_owned() })?;
+        Ok(signature)
     }
 
-    /// Signature, its verification, comparison.
-    ///
-    /// # Errors
-    ///
-    /// When the CA refuses.
-    pub fn issue(&self, prepared: Prepared) -> anyhow::Result<Certificate> {
-        Ok(self.ca.issue(prepared.recorded())?)
-    }
-
-    /// All of it.
-    ///
-    /// # Errors
-    ///
-    /// As its parts.
-    pub fn whole(&self) -> anyhow::Result<Certificate> {
-        self.issue(self.prepare(self.gate()?)?)
+    fn sign_digest(&self, _: &[u8]) -> Result<Vec<u8>, SignerError> {
+        Err(SignerError::Refused { detail: "ring signs no digests".to_owned() })
     }
 }
