@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use koshin_operator::machine;
 
 use crate::{
-    commands::{client, config, init, serve},
+    commands::{audit, backup, client, clock, config, crl, doctor, init, ocsp, revoke, rollover, serve, status},
     exit::{PROGRAM, STATUSES},
 };
 
@@ -25,6 +25,24 @@ enum Command {
     Init(Box<init::InitArguments>),
     /// Serve the API, and what is published, until asked to end
     Serve(serve::ServeArguments),
+    /// Revoke a certificate; final
+    Revoke(revoke::RevokeArguments),
+    #[command(subcommand)]
+    Crl(crl::CrlCommand),
+    #[command(subcommand)]
+    Ocsp(ocsp::OcspCommand),
+    #[command(subcommand)]
+    Rollover(rollover::RolloverCommand),
+    /// Say how everything stands: keys, lists, responder, ledger, clock
+    Status(status::StatusArguments),
+    /// Look at everything; after a restore, bring the ledger up to what was published since
+    Doctor(doctor::DoctorArguments),
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
+    /// Copy the ledger, as it stands now, into a new file that only you can read
+    Backup(backup::BackupArguments),
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Make a key and a certificate for an RA client, on the RA's machine
@@ -40,6 +58,15 @@ impl Arguments {
         match self.command {
             Command::Init(arguments) => init::run(*arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Revoke(arguments) => revoke::run(arguments).await,
+            Command::Crl(command) => crl::run(command).await,
+            Command::Ocsp(command) => ocsp::run(command).await,
+            Command::Rollover(command) => rollover::run(command).await,
+            Command::Status(arguments) => status::run(arguments).await,
+            Command::Doctor(arguments) => doctor::run(arguments).await,
+            Command::Clock(command) => clock::run(command).await,
+            Command::Backup(arguments) => backup::run(arguments).await,
+            Command::Audit(command) => audit::run(command).await,
             Command::Config(command) => config::run(command),
             Command::Client(arguments) => client::run(&arguments),
         }

@@ -20,7 +20,7 @@ fn monotonic() -> Elapsed {
 }
 
 /// How often the largest instant is recorded.
-const ADVANCE_EVERY: Elapsed = Elapsed::from_secs(60);
+const ADVANCE_EVERY: Elapsed = Elapsed::from_mins(1);
 /// How the ledger's audit log says that somebody vouched for the clock.
 const CONFIRMED: &str = "clock_confirmed";
 
@@ -101,20 +101,19 @@ impl Clock {
         Arc::new(move || clock.now())
     }
 
-    /// The largest instant that was believed, as far as this process knows.
-    pub(crate) fn largest(&self) -> Option<UtcDateTime> {
+    /// The largest instant that is recorded or was believed, as far as this process knows.
+    pub(crate) fn recorded(&self) -> Option<UtcDateTime> {
         self.state().largest
     }
 
-    /// The operator says that the clock is right. Answers whether it was in doubt.
+    /// The operator says that the clock is right. It is recorded whatever this process thinks of it: a running service may
+    /// have seen a jump that a new process knows nothing of. Answers whether this one was in doubt.
     pub(crate) async fn confirm(&self, by: &str) -> anyhow::Result<bool> {
-        if self.trusted().is_ok() {
-            return Ok(false);
-        }
+        let doubted = self.trusted().is_err();
         let system = machine::now();
         self.0.store.confirm_clock(by, system).await?;
         self.believe(system);
-        Ok(true)
+        Ok(doubted)
     }
 
     /// Exchanges what is known with the ledger: the largest instant once a minute; and learns that another process

@@ -10,14 +10,13 @@ use axum::{
 };
 use koshin_edge::{ClientCertificate, Edge, GreetingVerifier, Trust, serve, tls_config_demanding};
 use koshin_endpoints::{
-    CrlSettings, OcspService, OcspSettings, Place, Publication, Publisher, Readings, ResponderKeeper,
-    ResponderSettings, api,
+    OcspService, OcspSettings, Place, Publication, Publisher, Readings, ResponderKeeper, ResponderSettings, api,
     ca::{CaParts, CaService, ChangeKind, Client, Ledger as _, Signing},
 };
 use koshin_issuance::Gate;
 use koshin_operator::machine;
 use koshin_sqlite::LedgerStore;
-use time::{Duration, UtcDateTime};
+use time::UtcDateTime;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tower::ServiceExt as _;
 
@@ -80,7 +79,7 @@ impl Parts {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let edge = Edge::new(clock.function());
-        serve_publication(&mut tasks, publication, files, &store, &clock, &authorities, &edge, &stopping);
+        serve_publication(&mut tasks, publication, &files, &store, &clock, &authorities, &edge, &stopping);
         serve_api(&mut tasks, api, opened.identity, &opened.clients, &authorities, &clock, edge, &stopping)?;
         keep_published(&mut tasks, &authorities, &opened.authorities, &store, &clock, &stopping);
         let (ours, watched) = (Arc::clone(&authorities), store.clone());
@@ -131,14 +130,9 @@ fn authority(
     if let Some(root) = service.ca().chain_der().last() {
         files.certificate(&format!("{}-root.cer", loaded.stem), root.clone());
     }
-    let crl = &checked.config.crl;
-    let settings = CrlSettings {
-        validity: Duration::hours(crl.valid_hours.into()),
-        interval: Duration::hours(crl.every_hours.into()),
-        ..CrlSettings::default()
-    };
-    let place = Place::new(checked.path(&checked.config.storage.lists), &format!("{}.crl", loaded.stem));
-    let publisher = Publisher::new(Arc::clone(service.ca()), share.clone(), files.clone(), place, settings);
+    let place = Place::new(checked.path(&checked.config.storage.lists), &loaded.list());
+    let publisher =
+        Publisher::new(Arc::clone(service.ca()), share.clone(), files.clone(), place, checked.crl_settings());
     let ocsp = OcspService::new(share, clock.function(), OcspSettings::default());
     Ok(Authority { stem: loaded.stem.clone(), key, service, publisher, span, ocsp })
 }
@@ -147,7 +141,7 @@ fn authority(
 fn serve_publication(
     tasks: &mut JoinSet<()>,
     listener: TcpListener,
-    files: Publication,
+    files: &Publication,
     store: &LedgerStore,
     clock: &Clock,
     authorities: &Arc<[Authority]>,
@@ -262,7 +256,7 @@ fn keep_published(
         let keeper = ResponderKeeper::new(
             authority.ocsp.clone(),
             Arc::clone(authority.service.ca()),
-            Arc::new(Log(store.clone())),
+            Arc::new(store.clone()),
             machine::random(),
             ResponderSettings::default(),
         );
@@ -316,24 +310,24 @@ async fn keep_clock(clock: Clock, authorities: &[Authority]) {
             Ok(None) => {}
             Err(error) => tracing::error!(error = ?error, "the time cannot be recorded"),
         }
-        match clock.trusted() {
-            Err(doubt) => {
-                hold_by_clock(authorities, &clock);
-                if rounds_in_doubt.is_multiple_of(SAY_AGAIN) {
-                    tracing::error!(
-                        code = "clock_doubted",
-                        "{doubt}: nothing is signed; set the clock right, and if it is right run `koshin-ca clock confirm`"
-                    );
-                }
-                rounds_in_doubt = rounds_in_doubt.wrapping_add(1);
+        if let Err(doubt) = clock.trusted() {
+            hold_by_clock(authorities, &clock);
+            if rounds_in_doubt.is_multiple_of(SAY_AGAIN) {
+                tracing::error!(
+                    code = "clock_doubted",
+                    "{doubt}: nothing is signed; set the clock right, and if it is right run `koshin-ca clock confirm`"
+                );
             }
-            Ok(()) if rounds_in_doubt > 0 => {
+            rounds_in_doubt = rounds_in_doubt.wrapping_add(1);
+        } else {
+            if rounds_in_doubt > 0 {
                 tracing::warn!("the clock is believed again; everything goes on");
                 rounds_in_doubt = 0;
-                authorities.iter().for_each(|authority| authority.service.hold(None));
             }
-            // A doubt may have come and gone between two rounds.
-            Ok(()) => authorities.iter().for_each(|authority| authority.service.hold(None)),
+            // Also when a doubt came and went between two rounds.
+            for authority in authorities {
+                authority.service.hold(None);
+            }
         }
         tokio::time::sleep(NOTES_EVERY).await;
     }
@@ -375,20 +369,5 @@ async fn until(stopping: watch::Receiver<bool>, work: impl Future<Output = ()>) 
     tokio::select! {
         () = stopped(stopping) => {}
         () = work => {}
-    }
-}
-
-struct Log(LedgerStore);
-
-#[async_trait::async_trait]
-impl koshin_endpoints::ResponderLog for Log {
-    async fn intended(
-        &self,
-        serial: &koshin_types::SerialNumber,
-        _validity: &koshin_types::Validity,
-        now: UtcDateTime,
-    ) -> Result<(), koshin_endpoints::LogUnavailable> {
-        tracing::info!(%serial, "a responder's certificate is made");
-        self.0.advance(now).await.map_err(|error| koshin_endpoints::LogUnavailable(error.into()))
     }
 }

@@ -58,6 +58,11 @@ impl Desk {
         }
     }
 
+    /// Puts a note into the audit log.
+    pub(crate) async fn note(&self, word: &str, details: &[(&str, String)], now: UtcDateTime) -> anyhow::Result<()> {
+        Ok(self.store.note(&self.by, word, details.iter().cloned(), now).await?)
+    }
+
     pub(crate) async fn close(self) {
         self.store.shut_down().await;
     }

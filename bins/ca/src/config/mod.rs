@@ -1,5 +1,6 @@
 //! The configuration file: read once, checked as a whole. Every complaint names file, key and reason.
 
+pub(crate) mod edit;
 mod load;
 mod schema;
 
@@ -80,8 +81,8 @@ impl Checked {
 
     /// When one of the CAs draws serial numbers.
     pub(crate) fn span(&self, at: usize) -> Span {
-        let from = |at: usize| self.issues_from.get(at).copied();
-        Span { from: from(at).filter(|_| at > 0), until: from(at + 1) }
+        let from = |at: usize| self.issues_from.get(at).copied().filter(|from| *from != UtcDateTime::MIN);
+        Span { from: from(at), until: from(at + 1) }
     }
 
     /// Where the ledger is.
@@ -92,6 +93,11 @@ impl Checked {
     /// A path of the file: relative to its folder; `credential:NAME` is one that systemd hands over.
     pub(crate) fn path(&self, path: &Path) -> PathBuf {
         config::resolve(&self.file, path)
+    }
+
+    /// The folder of the file.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.file.parent().map(Path::to_owned).unwrap_or_default()
     }
 
     /// The file with every default filled in, as TOML.

@@ -43,7 +43,7 @@ pub(crate) struct Signing {
     root_dir: PathBuf,
     /// The issuing CA's name; without it the root's organization and `Issuing CA`
     #[arg(long, value_name = "NAME")]
-    pub(crate) common_name: Option<String>,
+    common_name: Option<String>,
     /// For how many days; not beyond the root's own end
     #[arg(long, value_name = "N", default_value_t = ISSUING_DAYS, value_parser = clap::value_parser!(i64).range(1..=20_000))]
     days: i64,
@@ -86,6 +86,18 @@ pub(super) fn run(arguments: &SignArguments) -> anyhow::Result<()> {
 }
 
 impl Signing {
+    /// A root on this machine.
+    pub(crate) fn here(root_dir: Option<PathBuf>, passphrase_file: Option<&Path>, common_name: String) -> Self {
+        Self {
+            root_dir: root_dir.unwrap_or_else(|| PathBuf::from(".")),
+            common_name: Some(common_name),
+            days: ISSUING_DAYS,
+            root_crl: Vec::new(),
+            root_url: None,
+            key: KeyFlags::of_file(passphrase_file),
+        }
+    }
+
     /// The certificate of an issuing CA with this key.
     pub(crate) fn sign(&self, spki: &[u8]) -> anyhow::Result<Vec<u8>> {
         let (now, root) = (machine::now(), self.root()?);
@@ -104,12 +116,7 @@ impl Signing {
 
     /// The root's certificate.
     pub(crate) fn root(&self) -> anyhow::Result<Vec<u8>> {
-        pem_file::certificate(&self.root_file())
-    }
-
-    /// Where it is.
-    pub(crate) fn root_file(&self) -> PathBuf {
-        Path::new(&self.root_dir).join(ROOT)
+        pem_file::certificate(&self.root_dir.join(ROOT))
     }
 }
 
