@@ -32,7 +32,7 @@ impl Peer {
     ///
     /// When it does not start, or does not listen in time.
     pub fn start(mut command: Command, port: u16) -> anyhow::Result<Self> {
-        let name = format!("{:?}", command.get_program());
+        let name = command.get_program().display().to_string();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let begun = Instant::now();
         let mut child = command.spawn().with_context(|| format!("{name} does not start"))?;
@@ -98,9 +98,9 @@ pub fn is_there(program: &str) -> bool {
 ///
 /// When it fails, with what it said.
 pub fn run(command: &mut Command) -> anyhow::Result<Vec<u8>> {
-    let output = command.output().with_context(|| format!("{:?} does not start", command.get_program()))?;
+    let output = command.output().with_context(|| format!("{} does not start", command.get_program().display()))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{:?} failed: {said}", command.get_program());
+    ensure!(output.status.success(), "{} failed: {said}", command.get_program().display());
     Ok(output.stdout)
 }
 
