@@ -5,8 +5,6 @@ use koshin_types::Rfc3339;
 use serde::{Deserialize, Serialize};
 use time::{UtcDateTime, format_description::well_known};
 
-/// Most octets of a request's body: 64 KiB.
-pub(crate) const MAX_BODY: usize = 64 * 1024;
 /// The media type of problems (RFC 9457, 3).
 pub(crate) const PROBLEM: &str = "application/problem+json";
 

@@ -29,7 +29,7 @@ use time::UtcDateTime;
 
 pub use description::openapi;
 
-use crate::{ca::CaService, wire};
+use crate::ca::CaService;
 use problem::Problem;
 
 /// Most octets of a request's body: 64 KiB.
@@ -37,7 +37,7 @@ use problem::Problem;
 /// ```
 /// assert_eq!(koshin_endpoints::api::MAX_BODY, 64 * 1024);
 /// ```
-pub const MAX_BODY: usize = wire::MAX_BODY;
+pub const MAX_BODY: usize = 64 * 1024;
 
 /// The certificate of the peer, DER, as a request extension.
 ///

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use koshin_endpoints::ca::{ChangeKind, IssueRefused, IssueRequest, KeyClass, Ledger as _, OrderKey, Standing};
+use koshin_endpoints::ca::{
+    CaService, ChangeKind, IssueRefused, IssueRequest, KeyClass, Ledger as _, OrderKey, Standing,
+};
 use koshin_issuance::{CertificationRequest, Gate, KeyKind, PrepareError, Rejected};
 use koshin_types::Validity;
 use rcgen::KeyPair;
@@ -190,6 +192,17 @@ async fn invariant_41_a_clock_behind_what_was_recorded_signs_nothing() {
     assert_eq!(service.issue(bench.portal(), &again, at(-61)).await.unwrap(), issued, "what is there is handed out");
     service.confirm_clock(at(-61)).await.unwrap();
     service.issue(bench.portal(), &ask(3, -61), at(-61)).await.unwrap();
+}
+
+#[tokio::test]
+async fn invariant_41_what_this_process_recorded_counts_too() {
+    let bench = Bench::new();
+    let service = bench.service();
+    service.issue(bench.portal(), &order(1), now()).await.unwrap();
+    let before = now() - CaService::CLOCK_BEHIND - Duration::MILLISECOND;
+    let request = IssueRequest { now: before, ..order(2) };
+    let refused = service.issue(bench.portal(), &request, before).await.unwrap_err();
+    assert!(matches!(refused, IssueRefused::ClockBehind { largest, .. } if largest == now()), "{refused:?}");
 }
 
 #[tokio::test]

@@ -39,6 +39,23 @@ async fn a_request_waits_for_the_key_as_a_record() {
 }
 
 #[tokio::test]
+async fn however_many_waited_they_are_all_finished() {
+    let bench = Bench::new();
+    let service = bench.service();
+    bench.key.away.store(true, Ordering::Relaxed);
+    for number in 0..=u8::MAX {
+        service.issue(bench.portal(), &order(number), now()).await.unwrap_err();
+    }
+    bench.key.away.store(false, Ordering::Relaxed);
+    let waiting = bench.ledger.unfinished(1000).await.unwrap();
+    let finished = service.finish_unfinished(now()).await.unwrap();
+    assert!(finished.stopped.is_none());
+    assert_eq!(finished.issued, waiting.iter().map(|intent| intent.serial).collect::<Vec<_>>());
+    assert_eq!((finished.issued.len(), bench.signatures()), (256, 256));
+    assert!(service.finish_unfinished(now()).await.unwrap().issued.is_empty());
+}
+
+#[tokio::test]
 async fn a_signature_that_does_not_verify_is_no_certificate() {
     let bench = Bench::new();
     let service = bench.service();
