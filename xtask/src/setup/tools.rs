@@ -54,6 +54,8 @@ pub(super) const TOOLS: &[Tool] = &[
     debian("certutil", "libnss3-tools", "the browser tests, and the .p12 in NSS"),
     debian("pk12util", "libnss3-tools", "the browser tests, and the .p12 in NSS"),
     debian("keytool", "default-jre-headless", JUDGES),
+    debian("javac", "default-jdk-headless", "the tests of EST with a foreign client"),
+    debian("Bouncy Castle", "libbcpkix-java", "the tests of EST with a foreign client"),
     debian("softhsm2-util", "softhsm2", TOKENS),
     debian("p11-kit", "p11-kit", TOKENS),
     debian("p11-kit's client module", "p11-kit-modules", TOKENS),
@@ -95,6 +97,7 @@ impl Tool {
                 let folder = format!("/usr/lib/{}-linux-gnu/pkcs11", std::env::consts::ARCH);
                 fs::exists(format!("{folder}/p11-kit-client.so")).unwrap_or_default()
             }
+            (_, "Bouncy Castle") => fs::exists("/usr/share/java/bcpkix.jar").unwrap_or_default(),
             (_, "python3 with venv") => Cmd::new("python3", &["-c", "import ensurepip, venv"]).succeeds(),
             (_, program) => have(program),
         }

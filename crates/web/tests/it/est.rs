@@ -1,6 +1,7 @@
 //! EST as programs speak it: curl and OpenSSL, over real mutual TLS, against the portal's routers.
 
 mod errors;
+mod foreign;
 mod service;
 
 use koshin_renewal::Status;

@@ -1,6 +1,11 @@
 //! Refusals as short texts.
 
-use axum::response::{IntoResponse as _, Response};
+use std::{convert::Infallible, future::ready};
+
+use axum::{
+    body::Body,
+    response::{IntoResponse as _, Response},
+};
 use http::{HeaderValue, StatusCode, header};
 use koshin_ra::IssuanceError;
 
@@ -60,11 +65,16 @@ impl Context {
     pub(crate) fn est_refusal(&self, refusal: &EstRefusal) -> Response {
         let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let text = screens::est_refusal(&self.frame(), refusal).unwrap_or_default();
-        let language = HeaderValue::from_static(self.language.as_str());
-        let mut response = (status, [(header::CONTENT_LANGUAGE, language)], text).into_response();
+        let body = match refusal.realm() {
+            // Bouncy Castle's client answers a challenge without reading it, and fails if it was told how long it is.
+            Some(_) => Body::from_stream(futures_util::stream::once(ready(Ok::<_, Infallible>(text)))),
+            None => Body::from(text),
+        };
+        let mut response = (status, body).into_response();
         response.extensions_mut().insert(Worded);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(self.language.as_str()));
         if let Some(seconds) = refusal.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
