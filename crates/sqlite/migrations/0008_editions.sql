@@ -13,7 +13,9 @@ CREATE TRIGGER editions_grow BEFORE UPDATE ON editions
 WHEN NEW.state <> OLD.state OR NEW.number <= OLD.number OR NEW.this_update < OLD.this_update
 BEGIN SELECT RAISE(ABORT, 'the number of a revocation list only grows'); END;
 
--- A revocation list is read from this alone, in the order of the numbers: shorter ones are smaller.
+-- A revocation list is read from this alone, in the order of the numbers (shorter ones are smaller), and its entries are
+-- put together when they are revoked, not when they are read.
 DROP INDEX certificates_revoked;
-CREATE INDEX certificates_revoked ON certificates (length(serial), serial, status_at, reason, not_after, status)
+CREATE INDEX certificates_revoked ON certificates
+    (length(serial), serial, hex(serial) || ' ' || status_at || ' ' || reason || ' ' || not_after || ' ')
     WHERE status = 'revoked';
