@@ -12,6 +12,7 @@ mod crl;
 mod foreign;
 mod gate;
 mod issue;
+mod issuer;
 mod ocsp;
 mod reference;
 mod support;
