@@ -2,7 +2,7 @@
 //! nothing. With a CA in this process there are none.
 
 use koshin_renewal::{HeldCertificate, Status};
-use koshin_types::RevocationReason;
+use koshin_types::{Fingerprint, RevocationReason};
 use time::UtcDateTime;
 
 use crate::{
@@ -55,15 +55,12 @@ impl Ra {
         let (mut at, mut recorded) = (told, told);
         let mut outcome = Ok(());
         for (count, change) in (1..).zip(&seen) {
-            if change.settled == Settled::Revoked {
-                let file = self.desk.registry.holder(&change.fingerprint).await?;
-                let revoked = file.as_ref().and_then(|file| file.holding.certificate(&change.fingerprint));
-                if let Some(revocation) = revoked.and_then(revocation)
-                    && let Err(error) = there.revoke(&revocation, now).await
-                {
-                    outcome = Err(error.into());
-                    break;
-                }
+            if change.settled == Settled::Revoked
+                && let Some(revocation) = self.revocation(&change.fingerprint).await?
+                && let Err(error) = there.revoke(&revocation, now).await
+            {
+                outcome = Err(error.into());
+                break;
             }
             at = change.sequence;
             if count % RECORD_EVERY == 0 {
@@ -113,6 +110,13 @@ impl Ra {
             there.correspondence.reached(Reached::Heard(heard)).await?;
         }
         Ok(owed)
+    }
+
+    /// The revocation of a certificate. Its holder may be remembered from before it, so the file is read anew.
+    async fn revocation(&self, certificate: &Fingerprint) -> Result<Option<Revocation>, StorageError> {
+        let Some(holder) = self.desk.registry.holder(certificate).await? else { return Ok(None) };
+        let file = self.desk.registry.subject(&holder.subject.id).await?;
+        Ok(file.as_ref().and_then(|file| file.holding.certificate(certificate)).and_then(revocation))
     }
 
     /// One revocation by the CA.

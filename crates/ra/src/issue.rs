@@ -199,15 +199,13 @@ impl Ra {
     ) -> Result<(Bundle, Owed), IssuanceError> {
         let there = self.issuing.elsewhere().ok_or(IssuanceError::OtherAuthority)?;
         let order = match order {
-            Some(order) => order,
-            None => match there.correspondence.order(&id).await? {
-                Some(order) => order,
-                // Answered meanwhile: an order leaves with the commit that stores its certificate.
-                None => {
-                    let file = self.reread(&file).await?;
-                    return Ok((self.issued(&file, id).await?, Owed::default()));
-                }
-            },
+            None => there.correspondence.order(&id).await?,
+            known => known,
+        };
+        let Some(order) = order else {
+            // Answered meanwhile: an order leaves with the commit that stores its certificate.
+            let file = self.reread(&file).await?;
+            return Ok((self.issued(&file, id).await?, Owed::default()));
         };
         let (file, order, answer) = match there.issue(&order, now).await {
             Err(IssuanceError::Authority(AuthorityError::Stale)) if order.at.saturating_add(ORDER_LASTS) <= now => {
@@ -276,12 +274,16 @@ impl Ra {
                 // Somebody else was faster. Here, ECDSA makes of the same bytes another certificate each time.
                 return Ok(file.holding.unchanged().into());
             }
-            let intended = match &intent {
-                Some(_) => file.holding.step(id, &Event::Intend { serial }, now, deadlines)?,
-                None => file.holding.unchanged(),
+            let issue = |holding: &Holding| holding.issue(id, serial, fingerprint, validity, now, deadlines);
+            let change = match &intent {
+                None => issue(&file.holding)?,
+                Some(_) => {
+                    let intended = file.holding.step(id, &Event::Intend { serial }, now, deadlines)?;
+                    let mut change = issue(&intended.next)?;
+                    change.facts.splice(0..0, intended.facts);
+                    change
+                }
             };
-            let mut change = intended.next.issue(id, serial, fingerprint, validity, now, deadlines)?;
-            change.facts.splice(0..0, intended.facts);
             let certified = Certified { serial, fingerprint, der: certificate.der().to_vec() };
             let mails = mails.clone();
             Ok(Decided { intent: intent.clone(), certified: Some(certified), mails, ..change.into() })

@@ -8,7 +8,7 @@ use time::UtcDateTime;
 
 use crate::{
     Access, Actor, AuditNote, ChangeError, NoEntropy, Owed, PasswordError, Ra, Session, SessionKind, SessionToken,
-    StorageError, Subject, SubjectFile,
+    StorageError, Subject, SubjectFile, Tries, authority::millis,
 };
 
 /// A sign-in that succeeded.
@@ -80,13 +80,15 @@ impl Ra {
         }
         // Counted by certificate: nobody without it can slow its holder down.
         let tries_key = format!("sign-in {certificate}");
-        self.not_too_many(&tries_key, now).await?;
+        let before = self.not_too_many(&tries_key, now).await?;
         let right = self.desk.passwords.verify(password, file.subject.password_hash.as_deref()).await?;
         if !right || id != file.subject.id.as_str() {
             let note = note(Actor::Holder(file.subject.id.clone()), Some(&file.subject.id), "sign_in_refused", []);
-            self.sessions.note_try(&tries_key, Some((now, note.into()))).await?;
-            return Err(SignInError::Wrong);
+            let counted = self.sessions.note_try(&tries_key, Some((now, note.into()))).await?;
+            return Err(self.wrong(before, counted, now));
         }
+        // Others may have used up the free tries since: of those that come at once, no more are answered than one by one.
+        let failed = self.not_too_many(&tries_key, now).await?.failures > 0;
         let (file, owed) = match admission {
             Admission::ActivationOnly => self.activated_file(certificate, now).await?,
             _ => (file, Owed::default()),
@@ -100,7 +102,7 @@ impl Ra {
         // The password may have been changed while it was checked.
         let session = self.open(kind, ends_at, &file.subject, opened, now).await?;
         let (token, session) = session.ok_or(ChangeError::Contended)?;
-        if self.sessions.tries(&tries_key).await?.failures > 0 {
+        if failed {
             self.sessions.note_try(&tries_key, None).await?;
         }
         let notice = file.holding.outlook(&self.policy, now).decision.is_some_and(|decision| decision.notice);
@@ -132,12 +134,22 @@ impl Ra {
         Ok(opened.then_some((token, session)))
     }
 
-    /// Refuses a try that comes too soon after too many failures.
-    pub(crate) async fn not_too_many(&self, key: &str, now: UtcDateTime) -> Result<(), SignInError> {
+    /// Refuses a try that comes too soon after too many failures. Answers with those there were.
+    pub(crate) async fn not_too_many(&self, key: &str, now: UtcDateTime) -> Result<Tries, SignInError> {
         let tries = self.sessions.tries(key).await?;
         match self.desk.settings.patience().blocked_until(tries) {
             Some(retry_at) if now < retry_at => Err(SignInError::TooMany { retry_at }),
-            _ => Ok(()),
+            _ => Ok(tries),
+        }
+    }
+
+    /// The answer to a wrong password that has been counted. If others were counted while it was compared, it is judged as
+    /// if it had come after them, and nothing is said about the password when it had come too soon.
+    fn wrong(&self, before: Tries, counted: Tries, now: UtcDateTime) -> SignInError {
+        let others = Tries { failures: counted.failures.saturating_sub(1), last_at: millis(now) };
+        match self.desk.settings.patience().blocked_until(others) {
+            Some(retry_at) if others.failures > before.failures && now < retry_at => SignInError::TooMany { retry_at },
+            _ => SignInError::Wrong,
         }
     }
 }

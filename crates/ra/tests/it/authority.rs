@@ -38,7 +38,6 @@ impl AuthorityRig for Memory {
     }
 }
 
-#[expect(clippy::unused_async, reason = "the shape of a rig")]
 async fn empty() -> Memory {
     let (ca, _) = authority(10);
     Memory { issuer: IssuerCertificate::from(&*ca), authority: MemoryAuthority::new(Arc::clone(&ca), entropy) }

@@ -1,6 +1,6 @@
 //! Sign-in and enrolment.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use koshin_notify::{Audience, Notice, WhyClosed};
 use koshin_ra::{
@@ -175,20 +175,30 @@ async fn every_reason_that_keeps_the_door_closed_is_told() {
 }
 
 /// Sessions that everybody reads before anybody writes, as it happens to those who ask at the same moment.
-struct AtOnce(Arc<MemoryStore>);
+struct AtOnce {
+    store: Arc<MemoryStore>,
+    /// When others fail between the first look at the tries and what follows.
+    others: Mutex<Vec<UtcDateTime>>,
+}
+
+impl AtOnce {
+    fn over(store: &Arc<MemoryStore>) -> Self {
+        Self { store: Arc::clone(store), others: Mutex::default() }
+    }
+}
 
 #[async_trait::async_trait]
 impl Sessions for AtOnce {
     async fn open(&self, session: Session, subject: &Subject, note: AuditNote) -> Result<bool, StorageError> {
-        self.0.open(session, subject, note).await
+        self.store.open(session, subject, note).await
     }
 
     async fn begin(&self, beginning: Beginning) -> Result<Begun, StorageError> {
-        self.0.begin(beginning).await
+        self.store.begin(beginning).await
     }
 
     async fn find(&self, key: &SessionKey) -> Result<Option<Session>, StorageError> {
-        let found = self.0.find(key).await;
+        let found = self.store.find(key).await;
         tokio::task::yield_now().await;
         found
     }
@@ -199,21 +209,26 @@ impl Sessions for AtOnce {
         after: &Session,
         note: Option<(UtcDateTime, AuditNote)>,
     ) -> Result<bool, StorageError> {
-        self.0.replace(before, after, note).await
+        self.store.replace(before, after, note).await
     }
 
     async fn close(&self, key: &SessionKey, note: AuditNote, at: UtcDateTime) -> Result<(), StorageError> {
-        self.0.close(key, note, at).await
+        self.store.close(key, note, at).await
     }
 
     async fn tries(&self, key: &str) -> Result<Tries, StorageError> {
-        let tries = self.0.tries(key).await;
+        let tries = self.store.tries(key).await;
         tokio::task::yield_now().await;
+        let others = std::mem::take(&mut *self.others.lock().unwrap());
+        for at in others {
+            let note = AuditNote { actor: operator(), subject: None, word: "other", details: [].into() };
+            self.store.note_try(key, Some((at, note.into()))).await?;
+        }
         tries
     }
 
     async fn note_try(&self, key: &str, failed: Option<(UtcDateTime, Trace)>) -> Result<Tries, StorageError> {
-        self.0.note_try(key, failed).await
+        self.store.note_try(key, failed).await
     }
 }
 
@@ -221,7 +236,7 @@ impl Sessions for AtOnce {
 async fn beginnings_that_come_at_once_are_counted_one_by_one() {
     let town = Town::new().await;
     town.enrolled("U-1", enrolled_for(-3)).await;
-    let ra = registration(&town.store, Arc::new(AtOnce(Arc::clone(&town.store))), authority(10).0);
+    let ra = registration(&town.store, Arc::new(AtOnce::over(&town.store)), authority(10).0);
     let mut tries = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let ra = ra.clone();
@@ -233,6 +248,54 @@ async fn beginnings_that_come_at_once_are_counted_one_by_one() {
     assert_eq!(answers.iter().filter(|answer| is_late(answer)).count(), 15);
 }
 
+/// Whoever has the certificate and guesses passwords all at once learns no more than one by one.
+#[tokio::test]
+async fn passwords_that_come_at_once_are_counted_one_by_one() {
+    let town = Town::new().await;
+    let mine = town.enrolled("U-1", enrolled_for(8)).await;
+    let ra = registration(&town.store, Arc::new(AtOnce::over(&town.store)), authority(10).0);
+    let mut tries = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let ra = ra.clone();
+        tries.spawn(async move { ra.sign_in(Some(&mine), "U-1", &format!("wrong {number}"), NOW).await.map(|_| ()) });
+    }
+    let answers = tries.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| matches!(answer, Err(SignInError::Wrong))).count(), 5, "{answers:?}");
+    let is_late = |answer: &Result<(), SignInError>| matches!(answer, Err(SignInError::TooMany { .. }));
+    assert_eq!(answers.iter().filter(|answer| is_late(answer)).count(), 15, "{answers:?}");
+    assert!(is_late(&ra.sign_in(Some(&mine), "U-1", PASSWORD, NOW).await.map(|_| ())));
+    // After the wait everything is as ever, and a right password makes up for all of it.
+    let later = NOW + Duration::HOUR;
+    ra.sign_in(Some(&mine), "U-1", PASSWORD, later).await.unwrap();
+    for _ in 0..5 {
+        assert!(matches!(ra.sign_in(Some(&mine), "U-1", "wrong", later).await, Err(SignInError::Wrong)));
+    }
+    assert!(is_late(&ra.sign_in(Some(&mine), "U-1", PASSWORD, later).await.map(|_| ())));
+}
+
+/// The one that is right is among them: it is answered as if it had come after those that were counted meanwhile.
+#[tokio::test]
+async fn a_right_password_among_many_is_told_from_a_wrong_one_by_nothing() {
+    let town = Town::new().await;
+    let mine = town.enrolled("U-1", enrolled_for(8)).await;
+    let sessions = Arc::new(AtOnce::over(&town.store));
+    let ra = registration(&town.store, sessions.clone(), authority(10).0);
+    let mut now = NOW;
+    for (others, is_answered) in [(4, true), (5, false)] {
+        for password in [PASSWORD, "wrong"] {
+            ra.sign_in(Some(&mine), "U-1", PASSWORD, now).await.unwrap();
+            *sessions.others.lock().unwrap() = vec![now; others];
+            let answer = ra.sign_in(Some(&mine), "U-1", password, now).await;
+            match (is_answered, password == PASSWORD) {
+                (true, true) => assert!(answer.is_ok(), "{answer:?}"),
+                (true, false) => assert!(matches!(answer, Err(SignInError::Wrong)), "{answer:?}"),
+                (false, _) => assert!(matches!(answer, Err(SignInError::TooMany { .. })), "{answer:?}"),
+            }
+            now += Duration::HOUR;
+        }
+    }
+}
+
 /// One code, eight digits: whoever asks often or all at once gets no more tries than a holder.
 #[tokio::test]
 async fn a_code_is_compared_no_more_often_than_allowed() {
@@ -241,7 +304,7 @@ async fn a_code_is_compared_no_more_often_than_allowed() {
     let token = town.ra.begin_enrolment("U-1", PASSWORD, NOW).await.unwrap();
     let code = town.code();
     let wrong = if code == "12345678" { "87654321" } else { "12345678" };
-    let ra = registration(&town.store, Arc::new(AtOnce(Arc::clone(&town.store))), authority(10).0);
+    let ra = registration(&town.store, Arc::new(AtOnce::over(&town.store)), authority(10).0);
     let mut tries = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let (ra, token) = (ra.clone(), token.clone());
