@@ -92,7 +92,7 @@ impl Registry for Store {
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
-        if commit.intent.is_some() || commit.certified.is_some() {
+        if commit.order.is_some() || commit.intent.is_some() || commit.certified.is_some() {
             self.database().has_to_be_current().await?;
         }
         let on = self.decided_on(&commit).await?;

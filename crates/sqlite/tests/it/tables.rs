@@ -21,6 +21,9 @@ async fn the_tables_refuse_what_must_never_be() {
                        protection, issued_at, status, status_at, deferred) \
                        SELECT serial, 1, 2, randomblob(32), 0, 1, spki, 'os', 0, 'active', 0, 0 FROM intents LIMIT 1";
     run(&mut raw, open).await.unwrap();
+    let order = "INSERT INTO orders (renewal, spki, organization, subject, not_before, not_after, request, ordered_at) \
+                 SELECT id, zeroblob(32), 'Midori', 'U-1', 0, 1, x'00', 0 FROM renewals WHERE state = 'started'";
+    run(&mut raw, order).await.unwrap();
     for (what, statement) in [
         ("a second open renewal (I-23)", open),
         ("a second active certificate (I-23)", certificate),
@@ -38,6 +41,10 @@ async fn the_tables_refuse_what_must_never_be() {
         ("other bytes", "UPDATE documents SET der = x'00'"),
         ("other bytes to be signed", "UPDATE intents SET tbs = x'00'"),
         ("a key that is forgotten", "DELETE FROM keys_seen"),
+        ("an order that is given up while it waits", "DELETE FROM orders"),
+        ("an order for another key", "UPDATE orders SET spki = randomblob(32)"),
+        ("another request", "UPDATE orders SET request = x'01'"),
+        ("a second order of a renewal", order),
         ("a renewal that comes to life", "UPDATE renewals SET state = 'started' WHERE state = 'activated'"),
         ("a renewal that disappears", "DELETE FROM renewals"),
         ("a subject that disappears", "DELETE FROM subjects"),
