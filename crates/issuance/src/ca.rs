@@ -174,6 +174,18 @@ impl Ca {
         Ok(Certificate { fingerprint: fingerprint(&der), der, serial, validity, spki_fingerprint })
     }
 
+    /// Whether the key can be reached and is the certificate's: it signs a sentence that is no certificate, list or answer.
+    ///
+    /// # Errors
+    ///
+    /// [`IssueError::Signer`], or [`IssueError::Signature`] when another key signed.
+    pub fn try_key(&self) -> Result<(), IssueError> {
+        const SENTENCE: &[u8] = b"koshin: this signature shows that the key can be reached, and nothing else";
+        let signature = self.signer.sign(SENTENCE)?;
+        let verified = self.signer.algorithm().verifies(&self.public_key, SENTENCE, &signature);
+        if verified { Ok(()) } else { Err(IssueError::Signature) }
+    }
+
     /// Names the first part of a finished certificate that is not the recorded one.
     ///
     /// The bytes decide. Fields are looked at only to say where they differ.
