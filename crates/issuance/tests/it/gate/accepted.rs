@@ -99,6 +99,23 @@ fn requests_of_nss_pass() {
     }
 }
 
+/// The portal's page makes its key and request by `WebCrypto`; Node has the same interface.
+#[test]
+fn requests_of_the_page_pass() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../web/assets/key.mjs");
+    let script = format!(
+        "import {{ certificationRequest, makeKey }} from {page:?};
+         for (let i = 0; i < 50; i += 1)
+           console.log(Buffer.from(await certificationRequest(await makeKey())).toString('base64'));"
+    );
+    let said = String::from_utf8(tool_ok("node", &["--input-type=module", "--eval", &script], b"")).unwrap();
+    assert_eq!(said.lines().count(), 50);
+    for line in said.lines() {
+        let text = format!("-----BEGIN CERTIFICATE REQUEST-----\n{line}\n-----END CERTIFICATE REQUEST-----");
+        takes("the page", text.as_bytes(), KeyKind::P256);
+    }
+}
+
 #[test]
 fn pem_passes_as_it_is_copied() {
     let key = EcKey::p256();
