@@ -277,7 +277,7 @@ fn own_path(parts: &Parts) -> String {
     }
     match path {
         "/notice/later" => "/notice".to_owned(),
-        "/enrol" | "/enrol/code" => path.to_owned(),
+        "/enrol" | "/enrol/code" | "/ticket" => path.to_owned(),
         _ => match path.rsplit_once('/') {
             Some((renewal, "start-again")) => format!("{renewal}/start-again"),
             Some((renewal, "request" | "declined" | "delivered")) => format!("{renewal}/start"),
