@@ -18,6 +18,7 @@ mod group_commit;
 mod kill;
 mod ledger;
 mod opening;
+mod order_kill;
 mod schedule;
 mod sessions;
 mod tables;
