@@ -173,7 +173,7 @@ impl Bench {
         let ca = installation.file("ca/issuing.pem");
         let plain = self.request(&ca, &subject, &["-no_nonce"])?;
         let endpoint = Endpoint::plain(running.publication);
-        let path = "/ocsp";
+        let path = "/ocsp/issuing";
         // The responder's certificate is there a moment after the start.
         let first = Shot::post(path, OCSP, plain.clone());
         let mut answer = self.runtime.block_on(one(&endpoint, &first))?;
