@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use koshin_types::RevocationReason;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
@@ -36,10 +37,12 @@ fn complete(document: &mut Value) {
         { "enum": codes },
         { "pattern": "^request\\.[a-z0-9_]+$", "description": "What the gate says of a certification request." },
     ]);
+    let reasons = json!(RevocationReason::ALL.map(RevocationReason::as_str));
     let additions = [
         ("", "security", json!([{ "mutual_tls": [] }])),
         ("/components", "securitySchemes", json!({ "mutual_tls": scheme })),
         ("/components/schemas/Problem/properties/code", "anyOf", code),
+        ("/components/schemas/RevokeBody/properties/reason", "enum", reasons),
     ];
     for (place, member, value) in additions {
         if let Some(object) = document.pointer_mut(place).and_then(Value::as_object_mut) {

@@ -22,7 +22,7 @@ use super::{Bench, now, order};
 
 /// How a call goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub(super) enum Fault {
     /// It fails, and nothing was done.
     Before,
     /// It was done, and its answer is lost.
@@ -31,27 +31,33 @@ enum Fault {
     DiedBefore,
     /// It was done, and whoever asked died.
     DiedAfter,
+    /// Nothing goes wrong, but others get their turn before each call.
+    Slow,
 }
 
 /// A ledger whose n-th call goes wrong.
-struct Faulty {
+pub(super) struct Faulty {
     ledger: Arc<MemoryLedger>,
     fault: Fault,
     until: AtomicUsize,
 }
 
 impl Faulty {
-    fn new(ledger: &Arc<MemoryLedger>, fault: Fault, nth: usize) -> Arc<Self> {
+    pub(super) fn new(ledger: &Arc<MemoryLedger>, fault: Fault, nth: usize) -> Arc<Self> {
         Arc::new(Self { ledger: Arc::clone(ledger), fault, until: AtomicUsize::new(nth) })
     }
 
     async fn call<T, E: From<LedgerError>>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        if self.fault == Fault::Slow {
+            tokio::task::yield_now().await;
+            return call.await;
+        }
         if self.until.fetch_sub(1, Ordering::Relaxed) != 1 {
             return call.await;
         }
         let lost = || E::from(LedgerError::Unavailable("the answer is lost".into()));
         match self.fault {
-            Fault::Before => Err(lost()),
+            Fault::Before | Fault::Slow => Err(lost()),
             Fault::After => {
                 drop(call.await);
                 Err(lost())
@@ -91,7 +97,7 @@ impl Ledger for Faulty {
 }
 
 /// What became of one poll of a whole issue: all that a ledger in memory can keep waiting is death.
-fn once<T>(future: impl Future<Output = T>) -> Option<T> {
+pub(super) fn once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         std::task::Poll::Ready(done) => Some(done),
         std::task::Poll::Pending => None,

@@ -10,7 +10,11 @@ use koshin_types::Validity;
 use rcgen::KeyPair;
 use time::Duration;
 
-use super::{Bench, csr, csr_of, days, now, order, renewal};
+use super::{
+    Bench,
+    crash::{Fault, Faulty},
+    csr, csr_of, days, now, order, renewal,
+};
 
 #[tokio::test]
 async fn invariant_22_sixteen_same_requests_at_once_get_one_certificate() {
@@ -35,7 +39,8 @@ async fn invariant_22_sixteen_same_requests_at_once_get_one_certificate() {
 #[tokio::test]
 async fn invariant_22_two_processes_on_one_ledger_make_one_certificate() {
     let bench = Bench::new();
-    let (one, two) = (bench.service(), bench.service());
+    let process = || bench.over(Faulty::new(&bench.ledger, Fault::Slow, 0));
+    let (one, two) = (process(), process());
     for number in 0..50 {
         let request = order(number);
         let (first, second) =
@@ -43,6 +48,7 @@ async fn invariant_22_two_processes_on_one_ledger_make_one_certificate() {
         assert_eq!(first.unwrap(), second.unwrap());
     }
     assert_eq!(bench.ledger.audited(), 100);
+    assert_eq!(bench.signatures(), 100, "both signed, and one signature counted each time");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod crash;
 mod issue;
 mod key_away;
 mod revoke;
+mod walk;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -90,6 +91,18 @@ pub(crate) struct Key {
     pub(crate) signatures: AtomicUsize,
 }
 
+impl Key {
+    fn new(pkcs8: &[u8], slow: Elapsed) -> Self {
+        Self {
+            signer: FileSigner::from_pkcs8_der(pkcs8, random()).unwrap(),
+            away: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            slow,
+            signatures: AtomicUsize::new(0),
+        }
+    }
+}
+
 impl Signer for Key {
     fn algorithm(&self) -> SignatureAlgorithm {
         self.signer.algorithm()
@@ -122,6 +135,7 @@ pub(crate) struct Bench {
     pub(crate) certificate: Vec<u8>,
     pub(crate) root: Vec<u8>,
     pub(crate) key: Arc<Key>,
+    pkcs8: Vec<u8>,
     pub(crate) ledger: Arc<MemoryLedger>,
     pub(crate) clients: Vec<Client>,
     pub(crate) signing: Signing,
@@ -143,21 +157,30 @@ impl Bench {
         let plan = AuthorityPlan::issuing(name("更新電子証明書認証局"));
         let issuing = create_issuing(&plan, &root, serial(), since_yesterday(3650), &random()).unwrap();
         let certificate = issuing.certificate_der().to_vec();
-        let key = Arc::new(Key {
-            signer: issuing.into_signer(),
-            away: AtomicBool::new(false),
-            broken: AtomicBool::new(false),
-            slow,
-            signatures: AtomicUsize::new(0),
-        });
+        let pkcs8 = issuing.pkcs8_der().to_vec();
         Self {
             certificate,
             root: root.certificate_der().to_vec(),
-            key,
+            key: Arc::new(Key::new(&pkcs8, slow)),
+            pkcs8,
             ledger: Arc::default(),
             clients: vec![client("portal", b"portal"), client("other", b"other")],
             signing: Signing::Inline,
             keys: KeyClass::ALL.into(),
+        }
+    }
+
+    /// The same CA before it did anything.
+    pub(crate) fn anew(&self) -> Self {
+        Self {
+            certificate: self.certificate.clone(),
+            root: self.root.clone(),
+            key: Arc::new(Key::new(&self.pkcs8, Elapsed::ZERO)),
+            pkcs8: self.pkcs8.clone(),
+            ledger: Arc::default(),
+            clients: self.clients.clone(),
+            signing: self.signing,
+            keys: self.keys.clone(),
         }
     }
 
