@@ -17,5 +17,5 @@ BEGIN SELECT RAISE(ABORT, 'the number of a revocation list only grows'); END;
 -- put together when they are revoked, not when they are read.
 DROP INDEX certificates_revoked;
 CREATE INDEX certificates_revoked ON certificates
-    (length(serial), serial, hex(serial) || ' ' || status_at || ' ' || reason || ' ' || not_after || ' ')
+    (length(serial), serial, hex(serial) || ' ' || status_at || ' ' || reason || ' ' || not_after || ' ', status)
     WHERE status = 'revoked';

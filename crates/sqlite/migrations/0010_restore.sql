@@ -1,7 +1,6 @@
--- Certificates that were found after a restore and that nobody here knows: revoked for ever, and their keys used up.
+-- Certificates that were found after a restore and that nobody here knows: revoked for ever.
 CREATE TABLE strays (
     serial BLOB PRIMARY KEY CHECK (length(serial) BETWEEN 1 AND 20),
-    spki BLOB UNIQUE CHECK (length(spki) = 32),
     at INTEGER NOT NULL,
     reason TEXT NOT NULL,
     invalidity_date INTEGER,
@@ -15,6 +14,10 @@ BEGIN SELECT RAISE(ABORT, 'a revocation is never changed'); END;
 CREATE TRIGGER intents_are_no_strays BEFORE INSERT ON intents
 WHEN EXISTS (SELECT 1 FROM strays WHERE serial = NEW.serial)
 BEGIN SELECT RAISE(ABORT, 'the serial number was used before the restore'); END;
+-- What was begun in the copy, and revoked since, is not ended a second time.
+CREATE TRIGGER documents_are_no_strays BEFORE INSERT ON documents
+WHEN EXISTS (SELECT 1 FROM strays WHERE serial = NEW.serial)
+BEGIN SELECT RAISE(ABORT, 'the serial number was revoked before the restore'); END;
 
 -- Where this file comes from, in one row.
 CREATE TABLE provenance (

@@ -174,14 +174,19 @@ impl Database {
         self.shared.testify(false).await
     }
 
-    /// What holds from now on was reconciled, or is whole.
-    pub(crate) async fn now_current(&self, mine: &Testimony) -> Result<(), StoreError> {
+    async fn now_current(&self, mine: &Testimony) -> Result<(), StoreError> {
         self.shared.current.store(true, Ordering::Release);
         if mine.copied || !mine.witnessed {
             self.shared.testify(false).await?;
-            self.write(Settle).await?;
+            return self.write(Settle).await;
         }
-        Ok(())
+        if self.shared.begun.initialized() { self.shared.testify(false).await } else { Ok(()) }
+    }
+
+    /// A reconciliation was stored: goes on from here, and tells the witness.
+    pub(crate) async fn reconciled(&self) -> Result<(), StoreError> {
+        self.shared.current.store(true, Ordering::Release);
+        self.shared.testify(false).await
     }
 
     fn is_current(&self) -> bool {

@@ -62,6 +62,8 @@ mod file;
 mod fresh;
 #[cfg(feature = "ledger")]
 mod ledger;
+#[cfg(any(feature = "ledger", feature = "registry"))]
+mod lists;
 #[cfg(feature = "registry")]
 mod note;
 mod open;
@@ -71,9 +73,12 @@ mod readers;
 #[cfg(feature = "registry")]
 mod recent;
 #[cfg(feature = "registry")]
+mod reconcile;
+#[cfg(feature = "registry")]
 mod registry;
 #[cfg(feature = "registry")]
 mod replay;
+mod restore;
 #[cfg(feature = "outbox")]
 mod schedule;
 mod script;
@@ -83,6 +88,8 @@ mod sessions;
 mod status;
 #[cfg(feature = "outbox")]
 mod store;
+#[cfg(feature = "outbox")]
+mod tasks;
 mod witness;
 mod writer;
 
@@ -90,12 +97,15 @@ pub use audit::{AuditHead, AuditRecord};
 pub use backup::BackupError;
 pub use check::{AuditBreak, AuditError, AuditReport};
 pub use database::Options;
-#[cfg(feature = "registry")]
-pub use editions::RecordedLists;
 pub use error::StoreError;
 #[cfg(feature = "ledger")]
-pub use ledger::LedgerStore;
+pub use ledger::{LedgerCounts, LedgerStore};
+#[cfg(feature = "registry")]
+pub use lists::RecordedLists;
 pub use open::OpenError;
+pub use restore::{
+    Evidence, FoundCertificate, ListedRevocation, NewestList, PublishedList, ReconcileError, Reconciled,
+};
 #[cfg(feature = "outbox")]
 pub use store::Store;
 pub use witness::{Behind, ListEdition, NotReconciled, Standing, Why, Witnessed};

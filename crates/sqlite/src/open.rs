@@ -29,9 +29,9 @@ pub(crate) const REGISTRY: Schema = Schema {
     application: 0x4b53_484e,
     mark: "/* open::migrate */ PRAGMA application_id = 0x4b53484e",
     testimony: "/* open::REGISTRY */ SELECT p.epoch, p.witnessed, p.copied, a.sequence, a.hash, \
-                (SELECT serial FROM intents ORDER BY number DESC LIMIT 1), NULL, NULL, NULL \
+                (SELECT serial FROM intents ORDER BY number DESC LIMIT 1), l.number, l.this_update, l.next_update \
                 FROM provenance AS p LEFT JOIN (SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1) AS a \
-                ON true WHERE p.number = 1",
+                ON true LEFT JOIN editions AS l ON l.state = 'reserved' WHERE p.number = 1",
     migrations: &[
         (1, "registry, ledger, outbox", include_str!("../migrations/0001_registry_ledger_outbox.sql")),
         (2, "clock", include_str!("../migrations/0002_clock.sql")),
@@ -43,6 +43,7 @@ pub(crate) const REGISTRY: Schema = Schema {
         (8, "editions", include_str!("../migrations/0008_editions.sql")),
         (9, "renewal tickets", include_str!("../migrations/0009_renewal_tickets.sql")),
         (10, "restore", include_str!("../migrations/0010_restore.sql")),
+        (11, "urgency and tasks", include_str!("../migrations/0011_urgency_and_tasks.sql")),
     ],
 };
 

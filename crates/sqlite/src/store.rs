@@ -112,11 +112,6 @@ impl Store {
         self.inner.database.standing().await
     }
 
-    #[cfg(feature = "registry")]
-    pub(crate) async fn has_to_be_current(&self) -> Result<(), StoreError> {
-        self.inner.database.has_to_be_current().await
-    }
-
     pub(crate) async fn write<J: Job>(&self, job: J) -> Result<J::Done, J::Refused> {
         self.inner.database.write(job).await
     }

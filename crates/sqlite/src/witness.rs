@@ -20,6 +20,7 @@ use crate::{
     audit::AuditHead,
     codec::Columns,
     error::{StoreError, damaged},
+    script::Script,
 };
 
 /// A longer file begins anew with its newest line.
@@ -175,6 +176,17 @@ pub(crate) fn edition(columns: &mut Columns<'_>) -> Result<Option<ListEdition>, 
         (Some(this_update), Some(next_update)) => Ok(Some(ListEdition { number, this_update, next_update })),
         _ => Err(damaged("editions.this_update")),
     }
+}
+
+/// Records an edition, unless a newer one is recorded.
+pub(crate) fn put_edition(script: &mut Script, state: &'static str, list: ListEdition) {
+    script.push(
+        "/* witness::put_edition */ INSERT INTO editions (state, number, this_update, next_update) VALUES (?, ?, ?, ?) \
+         ON CONFLICT (state) DO UPDATE SET number = excluded.number, this_update = excluded.this_update, \
+         next_update = excluded.next_update WHERE excluded.number > editions.number",
+    );
+    script.bind(state).bind(signed(list.number)).bind(list.this_update.unix_timestamp());
+    script.bind(list.next_update.unix_timestamp());
 }
 
 /// The file. Its lines are only added.

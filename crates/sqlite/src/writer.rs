@@ -315,6 +315,8 @@ impl Task {
                 self.checkpoint().await;
             }
         }
+        // Whoever copies the file of a program that was stopped does not always take the log beside it.
+        self.checkpoint().await;
         if let Err(error) = self.connection.close().await {
             tracing::warn!(%error, "the writing connection did not close well");
         }

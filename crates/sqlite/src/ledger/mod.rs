@@ -1,5 +1,7 @@
 //! The ledger of one CA in a file of its own.
 
+mod notes;
+mod restore;
 mod revoke;
 mod rows;
 mod source;
@@ -28,6 +30,7 @@ use crate::{
     witness::Standing,
     writer::Stats,
 };
+pub use notes::LedgerCounts;
 use revoke::Revoke;
 use rows::{entry_query, octets};
 use write::{Advance, ConfirmClock, Intend, Issue};
@@ -123,8 +126,9 @@ impl LedgerStore {
     }
 
     /// Whether this is the database that was written last, or an older copy of it that was put in its place. From the latter
-    /// nothing is signed: intents and numbers of revocation lists are refused as unavailable, with
-    /// [`NotReconciled`](crate::NotReconciled) as the source. Reading and revoking go on.
+    /// nothing is signed: intents, certificates and numbers of revocation lists are refused as unavailable, with
+    /// [`NotReconciled`](crate::NotReconciled) as the source, until it is [reconciled](Self::reconcile). Reading and revoking
+    /// go on.
     ///
     /// # Errors
     ///
@@ -190,7 +194,10 @@ impl Ledger for LedgerStore {
         };
         match (entry.certificate, entry.standing) {
             (Some(stored), _) => Ok(stored),
-            (None, EntryStanding::Intended) => self.database.write(Issue::new(&entry.intent, der, now)).await,
+            (None, EntryStanding::Intended) => {
+                self.database.has_to_be_current().await?;
+                self.database.write(Issue::new(&entry.intent, der, now)).await
+            }
             (None, _) => Err(IssuedError::Abandoned { serial: *serial }),
         }
     }

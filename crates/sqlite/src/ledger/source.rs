@@ -4,25 +4,18 @@ use async_trait::async_trait;
 use koshin_endpoints::{Editions, RevocationSource, Revoked, SourceUnavailable, StatusSource, StatusUnavailable};
 use koshin_issuance::{CrlEdition, OcspStatus, RevokedCertificate};
 use koshin_types::SerialNumber;
-use serde_json::json;
 use time::UtcDateTime;
 
 use super::{LedgerStore, rows::octets};
 use crate::{
-    audit::Entry,
-    codec::{Columns, instant, millis, signed},
+    codec::{Columns, instant},
     error::{StoreError, damaged},
+    lists::RecordedLists,
     script::Script,
-    witness::{self, ListEdition},
-    writer::{Failed, Job, Transaction},
 };
 
 fn unavailable(error: StoreError) -> SourceUnavailable {
     SourceUnavailable(Box::new(error))
-}
-
-const fn edition(list: ListEdition) -> CrlEdition {
-    CrlEdition { number: list.number, this_update: list.this_update, next_update: list.next_update }
 }
 
 #[async_trait]
@@ -41,31 +34,16 @@ impl RevocationSource for LedgerStore {
     }
 
     async fn editions(&self) -> Result<Editions, SourceUnavailable> {
-        let query = "/* LedgerStore::editions */ SELECT state, number, this_update, next_update FROM editions";
-        let rows = self.database.readers().all(Script::one(query)).await.map_err(unavailable)?;
-        let mut editions = Editions::default();
-        for row in &rows {
-            let mut columns = Columns::of(row);
-            let state: &str = columns.get("editions.state").map_err(unavailable)?;
-            let list = witness::edition(&mut columns).map_err(unavailable)?.map(edition);
-            if state == "reserved" {
-                editions.reserved = list;
-            } else {
-                editions.published = list;
-            }
-        }
-        Ok(editions)
+        let RecordedLists { reserved, published } = self.database.lists().await.map_err(unavailable)?;
+        Ok(Editions { reserved, published })
     }
 
     async fn reserve(&self, wanted: CrlEdition) -> Result<CrlEdition, SourceUnavailable> {
-        self.database.has_to_be_current().await.map_err(unavailable)?;
-        let reserved = self.database.write(Reserve { wanted }).await.map_err(unavailable)?;
-        self.database.testify().await.map_err(unavailable)?;
-        Ok(reserved)
+        self.database.reserve_list(wanted).await.map_err(unavailable)
     }
 
     async fn published(&self, edition: CrlEdition) -> Result<(), SourceUnavailable> {
-        self.database.write(Published { edition }).await.map_err(unavailable)
+        self.database.list_published(edition).await.map_err(unavailable)
     }
 }
 
@@ -117,65 +95,4 @@ fn unpack(mut packed: &[u8]) -> Result<Vec<Revoked>, StoreError> {
 fn second(text: &str) -> Result<UtcDateTime, StoreError> {
     let seconds = text.parse().map_err(|_| damaged("revocations"))?;
     UtcDateTime::from_unix_timestamp(seconds).map_err(|_| damaged("revocations"))
-}
-
-struct Reserve {
-    wanted: CrlEdition,
-}
-
-#[async_trait]
-impl Job for Reserve {
-    type Done = CrlEdition;
-    type Refused = StoreError;
-
-    async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<CrlEdition, Failed<StoreError>> {
-        let query = "/* Reserve::run */ SELECT number, this_update, next_update FROM editions WHERE state = 'reserved'";
-        let rows = tx.read(Script::one(query)).await?;
-        let last = match rows.first() {
-            Some(row) => witness::edition(&mut Columns::of(row))?,
-            None => None,
-        };
-        let next = self.wanted.following(last.map(edition));
-        let record = Entry {
-            at: millis(self.wanted.this_update),
-            actor: "system".to_owned(),
-            subject: None,
-            fact: false,
-            word: "list_reserved".to_owned(),
-            body: json!({ "number": next.number }).to_string(),
-        };
-        let mut script = Script::default();
-        record.append(&mut tx.head, &mut script);
-        put_edition(&mut script, "reserved", next);
-        tx.write_last(script).await?;
-        Ok(next)
-    }
-}
-
-struct Published {
-    edition: CrlEdition,
-}
-
-#[async_trait]
-impl Job for Published {
-    type Done = ();
-    type Refused = StoreError;
-
-    async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<(), Failed<StoreError>> {
-        let mut script = Script::default();
-        put_edition(&mut script, "published", self.edition);
-        tx.write_last(script).await?;
-        Ok(())
-    }
-}
-
-/// Records an edition, unless a newer one is recorded.
-pub(super) fn put_edition(script: &mut Script, state: &'static str, edition: CrlEdition) {
-    script.push(
-        "/* source::put_edition */ INSERT INTO editions (state, number, this_update, next_update) VALUES (?, ?, ?, ?) \
-         ON CONFLICT (state) DO UPDATE SET number = excluded.number, this_update = excluded.this_update, \
-         next_update = excluded.next_update WHERE excluded.number > editions.number",
-    );
-    script.bind(state).bind(signed(edition.number)).bind(edition.this_update.unix_timestamp());
-    script.bind(edition.next_update.unix_timestamp());
 }

@@ -185,10 +185,7 @@ impl Job for Issue {
         let head = tx.head;
         let mut script = Script::default();
         let sequence = self.record.clone().append(&mut tx.head, &mut script);
-        script.push(
-            "/* Issue::run */ INSERT INTO certificates (entry, der) SELECT number, ? FROM entries WHERE serial = ?",
-        );
-        script.bind(self.der.as_slice()).bind(octets(&self.serial));
+        put_certificate(&mut script, &self.serial, &self.der);
         put_change(&mut script, sequence, &self.serial, "issued");
         let Some(message) = refusal(tx, script).await? else { return Ok(std::mem::take(&mut self.der)) };
         tx.head = head;
@@ -203,6 +200,14 @@ impl Job for Issue {
             _ => Err(damaged(format!("issue: {message}")).into()),
         }
     }
+}
+
+/// Adds the statement that stores a certificate of an entry.
+pub(super) fn put_certificate(script: &mut Script, serial: &SerialNumber, der: &[u8]) {
+    script.push(
+        "/* write::put_certificate */ INSERT INTO certificates (entry, der) SELECT number, ? FROM entries WHERE serial = ?",
+    );
+    script.bind(der).bind(octets(serial));
 }
 
 pub(super) struct Advance {

@@ -32,6 +32,7 @@ impl OfStore {
                           VALUES (?, ?, 1, ?, 0, ?, x'', '', 0, 'revoked', ?, ?, 0)";
             let mut fingerprint = [0; 32];
             fingerprint[..serial.len()].copy_from_slice(serial);
+            fingerprint[31] = u8::try_from(serial.len()).unwrap();
             let subject: i64 =
                 entry.serial.as_be_bytes().iter().fold(0, |sum, digit| (sum * 31 + i64::from(*digit)) % 1_000_000_007);
             let millis = i64::try_from(entry.revoked_at.unix_timestamp_nanos() / 1_000_000).unwrap();
