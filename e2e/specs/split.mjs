@@ -57,7 +57,7 @@ async function apart(t) {
     const client = new Client(demo, { p12: saved.file, passphrase: saved.passphrase, language: t.language });
     same((await client.logIn(first)).status, 303, "status of the login");
     same((await client.get(`${demo.portal}/main`)).status, 200, "status of the main screen");
-    ca.command("revoke", saved.serial, "--reason", "keyCompromise", "--yes");
+    ca.command("revoke", saved.serial, "--reason", "keyCompromise");
     await until("the session has ended", async () => (await client.get(`${demo.portal}/main`)).status !== 200, 3);
     await isRefused(t, demo, first, saved, words.seen.revoked);
     same(await ocspStatus(demo, saved, scratch("judge")), "revoked", "what OCSP says");
