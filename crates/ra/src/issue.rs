@@ -275,14 +275,13 @@ impl Ra {
                 return Ok(file.holding.unchanged().into());
             }
             let issue = |holding: &Holding| holding.issue(id, serial, fingerprint, validity, now, deadlines);
-            let change = match &intent {
-                None => issue(&file.holding)?,
-                Some(_) => {
-                    let intended = file.holding.step(id, &Event::Intend { serial }, now, deadlines)?;
-                    let mut change = issue(&intended.next)?;
-                    change.facts.splice(0..0, intended.facts);
-                    change
-                }
+            let change = if intent.is_some() {
+                let intended = file.holding.step(id, &Event::Intend { serial }, now, deadlines)?;
+                let mut change = issue(&intended.next)?;
+                change.facts.splice(0..0, intended.facts);
+                change
+            } else {
+                issue(&file.holding)?
             };
             let certified = Certified { serial, fingerprint, der: certificate.der().to_vec() };
             let mails = mails.clone();

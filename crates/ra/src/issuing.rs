@@ -56,8 +56,9 @@ impl Order {
 
 /// A CA elsewhere, with a ledger of its own: the port through which the registration authority asks it.
 ///
-/// Every method may be called again with the same arguments, by several processes at once, and after a crash. What comes
-/// back is not believed: the caller verifies it ([`IssuerCertificate::verify`]) before anything of it is stored.
+/// Every method may be called again with the same arguments, by several processes at once, and after a crash. Each answers
+/// within some seconds, whatever the CA does: one that keeps silent is [`AuthorityError::Unavailable`]. What comes back is
+/// not believed: the caller verifies it ([`IssuerCertificate::verify`]) before anything of it is stored.
 ///
 /// What every implementation has to do is a suite of tests: [`authority_conformance!`](crate::authority_conformance).
 #[async_trait]

@@ -5,7 +5,8 @@
 //! `koshin-renewal`, and commits what became true under the file's version, together with the audit record and the
 //! mails that are owed. This crate refuses to know HTTP, SQL, a clock and a source of randomness: `now` comes in with
 //! every call, randomness as an [`Entropy`] function, storage as the ports [`Registry`], [`Sessions`],
-//! [`Directory`] and [`Chronicle`].
+//! [`Directory`], [`Chronicle`] and [`Correspondence`]. Certificates come from a CA in the same process, or from one
+//! elsewhere behind the port [`Authority`] ([`Issuing`]).
 #![doc = ""]
 //! A file is read, a command on its holding gives facts, and one commit stores them. A lost race is a
 //! [`CommitError::Conflict`]; the use case then reads the file again and decides anew, so two tabs end with the same

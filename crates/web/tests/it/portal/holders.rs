@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use http::{Method, StatusCode};
+use koshin_ra::{Authority, AuthorityError, Issuing, MemoryAuthority, Order, Revocation};
+use koshin_renewal::State;
 use koshin_types::Fingerprint;
 
 use super::{Answer, World};
-use crate::town::{NOW, PASSWORD, Town, enrolled_for, key, operator, sha256};
+use crate::town::{NOW, PASSWORD, Town, enrolled_for, entropy, key, operator, registration, sha256};
 
 impl World {
     /// Renews at an instant, to an activated certificate.
@@ -197,6 +200,55 @@ async fn in_the_last_year_of_the_ca_the_preparation_stops_and_says_why() {
         assert!(answer.body.contains("authority.ending") && !answer.body.contains("server.internal"));
     }
     assert!(world.portal(Method::GET, "/main").session(&cookie).with(&mine).send().await.status.is_success());
+}
+
+/// A CA elsewhere that does not answer.
+struct Away;
+
+#[async_trait]
+impl Authority for Away {
+    async fn issue(&self, _order: &Order, _now: time::UtcDateTime) -> Result<Vec<u8>, AuthorityError> {
+        Err(AuthorityError::Unavailable { detail: "it is switched off".into() })
+    }
+
+    async fn revoke(&self, _revocation: &Revocation, _now: time::UtcDateTime) -> Result<(), AuthorityError> {
+        Err(AuthorityError::Unavailable { detail: "it is switched off".into() })
+    }
+
+    async fn changes(&self, _after: u64) -> Result<(u64, Vec<Revocation>), AuthorityError> {
+        Err(AuthorityError::Unavailable { detail: "it is switched off".into() })
+    }
+}
+
+#[tokio::test]
+async fn while_a_ca_elsewhere_is_away_the_page_says_so_and_nothing_is_lost() {
+    let mut world = World::new().await;
+    let mine = world.town.enrolled("U-1", enrolled_for(8)).await;
+    let (store, issuer) = (world.town.store.clone(), Arc::new(world.town.ra.ca().clone()));
+    let elsewhere = |authority: Arc<dyn Authority>| {
+        let issuing = Issuing::Elsewhere { authority, issuer: issuer.clone(), correspondence: store.clone() };
+        registration(&store, store.clone(), issuing)
+    };
+    Arc::get_mut(&mut world.portal).unwrap().ra = elsewhere(Arc::new(Away));
+    let cookie = world.signed_in("U-1", &mine).await;
+    let path = world.portal(Method::POST, "/renewals").session(&cookie).with(&mine).send().await.location().to_owned();
+    let csr = key();
+    for _ in 0..2 {
+        let ask = world.portal(Method::POST, &format!("{path}/request")).script().session(&cookie).with(&mine);
+        let answer = ask.bytes("application/pkcs10", &csr).send().await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "authority.unavailable"));
+        assert!(answer.headers.contains_key(http::header::RETRY_AFTER));
+        assert!(matches!(world.town.holding("U-1").await.renewal.unwrap().state, State::Requested { .. }));
+    }
+    let main = world.portal(Method::GET, "/main").session(&cookie).with(&mine).send().await;
+    assert_eq!(main.status, StatusCode::OK, "everything else goes on");
+    world.signed_in("U-1", &mine).await;
+    // It is back, and answers the same request.
+    let sound = MemoryAuthority::new(Arc::clone(&world.town.ca), entropy);
+    Arc::get_mut(&mut world.portal).unwrap().ra = elsewhere(Arc::new(sound));
+    let ask = world.portal(Method::POST, &format!("{path}/request")).script().session(&cookie).with(&mine);
+    assert_eq!(ask.bytes("application/pkcs10", &csr).send().await.status, StatusCode::OK);
+    assert_eq!(world.town.holding("U-1").await.certificates.len(), 2);
 }
 
 #[tokio::test]
