@@ -19,7 +19,7 @@ use super::{
 #[tokio::test]
 async fn invariant_22_sixteen_same_requests_at_once_get_one_certificate() {
     let bench = Bench::new();
-    let service = Arc::new(bench.service());
+    let service = Arc::new(bench.over(Faulty::new(&bench.ledger, Fault::Slow, 0)));
     let request = order(1);
     let asking: Vec<_> = (0..16)
         .map(|_| {
