@@ -6,7 +6,9 @@ use clap::{Parser, Subcommand};
 use koshin_operator::machine;
 
 use crate::{
-    commands::{audit, backup, certificate, clock, config, init, organization, policy, request, serve, subject},
+    commands::{
+        audit, backup, certificate, clock, config, doctor, init, organization, policy, request, serve, subject,
+    },
     demo, exit,
 };
 
@@ -29,6 +31,8 @@ enum Command {
     Init(init::InitArguments),
     /// Run portal, CA and mailer in one process
     Serve(serve::ServeArguments),
+    /// Look at everything; after a restore, bring the database up to what was published since
+    Doctor(doctor::DoctorArguments),
     /// Copy the database, as it stands now, into a new file that only you can read
     Backup(backup::BackupArguments),
     #[command(subcommand)]
@@ -59,6 +63,7 @@ impl Arguments {
             Command::Demo(arguments) => return demo::run(arguments).await,
             Command::Init(arguments) => init::run(arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Doctor(arguments) => doctor::run(arguments).await,
             Command::Backup(arguments) => backup::run(arguments).await,
             Command::Organization(command) => organization::run(command).await,
             Command::Subject(command) => subject::run(command).await,

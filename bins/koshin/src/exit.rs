@@ -5,7 +5,7 @@ use std::{error::Error, process::ExitCode};
 use koshin_operator::exit;
 pub(crate) use koshin_operator::exit::{Fault, STATUSES, Status};
 use koshin_ra::{AdministerError, ChangeError, DirectoryError, PasswordError, StorageError};
-use koshin_sqlite::{BackupError, OpenError};
+use koshin_sqlite::{BackupError, OpenError, ReconcileError};
 
 use crate::commands::policy::WrongLine;
 
@@ -31,7 +31,11 @@ pub(crate) fn known(cause: &(dyn Error + 'static)) -> Option<Status> {
     if let Some(error) = cause.downcast_ref::<OpenError>() {
         return open(error);
     }
-    matches!(cause.downcast_ref()?, BackupError::Exists { .. }).then_some(Status::State)
+    if let Some(BackupError::Exists { .. }) = cause.downcast_ref() {
+        return Some(Status::State);
+    }
+    let is_ours = |error: &ReconcileError| !matches!(error, ReconcileError::Storage(_));
+    cause.downcast_ref().is_some_and(is_ours).then_some(Status::State)
 }
 
 fn open(error: &OpenError) -> Option<Status> {

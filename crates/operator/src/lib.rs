@@ -19,6 +19,8 @@
 //! ```
 
 pub mod config;
+#[cfg(feature = "evidence")]
+pub mod evidence;
 pub mod exit;
 pub mod instant;
 #[cfg(feature = "key")]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use koshin_issuance::pem;
-use koshin_operator::{instant::rfc3339, machine, output::Form, secret};
+use koshin_operator::{evidence::fingerprint, instant::rfc3339, machine, output::Form, secret};
 use koshin_types::Fingerprint;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SerialNumber,
@@ -117,13 +117,4 @@ impl Made {
         }
         Ok((certificate, key))
     }
-}
-
-/// SHA-256 of a certificate.
-pub(crate) fn fingerprint(der: &[u8]) -> Fingerprint {
-    let mut octets = [0; 32];
-    for (to, from) in octets.iter_mut().zip(ring::digest::digest(&ring::digest::SHA256, der).as_ref()) {
-        *to = *from;
-    }
-    Fingerprint::new(octets)
 }

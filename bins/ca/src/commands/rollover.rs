@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use koshin_issuance::{AuthorityName, Ca, Curve, Profile, ProfileConfig, pem, request_certificate};
 use koshin_operator::{
+    evidence::fingerprint,
     instant::{self, rfc3339},
     key::KeyPlace,
     output::{Form, Row},
@@ -19,7 +20,6 @@ use time::{Duration, UtcDateTime};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{
-    client::fingerprint,
     crl,
     desk::{Desk, Place},
     init::{Files, KeyFlags, Signing, make_key, refuse_existing},

@@ -13,6 +13,7 @@ use koshin_endpoints::ca::{Client, IssuingProfile, KeyClass, Right};
 use koshin_issuance::{Profile, ProfileConfig};
 use koshin_operator::{
     config::{self, Problems},
+    evidence::fingerprint,
     instant, pem,
 };
 use koshin_types::Fingerprint;
@@ -23,7 +24,7 @@ pub(crate) use self::{
     load::{Identity, Loaded, Opened},
     schema::{Authority, Config},
 };
-use crate::{commands::client::fingerprint, exit, share::Span};
+use crate::{exit, share::Span};
 
 /// A configuration that was checked, with what follows from it alone. The files it names are not read yet.
 pub(crate) struct Checked {

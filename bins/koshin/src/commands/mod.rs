@@ -13,4 +13,5 @@ pub(crate) mod serve;
 pub(crate) mod subject;
 
 pub(crate) mod desk;
+pub(crate) mod doctor;
 mod view;

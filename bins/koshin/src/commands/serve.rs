@@ -75,7 +75,7 @@ async fn serve(program: &str, checked: Checked, mails: Mails) -> anyhow::Result<
     let publishing = match loaded.ca {
         LoadedCa::Here { ca, .. } => {
             let listener = bind("the CA's files", checked.config.listen.publication).await?;
-            Some(Publishing { ca, listener, folder: checked.path(&checked.config.storage.lists) })
+            Some(Publishing { ca, listener, folder: checked.lists() })
         }
         LoadedCa::Elsewhere { .. } => None,
     };

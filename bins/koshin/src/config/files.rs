@@ -76,6 +76,12 @@ impl Checked {
         }
     }
 
+    /// The certificates of the issuing CA and of those before it, DER.
+    pub(crate) fn issuers(&self) -> anyhow::Result<Vec<Vec<u8>>> {
+        let ca = &self.config.ca;
+        std::iter::once(&ca.certificate).chain(&ca.former).map(|file| certificate_of(self, file)).collect()
+    }
+
     fn verifier(&self, ca: &LoadedCa, problems: &mut Problems) -> Option<GreetingVerifier> {
         let former: anyhow::Result<Vec<_>> =
             self.config.ca.former.iter().map(|file| certificate_of(self, file)).collect();

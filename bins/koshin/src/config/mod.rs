@@ -86,6 +86,11 @@ impl Checked {
         self.path(&self.config.storage.database)
     }
 
+    /// The folder of the revocation lists that this installation publishes.
+    pub(crate) fn lists(&self) -> PathBuf {
+        self.path(&self.config.storage.lists)
+    }
+
     /// A path of the file: relative to its folder; `credential:NAME` is one that systemd hands over.
     pub(crate) fn path(&self, path: &Path) -> PathBuf {
         config::resolve(&self.file, path)

@@ -57,7 +57,9 @@ pub fn decrypt(text: &str, passphrase: &str) -> Result<Zeroizing<Vec<u8>>, Strin
         // One wrong passphrase in 256 leaves a padding that looks right, but hardly ever a whole DER element.
         Ok(plain) if AnyRef::from_der(&plain).is_ok_and(|any| any.tag() == Tag::Sequence) => Ok(plain),
         // pkcs5 0.7 says of a wrong padding that it could not encrypt.
-        Ok(_) | Err(pkcs5::Error::DecryptFailed | pkcs5::Error::EncryptFailed) => Err("the passphrase does not open it".to_owned()),
+        Ok(_) | Err(pkcs5::Error::DecryptFailed | pkcs5::Error::EncryptFailed) => {
+            Err("the passphrase does not open it".to_owned())
+        }
         Err(error) => Err(unreadable(&error)),
     }
 }

@@ -9,7 +9,7 @@ use super::{
     CONFIG, DATABASE, Files, ISSUING, ISSUING_KEY, ISSUING_REQUEST, KeyFlags, make_key, refuse_existing,
     site::SiteFlags,
 };
-use crate::commands::client::fingerprint;
+use koshin_operator::evidence::fingerprint;
 
 #[derive(Debug, Args)]
 pub(super) struct RequestArguments {

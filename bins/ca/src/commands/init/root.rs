@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &RootArguments) -> anyhow::Result<()> {
     Form::new(arguments.json).one(&json!({
         "root_certificate": file(sign::ROOT),
         "root_key": if place.token().is_some() { place.to_string() } else { file(sign::ROOT_KEY).display().to_string() },
-        "root_fingerprint": crate::commands::client::fingerprint(&certificate).to_string(),
+        "root_fingerprint": koshin_operator::evidence::fingerprint(&certificate).to_string(),
         "root_not_after": rfc3339(not_after),
     }))?;
     eprintln!("koshin-ca: carry {} to the CA; the key stays here", file(sign::ROOT).display());

@@ -1,0 +1,119 @@
+//! `koshin doctor`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use koshin_operator::{
+    evidence::{Sources, said},
+    exit::{Fault, Status},
+    output::Form,
+};
+use koshin_sqlite::{ReconcileError, Standing};
+use serde_json::json;
+
+use super::desk::{self, ConfigFile};
+use crate::{
+    clock::{Clock, Confirms},
+    config::{Checked, LoadedCa},
+    service::CRL_NAME,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// The database was put back from a backup: bring it up to what was issued, revoked and published since
+    #[arg(long)]
+    after_restore: bool,
+    /// The newest revocation list that relying parties could fetch; without it what lies in storage.lists
+    #[arg(long, value_name = "FILE", requires = "after_restore", conflicts_with = "crl_lost")]
+    crl: Option<PathBuf>,
+    /// No newest revocation list can be had: what was revoked since the backup is lost
+    #[arg(long, requires = "after_restore")]
+    crl_lost: bool,
+    /// A folder with certificates of this CA that were found, in PEM
+    #[arg(long, value_name = "DIR", requires = "after_restore")]
+    certificates: Option<PathBuf>,
+    /// Who does this, for the audit log
+    #[arg(long, value_name = "NAME", env = "KOSHIN_OPERATOR", default_value = "operator")]
+    operator: String,
+    /// One line of JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+pub(crate) async fn run(arguments: DoctorArguments) -> anyhow::Result<()> {
+    let checked = arguments.file.read()?;
+    let form = Form::new(arguments.json);
+    if !arguments.after_restore {
+        return examine(&checked, form).await;
+    }
+    let issuers = checked.issuers()?;
+    let lists = match (arguments.crl_lost, arguments.crl) {
+        (true, _) => None,
+        (false, Some(file)) => Some(vec![file]),
+        (false, None) => Some(vec![checked.lists().join(CRL_NAME)]),
+    };
+    let issuers = issuers.iter().map(Vec::as_slice).collect();
+    let evidence = Sources { issuers, lists, certificates: arguments.certificates };
+    let evidence = evidence.gather(|what| eprintln!("koshin: {what}"))?;
+    let store = desk::open(&checked.database()).await?;
+    let clock = Clock::open(&store, Confirms::Operator).await?;
+    clock.trusted()?;
+    if let Standing::Behind(behind) = store.standing().await? {
+        eprintln!("koshin: the database: {}", said(&behind));
+    }
+    let by = format!("operator:{}", arguments.operator);
+    let done = match store.reconcile(evidence, &by, clock.now()).await {
+        Err(ReconcileError::StillValid { serials }) => {
+            for listed in &serials {
+                eprintln!("koshin: {} is revoked by the list ({}), and valid here", listed.serial, listed.reason);
+            }
+            let reason = "revoke these first (`koshin certificate list`, `koshin subject revoke`), then again";
+            return Err(Fault::new(Status::State, reason).into());
+        }
+        other => other?,
+    };
+    form.one(&json!({
+        "reconciled": true,
+        "adopted": done.adopted,
+        "revoked": done.revoked,
+        "recovered": done.recovered,
+        "abandoned": done.abandoned,
+        "epoch": done.epoch,
+    }))?;
+    eprintln!("koshin: certificates are issued again; holders of those that were adopted have to enrol anew");
+    store.shut_down().await;
+    Ok(())
+}
+
+/// Looks at everything that can be looked at.
+async fn examine(checked: &Checked, form: Form) -> anyhow::Result<()> {
+    let mut problems: Vec<String> = Vec::new();
+    let mut warnings = Vec::new();
+    let loaded = checked.load()?;
+    let store = desk::open(&checked.database()).await?;
+    let clock = Clock::open(&store, Confirms::Operator).await?;
+    match checked.inspect(&loaded, clock.now()) {
+        Ok(found) => warnings = found,
+        Err(error) => problems.push(format!("{error:#}")),
+    }
+    if let Err(doubt) = clock.trusted() {
+        problems.push(format!("clock: {doubt}; if it is right, `koshin clock confirm`"));
+    }
+    if let Standing::Behind(behind) = store.standing().await? {
+        problems.push(format!("database: {}; `koshin doctor --after-restore`", said(&behind)));
+    }
+    if let Err(error) = store.audit_replay().await {
+        problems.push(format!("audit log: {:#}", anyhow::Error::from(error)));
+    }
+    if let LoadedCa::Here { ca, .. } = &loaded.ca
+        && let Err(error) = ca.try_key()
+    {
+        problems.push(format!("the CA's key: {:#}", anyhow::Error::from(error)));
+    }
+    store.shut_down().await;
+    let (ok, count) = (problems.is_empty(), problems.len());
+    form.one(&json!({"ok": ok, "problems": problems, "warnings": warnings}))?;
+    if ok { Ok(()) } else { Err(Fault::new(Status::Failure, format!("{count} problems were found")).into()) }
+}
