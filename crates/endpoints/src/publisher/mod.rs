@@ -25,7 +25,7 @@ use std::{
     time::Duration as Wait,
 };
 
-use koshin_issuance::{Ca, CheckedCrl, CrlEdition, CrlError, CrlReadError, CrlWriter, RevokedCertificate};
+use koshin_issuance::{Ca, CrlEdition, CrlError, CrlWriter, RevokedCertificate};
 use time::{Duration, UtcDateTime};
 use tokio::sync::Notify;
 
@@ -65,7 +65,7 @@ impl Default for CrlSettings {
 /// Makes and publishes the full revocation list of one CA; several CAs, a former one too, have a publisher each.
 ///
 /// A new edition is made when half a day is over or something was revoked, never by a clock in doubt. Its number and dates are
-/// recorded before it is signed; it is written beside the old one, read back, verified, and takes its place as a whole. It
+/// recorded before it is signed; it is written beside the old one and takes its place as a whole, when it is on the disk. It
 /// lists everything revoked until its thisUpdate, an expired certificate on one edition after its expiry, too.
 ///
 /// Clones share it.
@@ -209,7 +209,8 @@ impl Inner {
         let earlier = newer(published, shown);
         let edition = self.source.reserve(self.wanted(now).following(earlier)).await?;
         let (entries, later) = self.gather(edition, earlier, &work.carried).await?;
-        let (draft, file, checked) = self.seal(entries, edition).await?;
+        let listed = entries.entries();
+        let (draft, file, octets) = self.seal(entries, edition).await?;
         if let Some(by) = self.source.editions().await?.published
             && by.number > edition.number
         {
@@ -217,7 +218,7 @@ impl Inner {
         }
         let place = self.place.clone();
         blocking(move || Ok(place.publish(&draft)?)).await?;
-        self.show(file, &checked, edition);
+        self.show(file, octets, edition, listed);
         work.due = edition.this_update.min(now).saturating_add(self.settings.interval).min(later);
         if let Err(error) = self.source.published(edition).await {
             tracing::warn!(
@@ -247,7 +248,7 @@ impl Inner {
     ) -> Result<(CrlWriter<Temporary>, UtcDateTime), PublishError> {
         let mut entries = CrlWriter::begin(edition, self.place.entries(edition.number)?)?;
         let mut carried = Carried::new(carried.to_vec());
-        let mut pages = Pages::of(&*self.source);
+        let mut pages = Pages::of(&self.source);
         let listed = earlier.map(|earlier| earlier.this_update.truncate_to_second());
         let mut later = UtcDateTime::MAX;
         loop {
@@ -266,31 +267,30 @@ impl Inner {
         Ok((entries, later))
     }
 
-    /// Signs the list into a draft, and reads it back from there before anybody else can.
+    /// Signs the list into a draft.
     async fn seal(
         &self,
         entries: CrlWriter<Temporary>,
         edition: CrlEdition,
-    ) -> Result<(Temporary, File, CheckedCrl), PublishError> {
+    ) -> Result<(Temporary, File, u64), PublishError> {
         let (place, ca) = (self.place.clone(), Arc::clone(&self.ca));
         blocking(move || {
             let mut draft = place.draft(edition.number)?;
             let mut out = BufWriter::new(&mut draft);
-            entries.finish(&ca, &mut out)?;
+            let octets = entries.finish(&ca, &mut out)?;
             out.flush()?;
             drop(out);
             let file = draft.reader()?;
-            let checked = ca.check_crl(&file, |_| {})?;
-            Ok((draft, file, checked))
+            Ok((draft, file, octets))
         })
         .await
     }
 
-    fn show(&self, file: File, checked: &CheckedCrl, edition: CrlEdition) {
+    fn show(&self, file: File, octets: u64, edition: CrlEdition, entries: u64) {
         let (name, max_age) = (self.place.name(), self.settings.max_age);
-        self.publication.revocation_list(name, file, checked.octets, edition, max_age);
+        self.publication.revocation_list(name, file, octets, edition, max_age);
         let mut shown = self.shown();
-        (shown.edition, shown.entries) = (Some(edition), checked.entries);
+        (shown.edition, shown.entries) = (Some(edition), entries);
     }
 }
 
@@ -335,9 +335,6 @@ pub enum PublishError {
     /// The folder does not take it.
     #[error("the list could not be put in its place")]
     Place(#[from] io::Error),
-    /// What was written is not what was signed.
-    #[error("the list that was written cannot be read back")]
-    Unreadable(#[from] CrlReadError),
     /// Another process published a newer list meanwhile.
     #[error("the list {number} is older than the list {by}, which another process has published")]
     Overtaken {

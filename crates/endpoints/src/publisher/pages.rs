@@ -1,10 +1,11 @@
 //! Going through the revocations in the order of their serial numbers.
 
-use std::{collections::VecDeque, iter::Peekable, vec};
+use std::{iter::Peekable, sync::Arc, vec};
 
 use koshin_issuance::RevokedCertificate;
 use koshin_types::SerialNumber;
 use time::{Duration, UtcDateTime};
+use tokio::task::JoinHandle;
 
 use super::source::{RevocationSource, Revoked, SourceUnavailable};
 
@@ -14,32 +15,50 @@ const PAGE: usize = 4096;
 /// one that the list has.
 const SETTLING: Duration = Duration::MINUTE;
 
-/// All revocations of a source, page by page.
-pub(super) struct Pages<'s> {
-    source: &'s dyn RevocationSource,
-    page: VecDeque<Revoked>,
-    last: Option<SerialNumber>,
-    more: bool,
+/// All revocations of a source, page by page. While one page is gone through, the next one is on its way.
+pub(super) struct Pages {
+    source: Arc<dyn RevocationSource>,
+    page: vec::IntoIter<Revoked>,
+    next: Option<JoinHandle<Result<Vec<Revoked>, SourceUnavailable>>>,
 }
 
-impl<'s> Pages<'s> {
-    pub(super) fn of(source: &'s dyn RevocationSource) -> Self {
-        Self { source, page: VecDeque::new(), last: None, more: true }
+impl Pages {
+    pub(super) fn of(source: &Arc<dyn RevocationSource>) -> Self {
+        let mut pages = Self { source: Arc::clone(source), page: Vec::new().into_iter(), next: None };
+        pages.ask(None);
+        pages
+    }
+
+    fn ask(&mut self, after: Option<SerialNumber>) {
+        let source = Arc::clone(&self.source);
+        self.next = Some(tokio::spawn(async move { source.revocations(after, PAGE).await }));
     }
 
     /// The next one, which stays the next one.
     pub(super) async fn peek(&mut self) -> Result<Option<Revoked>, SourceUnavailable> {
-        if self.page.is_empty() && self.more {
-            self.page = self.source.revocations(self.last, PAGE).await?.into();
-            self.more = self.page.len() >= PAGE;
-            self.last = self.page.back().map(|last| last.entry.serial).or(self.last);
+        if self.page.len() == 0
+            && let Some(next) = self.next.take()
+        {
+            let page = next.await.map_err(|error| SourceUnavailable(Box::new(error)))??;
+            if let Some(last) = page.last().filter(|_| page.len() >= PAGE) {
+                self.ask(Some(last.entry.serial));
+            }
+            self.page = page.into_iter();
         }
-        Ok(self.page.front().copied())
+        Ok(self.page.as_slice().first().copied())
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Revoked>, SourceUnavailable> {
         self.peek().await?;
-        Ok(self.page.pop_front())
+        Ok(self.page.next())
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        if let Some(next) = &self.next {
+            next.abort();
+        }
     }
 }
 

@@ -74,7 +74,7 @@ impl Publisher {
                  the database has forgotten stays on the list"
             );
         }
-        self.0.show(file, &checked, edition);
+        self.0.show(file, checked.octets, edition, checked.entries);
         self.0.source.published(edition).await?;
         let lacks = complete_from > edition.this_update;
         let due = edition.this_update.saturating_add(self.0.settings.interval);
@@ -100,7 +100,7 @@ impl Inner {
             let _: Result<(), _> = batches.blocking_send(batch);
             checked
         });
-        let mut pages = Pages::of(&*self.source);
+        let mut pages = Pages::of(&self.source);
         let mut carried = Vec::new();
         let mut complete_from = UtcDateTime::MIN;
         while let Some(batch) = read.recv().await {

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use axum::Router;
 use koshin_endpoints::{OcspService, OcspSettings, StatusSource, StatusUnavailable};
 use koshin_issuance::{
-    AuthorityName, AuthorityPlan, Ca, CertificationRequest, FileSigner, Gate, OcspResponder, OcspStatus, Profile,
-    ProfileConfig, Random, SubjectName, create_issuing, create_ocsp_responder, create_root, pem,
+    AuthorityName, AuthorityPlan, Ca, CertificationRequest, FileSigner, Gate, KeyedCertificate, OcspResponder,
+    OcspStatus, Profile, ProfileConfig, Random, SubjectName, create_issuing, create_ocsp_responder, create_root, pem,
 };
 use koshin_types::{SerialNumber, Validity};
 use tempfile::TempDir;
@@ -91,6 +91,8 @@ pub(crate) struct Bench {
     pub(crate) known: Arc<Known>,
     pub(crate) clock: Arc<Mutex<UtcDateTime>>,
     pub(crate) ca: Arc<Ca>,
+    /// The root's certificate.
+    pub(crate) root: String,
     folder: TempDir,
 }
 
@@ -106,17 +108,25 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("trust.pem"), issuing.trust()).unwrap();
         std::fs::write(folder.path().join("issuer.pem"), pem("CERTIFICATE", &issuing.certificate)).unwrap();
-        Self { service, known, clock, ca, folder }
+        Self { service, known, clock, ca, root: issuing.root, folder }
     }
 
     /// Gives the service a responder for so many days.
     pub(crate) fn install(&self, for_days: i64) {
-        let validity = days(for_days);
-        let made =
-            create_ocsp_responder("更新信用金庫", "OCSP", self.ca.parent(), serial(50), validity, &random()).unwrap();
+        let made = self.made_responder(for_days);
         let certificate = made.certificate_der().to_vec();
         let signer = Box::new(made.into_signer());
         self.service.install(OcspResponder::load(self.ca.certificate_der(), &certificate, signer).unwrap());
+    }
+
+    fn made_responder(&self, for_days: i64) -> KeyedCertificate {
+        let organization = "更新信用金庫";
+        create_ocsp_responder(organization, "OCSP", self.ca.parent(), serial(50), days(for_days), &random()).unwrap()
+    }
+
+    /// The certificate of a responder.
+    pub(crate) fn responder(&self) -> Vec<u8> {
+        self.made_responder(14).certificate_der().to_vec()
     }
 
     /// Issues a certificate; the ledger knows it with this status, or does not.

@@ -7,6 +7,7 @@ mod bench;
 mod ca;
 mod est;
 mod history;
+mod judges;
 mod ledger;
 mod ocsp;
 mod publication;

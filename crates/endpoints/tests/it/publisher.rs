@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use time::{Duration, UtcDateTime};
 use tower::ServiceExt as _;
 
-use crate::bench::{Issuing, NOW, now, random};
+use crate::bench::{Bench, Issuing, NOW, now, random};
 
 /// A publisher on the bench.
 pub(crate) struct Rig {
@@ -85,6 +85,16 @@ impl Rig {
         let asked: Arc<dyn RevocationSource> = Arc::clone(&source) as _;
         let publisher = Publisher::new(Arc::clone(&ca), asked, publication.clone(), place, CrlSettings::default());
         Self { publisher, publication, source, issuing, signer_down, clock, folder, ca }
+    }
+
+    /// A publisher of the CA on another bench.
+    pub(crate) fn of(bench: &Bench) -> Self {
+        let rig = Self::new();
+        let asked: Arc<dyn RevocationSource> = Arc::clone(&rig.source) as _;
+        let place = Place::new(rig.folder.path(), "issuing.crl");
+        let (ca, publication) = (Arc::clone(&bench.ca), rig.publication.clone());
+        let publisher = Publisher::new(Arc::clone(&ca), asked, publication, place, CrlSettings::default());
+        Self { publisher, ca, ..rig }
     }
 
     /// The same as after a restart, with this source.

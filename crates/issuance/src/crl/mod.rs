@@ -138,6 +138,9 @@ pub enum CrlError {
     /// A file could not be written or read back.
     #[error("the CRL could not be written")]
     File(#[from] io::Error),
+    /// The scratch storage gave other octets the second time.
+    #[error("the entries changed between signing and writing")]
+    Changed,
     /// The key gave no signature.
     #[error("the CRL was not signed")]
     Signer(#[from] SignerError),

@@ -98,7 +98,7 @@ impl<S: Read + Write + Seek> CrlWriter<S> {
     /// Signs the CRL and writes it to `out`. Answers how many octets it has.
     ///
     /// The list is left out when it is empty. What is hashed goes through the CA's key as a digest; the signature is verified with
-    /// the CA's public key before anything is written.
+    /// the CA's public key before anything is written; and what is written is hashed once more and has to be what was signed.
     ///
     /// # Errors
     ///
@@ -139,7 +139,16 @@ impl<S: Read + Write + Seek> CrlWriter<S> {
         let whole_head = header(whole_length);
         out.write_all(&whole_head)?;
         out.write_all(&signed_head)?;
-        self.each_chunk(|chunk| Ok(out.write_all(chunk)?))?;
+        let mut written = digest::Context::new(algorithm.hash());
+        written.update(&signed_head);
+        self.each_chunk(|chunk| {
+            written.update(chunk);
+            Ok(out.write_all(chunk)?)
+        })?;
+        written.update(&extensions);
+        if written.finish().as_ref() != hash.as_ref() {
+            return Err(CrlError::Changed);
+        }
         out.write_all(&extensions)?;
         out.write_all(&seal)?;
         Ok(whole_head.len() as u64 + whole_length)

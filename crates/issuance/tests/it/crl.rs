@@ -230,6 +230,47 @@ fn a_full_disk_is_an_error() {
     assert!(matches!(error, CrlError::File(error) if error.kind() == ErrorKind::StorageFull));
 }
 
+/// Scratch storage that is changed by somebody else between the first and the second reading.
+struct Touched {
+    inner: std::io::Cursor<Vec<u8>>,
+    rewound: usize,
+}
+
+impl Read for Touched {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.inner.read(buffer)
+    }
+}
+
+impl Write for Touched {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.inner.write(octets)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl std::io::Seek for Touched {
+    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+        self.rewound += 1;
+        if self.rewound == 2 {
+            self.inner.get_mut()[10] ^= 1;
+        }
+        self.inner.seek(to)
+    }
+}
+
+#[test]
+fn what_is_written_is_what_was_signed() {
+    let authority = Authority::new();
+    let scratch = Touched { inner: std::io::Cursor::new(Vec::new()), rewound: 0 };
+    let mut writer = CrlWriter::begin(edition(), scratch).unwrap();
+    entries().iter().try_for_each(|entry| writer.push(entry)).unwrap();
+    assert!(matches!(writer.finish(&authority.ca, &mut Vec::new()), Err(CrlError::Changed)));
+}
+
 /// A key in a token that is out, or that signs something else.
 struct Unwell {
     key: FileSigner,
@@ -265,7 +306,7 @@ fn what_the_key_answers_is_verified_before_anything_is_written() {
     let sign = |answer| ca(answer).sign_crl(edition(), &entries());
     assert!(sign(<FileSigner as Signer>::sign_digest).is_ok());
     assert!(matches!(sign(|key, _| key.sign_digest(&[7; 32])), Err(CrlError::Signature)));
-    assert!(matches!(sign(|key, digest| key.sign(digest)), Err(CrlError::Signature)), "hashed twice");
+    assert!(matches!(sign(<FileSigner as Signer>::sign), Err(CrlError::Signature)), "hashed twice");
     assert!(matches!(sign(|_, _| Ok(Vec::new())), Err(CrlError::Signature)));
     let out = |_: &FileSigner, _: &[u8]| Err(SignerError::Unavailable { detail: "it is out".into() });
     assert!(matches!(sign(out), Err(CrlError::Signer(SignerError::Unavailable { .. }))));
