@@ -323,3 +323,61 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(number: u64) -> ListEdition {
+        let this_update = UtcDateTime::UNIX_EPOCH;
+        ListEdition { number, this_update, next_update: this_update + time::Duration::DAY }
+    }
+
+    fn head(sequence: u64, hash: u8) -> AuditHead {
+        AuditHead { sequence, hash: Fingerprint::new([hash; 32]) }
+    }
+
+    /// Every way in which a database can be older than its witness, and none in which it cannot.
+    #[test]
+    fn what_is_missing_shows() {
+        let mine =
+            Testimony { epoch: 1, witnessed: true, copied: false, head: head(9, 9), serial: None, list: Some(list(3)) };
+        let seen = Witnessed { epoch: 1, head: head(7, 7), serial: None, list: Some(list(3)), closed: false };
+        let ours = Some(head(7, 7).hash);
+        let closed = Witnessed { head: head(9, 9), closed: true, ..seen };
+        let copied = Testimony { copied: true, ..mine };
+        for (mine, seen, there, why) in [
+            (mine, Some(seen), ours, None),
+            (mine, Some(Witnessed { head: head(9, 9), ..seen }), Some(head(9, 9).hash), None),
+            (mine, Some(Witnessed { head: head(10, 9), ..seen }), None, Some(Why::Older)),
+            (mine, Some(Witnessed { epoch: 2, ..seen }), ours, Some(Why::Older)),
+            // Reconciled, and not told the witness yet.
+            (mine, Some(Witnessed { epoch: 0, head: head(99, 1), list: Some(list(99)), ..seen }), None, None),
+            (mine, Some(seen), Some(head(7, 8).hash), Some(Why::Forked)),
+            (mine, Some(Witnessed { list: Some(list(4)), ..seen }), ours, Some(Why::List)),
+            (Testimony { list: None, ..mine }, Some(seen), ours, Some(Why::List)),
+            (mine, Some(Witnessed { list: None, ..seen }), ours, None),
+            (mine, None, None, Some(Why::NoWitness)),
+            (Testimony { witnessed: false, ..mine }, None, None, None),
+            (Testimony { witnessed: false, ..copied }, None, None, Some(Why::Copy)),
+            (copied, Some(seen), ours, Some(Why::Copy)),
+            (copied, Some(closed), Some(head(9, 9).hash), None),
+            (copied, Some(Witnessed { closed: false, ..closed }), Some(head(9, 9).hash), Some(Why::Copy)),
+            (copied, Some(Witnessed { head: head(7, 7), ..closed }), ours, Some(Why::Copy)),
+        ] {
+            assert_eq!(mine.behind(seen.as_ref(), there), why, "{mine:?} {seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_reads_as_it_was_written() {
+        let serial = Some(SerialNumber::from_time_and_random(1_700_000_000_000, [7; 13]));
+        let full =
+            Witnessed { epoch: 2, head: head(7, 7), serial, list: Some(list(u64::from(u32::MAX))), closed: true };
+        let bare = Witnessed { serial: None, list: None, closed: false, ..full };
+        for seen in [full, bare] {
+            assert_eq!(read(line(&seen).trim()), Some(seen));
+        }
+        assert_eq!(read("{\"epoch\":1}"), None);
+    }
+}

@@ -14,11 +14,11 @@ use sqlx::Row as _;
 
 use crate::bench::{Bench, at, id, options, permit};
 
-const FILE: &str = "KOSHIN_SQLITE_TEST_FILE";
+pub(crate) const FILE: &str = "KOSHIN_SQLITE_TEST_FILE";
 const SUBJECTS: u32 = 6;
 
 /// This test binary again, with one of the tests below, which then writes to the file.
-fn child(test: &str, path: &Path) -> Child {
+pub(crate) fn child(test: &str, path: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(FILE, path)

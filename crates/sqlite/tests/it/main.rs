@@ -17,6 +17,7 @@ mod fresh;
 mod group_commit;
 mod kill;
 mod ledger;
+mod ledger_kill;
 mod mail_kill;
 mod opening;
 mod order_kill;
