@@ -33,7 +33,7 @@ enum Command {
     Ocsp(ocsp::OcspCommand),
     #[command(subcommand)]
     Rollover(rollover::RolloverCommand),
-    /// Say how everything stands: keys, lists, responder, ledger, clock
+    /// Say how everything stands: keys, lists, responder, ledger, clock; status 4 when somebody has to act
     Status(status::StatusArguments),
     /// Look at everything; after a restore, bring the ledger up to what was published since
     Doctor(doctor::DoctorArguments),

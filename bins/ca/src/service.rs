@@ -1,6 +1,6 @@
 //! The running CA: the API for RA clients, what is published for everybody, and what has to be done by time alone.
 
-use std::{convert::Infallible, sync::Arc, time::Duration as Wait};
+use std::{convert::Infallible, mem, sync::Arc, time::Duration as Wait};
 
 use axum::{
     Router,
@@ -15,7 +15,7 @@ use koshin_endpoints::{
 };
 use koshin_issuance::Gate;
 use koshin_operator::machine;
-use koshin_sqlite::LedgerStore;
+use koshin_sqlite::{LedgerStore, Standing};
 use time::UtcDateTime;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tower::ServiceExt as _;
@@ -268,12 +268,16 @@ fn keep_published(
 /// Publishes anew what any process revoked, and shows the list that another process published.
 async fn watch_changes(store: LedgerStore, authorities: &[Authority], mut seen: u64) {
     use koshin_endpoints::RevocationSource as _;
+    let mut behind = false;
     loop {
         tokio::time::sleep(CHANGES_EVERY).await;
         match store.changes(seen, 1000).await {
             Ok(page) => {
                 seen = page.changes.last().map_or(seen, |last| last.sequence);
-                if page.changes.iter().any(|change| !matches!(change.kind, ChangeKind::Issued)) {
+                // What is found again after a restore is no change of anybody's certificate here.
+                let reconciled = mem::replace(&mut behind, is_behind(&store).await) && !behind;
+                let revoked = page.changes.iter().any(|change| !matches!(change.kind, ChangeKind::Issued));
+                if revoked || reconciled {
                     for authority in authorities {
                         authority.publisher.revoked();
                         authority.ocsp.forget();
@@ -293,6 +297,11 @@ async fn watch_changes(store: LedgerStore, authorities: &[Authority], mut seen: 
             }
         }
     }
+}
+
+/// Whether the ledger is to be reconciled first.
+async fn is_behind(store: &LedgerStore) -> bool {
+    matches!(store.standing().await, Ok(Standing::Behind(_)))
 }
 
 /// Keeps clock and ledger together, and lets the CA sign again when the clock is believed again.

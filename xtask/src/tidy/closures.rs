@@ -21,6 +21,7 @@ const CERTIFICATES: &[&str] = &["rcgen", "x509-parser", "koshin-issuance"];
 /// Package, if need be with features, and what its closure must not hold.
 const RULES: &[(&str, &[&[&str]])] = &[
     ("koshin", &[FOREIGN_TLS]),
+    ("koshin-ca", &[FOREIGN_TLS, SCREENS, &["koshin-notify", "koshin-ra", "koshin-renewal", "lettre"]]),
     ("koshin-web", &[FOREIGN_TLS, SQL]),
     ("koshin-edge", &[FOREIGN_TLS, SQL, RULES_OF_LOGIN, SCREENS]),
     ("koshin-sqlite --features registry", &[FOREIGN_TLS, HTTP, TLS]),

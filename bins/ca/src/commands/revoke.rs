@@ -1,9 +1,10 @@
 //! `koshin-ca revoke`.
 
 use clap::Args;
-use koshin_endpoints::ca::{Ledger as _, Revocation, RevokeError, Standing};
+use koshin_endpoints::ca::{Ledger, Revocation, RevokeError, Standing};
 use koshin_operator::{
     instant::{self, rfc3339},
+    machine,
     output::Form,
 };
 use koshin_types::{RevocationReason, SerialNumber};
@@ -32,18 +33,20 @@ pub(crate) struct RevokeArguments {
     place: Place,
 }
 
-/// A revocation is final, whatever the clock says: what is recorded is never before what was recorded already.
+/// A revocation is final, and goes on whatever is thought of the clock.
 pub(crate) async fn run(arguments: RevokeArguments) -> anyhow::Result<()> {
     let RevokeArguments { serial, reason, invalidity_date, json, place } = arguments;
     let desk = place.open().await?;
+    let Some(status) = Ledger::status(&desk.store, &serial).await? else { return Err(unknown(&serial)) };
     let now = desk.clock.now();
+    // Of what the clock says and what was recorded before, the earlier one: a date in the future would keep the certificate
+    // off the lists until then.
+    let at = machine::now().min(now).max(status.validity.not_before());
     let invalidity_date = invalidity_date.map(UtcDateTime::truncate_to_second);
-    let revocation = Revocation { at: now, reason, invalidity_date, by: desk.by.clone() };
+    let revocation = Revocation { at, reason, invalidity_date, by: desk.by.clone() };
     let standing = match desk.store.revoke(&serial, &revocation, now).await {
         Ok(standing) => standing,
-        Err(RevokeError::Unknown { serial }) => {
-            return Err(Fault::not_found(format!("the serial number {serial} was never recorded here")).into());
-        }
+        Err(RevokeError::Unknown { serial }) => return Err(unknown(&serial)),
         Err(RevokeError::Ledger(error)) => return Err(error.into()),
         Err(error) => return Err(error.into()),
     };
@@ -68,6 +71,10 @@ pub(crate) async fn run(arguments: RevokeArguments) -> anyhow::Result<()> {
     }
     desk.close().await;
     Ok(())
+}
+
+fn unknown(serial: &SerialNumber) -> anyhow::Error {
+    Fault::not_found(format!("the serial number {serial} was never recorded here")).into()
 }
 
 pub(super) fn serial(text: &str) -> Result<SerialNumber, String> {

@@ -6,8 +6,15 @@ use koshin_operator::{instant::rfc3339, output::Form};
 use koshin_sqlite::Standing;
 use serde_json::{Value, json};
 
-use super::{crl, desk, desk::Place, ocsp};
-use crate::config::{Checked, Loaded};
+use super::{
+    crl, desk,
+    desk::{Desk, Place},
+    ocsp,
+};
+use crate::{
+    config::{Checked, Loaded},
+    exit::{Fault, Status},
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArguments {
@@ -52,7 +59,8 @@ pub(crate) async fn run(arguments: StatusArguments) -> anyhow::Result<()> {
         Err(ClockDoubt::Ahead { .. }) => "ahead",
     };
     let responder = ocsp::responder(&desk.store).await?.map(|responder| rfc3339(responder.not_after));
-    let warnings = desk::warnings(checked, &opened, &desk.store, now).await?;
+    let mut attention = attention(&desk, &authorities);
+    attention.extend(desk::warnings(checked, &opened, &desk.store, now).await?);
     desk.close().await;
     Form::new(arguments.json).one(&json!({
         "now": rfc3339(now),
@@ -64,8 +72,30 @@ pub(crate) async fn run(arguments: StatusArguments) -> anyhow::Result<()> {
         "newest_serial": counts.newest.map(|serial| serial.to_string()),
         "ocsp_responder_until": responder,
         "clients": opened.clients.iter().map(|client| &client.name).collect::<Vec<_>>(),
-        "warnings": warnings,
-    }))
+        "attention": attention,
+    }))?;
+    if attention.is_empty() {
+        return Ok(());
+    }
+    Err(Fault::new(Status::State, format!("somebody has to act: {}", attention.join("; "))).into())
+}
+
+/// What is not as it should be, beside what the desk warns of.
+fn attention(desk: &Desk, authorities: &[Value]) -> Vec<String> {
+    let mut attention = Vec::new();
+    if let Err(doubt) = desk.clock.trusted() {
+        attention.push(format!("{doubt}; if it is right, `koshin-ca clock confirm`"));
+    }
+    for authority in authorities {
+        let text = |path: &str| authority.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        if authority.pointer("/key/signs") == Some(&Value::Bool(false)) {
+            attention.push(format!("the key of {} does not sign: {}", text("/name"), text("/key/why")));
+        }
+        if text("/list/condition") != "fresh" {
+            attention.push(format!("{} is {}", text("/list/list"), text("/list/condition")));
+        }
+    }
+    attention
 }
 
 /// Whether a key signs now, by a signature that is verified with the CA's certificate.

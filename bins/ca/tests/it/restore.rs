@@ -1,0 +1,49 @@
+//! A ledger that was put back from a backup signs nothing before it is reconciled.
+
+use std::fs;
+
+use crate::{program::eventually, site::Site};
+
+#[test]
+fn what_was_issued_since_the_backup_is_found_again() {
+    let site = Site::new();
+    let server = site.serve();
+    site.issue(&server, &site.order(1)).ok();
+    site.run("backup backup.db").done();
+    assert!(site.run("backup backup.db").refused(4).contains("backup.db"));
+    // After the backup: one is issued, one issued and revoked.
+    let kept = site.issue(&server, &site.order(2));
+    let revoked = site.issue(&server, &site.order(3)).serial();
+    site.run(&format!("revoke {revoked} --reason keyCompromise")).done();
+    eventually("the list has it", || site.fetch_list(&server, "issuing").contains(&revoked));
+    server.stop();
+    for beside in ["koshin-ca.db-wal", "koshin-ca.db-shm"] {
+        let _ = fs::remove_file(site.path(beside));
+    }
+    fs::remove_file(site.path("koshin-ca.db")).unwrap();
+    fs::rename(site.folder().join("backup.db"), site.path("koshin-ca.db")).unwrap();
+
+    let server = site.serve();
+    let order = site.order(4);
+    let refused = site.issue(&server, &order);
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(site.published(&server, "/readyz").body.contains("restored and not reconciled"));
+    let status = site.run("status --json");
+    assert_eq!((status.status, &status.data()["ledger"]), (4, &"behind".into()));
+    assert_eq!(site.run("crl publish").status, 4);
+    // The RA has the certificate that the ledger does not know.
+    fs::create_dir(site.folder().join("found")).unwrap();
+    site.keep(&kept, "found/kept.pem");
+    let done = site.run("doctor --after-restore --certificates found --json").one();
+    assert_eq!((&done["reconciled"], &done["adopted"]), (&true.into(), &2.into()), "{done}");
+    eventually("it issues again", || site.issue(&server, &order).status == 200);
+    site.keep(&kept, "kept.pem");
+    let listed = || {
+        let text = site.fetch_list(&server, "issuing");
+        text.contains(&revoked) && text.contains(&kept.serial())
+    };
+    eventually("what was revoked and what nobody can vouch for is listed", listed);
+    assert_eq!(site.run(&format!("ocsp check {revoked} --json")).one()["status"], "revoked");
+    assert!(site.run("doctor --after-restore").refused(4).contains("nothing to reconcile"));
+    server.stop();
+}

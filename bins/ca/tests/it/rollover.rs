@@ -1,0 +1,112 @@
+//! From one issuing CA to the next.
+
+use std::fs;
+
+use crate::{
+    program::{eventually, run},
+    site::Site,
+};
+
+/// An instant some seconds away, as the command line takes it.
+fn soon(site: &Site, when: &str) -> String {
+    run(site.folder(), "date", ["-u", "-d", when, "+%FT%TZ"]).done().out.trim().to_owned()
+}
+
+#[test]
+fn the_next_ca_is_published_before_it_issues_and_the_former_one_after() {
+    let site = Site::new();
+    let server = site.serve();
+    let old = site.issue(&server, &site.order(1));
+    site.keep(&old, "old.pem");
+    server.stop();
+    assert!(
+        site.run("rollover start --root-here --root-dir ca-site/ca --from 2026-01-01T00:00:00Z")
+            .refused(2)
+            .contains("past")
+    );
+    let from = soon(&site, "+8 seconds");
+    let started = site.run(&format!("rollover start --root-here --root-dir ca-site/ca --from {from} --json")).one();
+    assert_eq!((&started["ca"], &started["issues_from"]), (&"issuing-2".into(), &from.as_str().into()));
+    let folder = site.path("");
+    run(&folder, "openssl", ["verify", "-x509_strict", "-CAfile", "ca/root.pem", "ca/issuing-2.pem"]).done();
+
+    let server = site.serve();
+    eventually("the next one has a list before it issues", || site.published(&server, "/issuing-2.crl").status == 200);
+    assert_eq!(site.published(&server, "/issuing-2.cer").status, 200);
+    let roles = || {
+        let rows = site.run("rollover status --json").json();
+        rows.iter().map(|row| row["role"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    if roles() == ["issuing", "next"] {
+        let still = site.issue(&server, &site.order(2));
+        site.keep(&still, "still.pem");
+        site.fetch_list(&server, "issuing");
+        // The clock may have passed the turn in between.
+        assert!(site.verify("still.pem", "issuing").status == 0 || roles() == ["former", "issuing"]);
+    }
+    eventually("its time comes", || roles() == ["former", "issuing"]);
+    let new = site.issue(&server, &site.order(3));
+    site.keep(&new, "new.pem");
+    site.fetch_list(&server, "issuing-2");
+    assert_eq!(site.verify("new.pem", "issuing-2").status, 0, "{:?}", site.verify("new.pem", "issuing-2"));
+    // Both are accepted, and each answers for its own.
+    site.fetch_list(&server, "issuing");
+    assert_eq!(site.verify("old.pem", "issuing").status, 0);
+    eventually("responders", || site.ocsp(&server, "new.pem", "issuing-2") == "good");
+    assert_eq!(site.ocsp(&server, "old.pem", "issuing"), "good");
+    // Revoked certificates stand on the list of the CA that issued them, and on no other.
+    for answer in [&old, &new] {
+        site.run(&format!("revoke {} --reason superseded", answer.serial())).done();
+    }
+    eventually("the former CA lists its own", || site.fetch_list(&server, "issuing").contains(&old.serial()));
+    eventually("and the new one its own", || site.fetch_list(&server, "issuing-2").contains(&new.serial()));
+    assert!(!site.fetch_list(&server, "issuing").contains(&new.serial()));
+    assert!(!site.fetch_list(&server, "issuing-2").contains(&old.serial()));
+    assert_eq!(site.ocsp(&server, "old.pem", "issuing"), "revoked");
+    server.stop();
+}
+
+#[test]
+fn a_former_ca_stays_until_its_certificates_have_ended() {
+    let site = Site::new();
+    let server = site.serve();
+    let serial = site.issue(&server, &site.order(1)).serial();
+    server.stop();
+    assert!(site.run("rollover finish issuing").refused(4).contains("the issuing CA"));
+    let from = soon(&site, "+2 seconds");
+    site.run(&format!("rollover start --root-here --root-dir ca-site/ca --from {from}")).done();
+    eventually("its time comes", || site.run("rollover status --json").json()[0]["role"] == "former");
+    assert!(site.run("rollover finish issuing").refused(4).contains("has certificates until"));
+    assert!(site.run("rollover finish nobody").refused(3).contains("there is no CA"));
+    site.run(&format!("revoke {serial} --reason superseded")).done();
+    let before = fs::read_to_string(site.config()).unwrap();
+    site.run("rollover finish issuing --json").one();
+    let after = fs::read_to_string(site.config()).unwrap();
+    assert!(before.starts_with(after.split("[[ca]]").next().unwrap().trim_end()), "what people wrote stays");
+    assert_eq!(after.matches("\n[[ca]]").count(), 1);
+    let server = site.serve();
+    let issued = site.issue(&server, &site.order(2));
+    site.keep(&issued, "new.pem");
+    eventually("there is a list", || site.published(&server, "/issuing-2.crl").status == 200);
+    site.fetch_list(&server, "issuing-2");
+    assert_eq!(site.verify("new.pem", "issuing-2").status, 0);
+    assert_eq!(site.published(&server, "/issuing.crl").status, 404);
+    server.stop();
+}
+
+#[test]
+fn with_a_root_that_is_elsewhere() {
+    let site = Site::new();
+    let asked = site.run("rollover start --json").one();
+    let digest = asked["key_fingerprint"].as_str().unwrap().to_owned();
+    assert!(site.run("rollover start").refused(4).contains("exists already"), "one at a time");
+    assert_eq!(site.run("rollover status --json").json().len(), 1, "it is none yet");
+    let csr = "ca-site/ca/issuing-2.csr";
+    let words = ["init", "sign", csr, "--root-dir", "ca-site/ca", "--common-name", "みどり信用金庫 Issuing CA 2"];
+    site.ca(words.into_iter().chain(["--out", "next.pem", "--key-fingerprint", &digest])).done();
+    site.run("rollover install next.pem").done();
+    let rows = site.run("rollover status --json").json();
+    assert_eq!((rows.len(), &rows[1]["role"]), (2, &"next".into()));
+    assert!(site.run("rollover install next.pem").refused(4).contains("no CA waits"));
+    site.run("config check").done();
+}
