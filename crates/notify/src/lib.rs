@@ -13,7 +13,8 @@
 //! reaches a log.
 //!
 //! The feature `smtp` (off by default) adds the module `smtp` with a client for one relay, over rustls. Without it there
-//! are still [`Maildir`], [`Mailbox`] and whatever implements [`Transport`].
+//! are still [`Maildir`], [`Mailbox`] and whatever implements [`Transport`]. The feature `bounces` (off by default) adds
+//! the module `bounces`, which reads what mail servers report later.
 //!
 //! ```
 //! use koshin_notify::{Bilingual, Mail, Mailbox, Mailer, MemoryOutbox, Notice, Sender, Wake, Zone};
@@ -49,7 +50,11 @@
 //! ```
 
 mod address;
+#[cfg(feature = "bounces")]
+pub mod bounces;
+mod calendar;
 pub mod conformance;
+mod digest;
 mod mail;
 mod mailer;
 mod mime;
@@ -57,13 +62,19 @@ mod outbox;
 mod payload;
 mod planner;
 mod render;
+mod sample;
 mod schedule;
 mod sender;
 mod tasks;
 mod texts;
 mod transport;
+mod verp;
 
 pub use address::{Address, AddressError};
+pub use calendar::calendar;
+pub use digest::{
+    DaySummary, Digest, DigestLine, DigestState, Digests, Member, Rhythm, escalation_opens, reminder_opens,
+};
 pub use mail::{Audience, Code, Mail, MailId, NoCode, NoMailId, Notice, Urgency, Way, WhyClosed};
 pub use mailer::{Mailer, Settings, Tally, Wake};
 pub use mime::{ComposeError, Composed, compose};
@@ -71,13 +82,15 @@ pub use outbox::{Claimed, Disposition, Fence, MemoryOutbox, Outbox, OutboxError,
 pub use payload::DecodeError;
 pub use planner::Planner;
 pub use render::{Rendered, masked_id, render};
+pub use sample::{preview, sample_names};
 pub use schedule::{
     Ahead, InUse, Look, MemorySchedule, Next, Owed, Page, Place, Plan, PolicyMark, Schedule, ScheduleError, Scheduled,
     Stage, horizon,
 };
 pub use sender::{Bilingual, Sender, SenderError, Zone};
 pub use tasks::{Bounce, Task, Tasks, Trouble};
-pub use texts::{TextError, Texts};
+pub use texts::{Complaint, Complaints, Fault, Texts, lint};
 #[cfg(feature = "smtp")]
 pub use transport::smtp::{self, SmtpTransport};
 pub use transport::{Envelope, Mailbox, Maildir, Outcome, Received, Reply, Transport};
+pub use verp::{BadVerp, Verp};

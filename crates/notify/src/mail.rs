@@ -3,11 +3,11 @@
 use std::{fmt, str::FromStr};
 
 use koshin_types::{Language, RevocationReason, SerialNumber, SubjectId, Validity};
-use sha2::{Digest, Sha256};
-use time::UtcDateTime;
+use sha2::{Digest as _, Sha256};
+use time::{Duration, UtcDateTime};
 use zeroize::Zeroizing;
 
-use crate::Address;
+use crate::{Address, DaySummary, Digest};
 
 /// What is owed to one person. It is planned in the transaction that makes it due, stored as one outbox row, and put
 /// into words only when it is sent.
@@ -36,8 +36,13 @@ impl Mail {
     pub fn worthless_from(&self) -> Option<UtcDateTime> {
         match &self.kind {
             Notice::EnrolmentCode { expires, .. } => Some(*expires),
-            Notice::EnrolmentPermitted { until } => Some(*until),
-            Notice::Expiry { validity, .. } | Notice::CertificateIssued { validity, .. } => Some(validity.end()),
+            Notice::EnrolmentPermitted { until } | Notice::EnrolmentReminder { until } => Some(*until),
+            Notice::Expiry { validity, .. }
+            | Notice::CertificateIssued { validity, .. }
+            | Notice::Escalation { validity } => Some(validity.end()),
+            // The next one is better.
+            Notice::Digest { digest } => Some(digest.at.saturating_add(Duration::weeks(1))),
+            Notice::OperatorSummary { until, .. } => Some(until.saturating_add(Duration::weeks(1))),
             _ => None,
         }
     }
@@ -124,6 +129,35 @@ pub enum Notice {
         /// When.
         at: UtcDateTime,
     },
+    /// The permission to obtain a certificate ends soon and was not used. To the holder.
+    EnrolmentReminder {
+        /// The first instant at which the permission is over.
+        until: UtcDateTime,
+    },
+    /// A mail to the registered address of an ID was refused or came back. To an administrator, without that address.
+    AddressUndeliverable {
+        /// When that was recorded.
+        at: UtcDateTime,
+    },
+    /// The holder was told and did nothing. To an administrator.
+    Escalation {
+        /// The validity of the certificate.
+        validity: Validity,
+    },
+    /// The IDs of an organization with which something has to be done. To an administrator.
+    Digest {
+        /// The list.
+        digest: Digest,
+    },
+    /// What happened in a day. To an operator.
+    OperatorSummary {
+        /// When the day began.
+        from: UtcDateTime,
+        /// When it ended.
+        until: UtcDateTime,
+        /// The figures.
+        summary: DaySummary,
+    },
 }
 
 impl Notice {
@@ -140,6 +174,12 @@ impl Notice {
             Self::Revoked { .. } => "revoked",
             Self::Expiry { .. } => "expiry",
             Self::AddressChanged { .. } => "address_changed",
+            Self::EnrolmentReminder { .. } => "enrolment_reminder",
+            // What ends so went to somebody else than the ID's holder; a store may go by that.
+            Self::AddressUndeliverable { .. } => "address_undeliverable_administrator",
+            Self::Escalation { .. } => "escalation_administrator",
+            Self::Digest { .. } => "digest",
+            Self::OperatorSummary { .. } => "operator_summary",
         }
     }
 
@@ -148,7 +188,12 @@ impl Notice {
         match self {
             Self::EnrolmentCode { .. } => Urgency::Awaited,
             Self::Expiry { threshold_days, .. } if *threshold_days <= Urgency::PRESSING_DAYS => Urgency::Pressing,
-            Self::Expiry { .. } | Self::EnrolmentPermitted { .. } => Urgency::Usual,
+            Self::Expiry { .. }
+            | Self::EnrolmentPermitted { .. }
+            | Self::EnrolmentReminder { .. }
+            | Self::AddressUndeliverable { .. }
+            | Self::Escalation { .. } => Urgency::Usual,
+            Self::Digest { .. } | Self::OperatorSummary { .. } => Urgency::Summary,
             Self::EnrolmentClosed { .. }
             | Self::CertificateIssued { .. }
             | Self::CertificateActivated { .. }

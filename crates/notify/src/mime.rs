@@ -50,7 +50,9 @@ pub fn compose(mail: &Mail, sender: &Sender, now: UtcDateTime) -> Result<Compose
     }
     let message =
         message.singlepart(SinglePart::plain(words.text.as_str().to_owned())).map_err(|_| ComposeError::Message)?;
-    let envelope = Envelope { from: sender.from.clone(), to: mail.to.clone(), message_id, words };
+    let reverse = sender.verp.as_ref().and_then(|verp| verp.sender(mail.id));
+    let envelope =
+        Envelope { from: reverse.unwrap_or_else(|| sender.from.clone()), to: mail.to.clone(), message_id, words };
     Ok(Composed { envelope, mime: Zeroizing::new(message.formatted()) })
 }
 

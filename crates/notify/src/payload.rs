@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 use zeroize::Zeroizing;
 
-use crate::{Address, Audience, Code, Mail, Notice, Way, WhyClosed};
+use crate::{Address, Audience, Code, DaySummary, Digest, DigestLine, DigestState, Mail, Notice, Way, WhyClosed};
 
 impl Mail {
     /// Writes the mail as one line of JSON for its outbox row. Instants are milliseconds since 1970. The text holds the
@@ -131,6 +131,34 @@ enum StoredNotice {
     AddressChanged {
         at: i64,
     },
+    EnrolmentReminder {
+        until: i64,
+    },
+    AddressUndeliverable {
+        at: i64,
+    },
+    Escalation {
+        not_before: i64,
+        not_after: i64,
+    },
+    Digest {
+        at: i64,
+        lines: Vec<StoredLine>,
+        more: u32,
+    },
+    OperatorSummary {
+        from: i64,
+        until: i64,
+        summary: DaySummary,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredLine {
+    id: String,
+    not_after: i64,
+    days_left: u16,
+    state: DigestState,
 }
 
 impl From<&Notice> for StoredNotice {
@@ -166,7 +194,41 @@ impl From<&Notice> for StoredNotice {
                 opens: renewal_opens.map(milliseconds),
             },
             Notice::AddressChanged { at } => Self::AddressChanged { at: milliseconds(*at) },
+            Notice::EnrolmentReminder { until } => Self::EnrolmentReminder { until: milliseconds(*until) },
+            Notice::AddressUndeliverable { at } => Self::AddressUndeliverable { at: milliseconds(*at) },
+            Notice::Escalation { validity } => Self::Escalation {
+                not_before: milliseconds(validity.not_before()),
+                not_after: milliseconds(validity.not_after()),
+            },
+            Notice::Digest { digest } => Self::Digest {
+                at: milliseconds(digest.at),
+                lines: digest.lines.iter().map(StoredLine::from).collect(),
+                more: digest.more,
+            },
+            Notice::OperatorSummary { from, until, summary } => {
+                Self::OperatorSummary { from: milliseconds(*from), until: milliseconds(*until), summary: *summary }
+            }
         }
+    }
+}
+
+impl From<&DigestLine> for StoredLine {
+    fn from(line: &DigestLine) -> Self {
+        let (id, not_after) = (line.subject_id.to_string(), milliseconds(line.not_after));
+        Self { id, not_after, days_left: line.days_left, state: line.state }
+    }
+}
+
+impl TryFrom<StoredLine> for DigestLine {
+    type Error = DecodeError;
+
+    fn try_from(stored: StoredLine) -> Result<Self, DecodeError> {
+        Ok(Self {
+            subject_id: stored.id.parse().map_err(|_| DecodeError::Field { name: "id" })?,
+            not_after: instant(stored.not_after, "not_after")?,
+            days_left: stored.days_left,
+            state: stored.state,
+        })
     }
 }
 
@@ -210,6 +272,18 @@ impl TryFrom<StoredNotice> for Notice {
                 renewal_opens: opens.map(|at| instant(at, "opens")).transpose()?,
             },
             StoredNotice::AddressChanged { at } => Self::AddressChanged { at: instant(at, "at")? },
+            StoredNotice::EnrolmentReminder { until } => Self::EnrolmentReminder { until: instant(until, "until")? },
+            StoredNotice::AddressUndeliverable { at } => Self::AddressUndeliverable { at: instant(at, "at")? },
+            StoredNotice::Escalation { not_before, not_after } => {
+                Self::Escalation { validity: validity(not_before, not_after)? }
+            }
+            StoredNotice::Digest { at, lines, more } => {
+                let lines = lines.into_iter().map(DigestLine::try_from).collect::<Result<_, _>>()?;
+                Self::Digest { digest: Digest { at: instant(at, "at")?, lines, more } }
+            }
+            StoredNotice::OperatorSummary { from, until, summary } => {
+                Self::OperatorSummary { from: instant(from, "from")?, until: instant(until, "until")?, summary }
+            }
         })
     }
 }

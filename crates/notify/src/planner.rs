@@ -108,6 +108,37 @@ impl<S: Schedule> Planner<S> {
         })
     }
 
+    /// The notices of expiry that a run at `at` would owe, in no special order, without storing anything: those that
+    /// nobody was told yet, and those that wait already.
+    ///
+    /// It knows of a certificate what is known now: who renews or is told before `at` is in the list all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`ScheduleError::OtherPolicy`] when the plans were made by another policy than this planner's, which would have
+    /// to be adopted first.
+    pub async fn rehearse(&self, at: UtcDateTime) -> Result<Vec<Mail>, ScheduleError> {
+        let ahead = self.schedule.ahead(at).await?;
+        if ahead.policy.is_some_and(|policy| policy != self.mark) {
+            return Err(ScheduleError::OtherPolicy);
+        }
+        let unplanned = self.horizon.map(|horizon| Look::Unplanned { until: at.saturating_add(horizon) });
+        let mut mails = Vec::new();
+        for look in [Look::Due, Look::Outdated].into_iter().chain(unplanned) {
+            let mut after: Option<Place> = None;
+            loop {
+                let page = self.schedule.look(look, at, after, BATCH).await?;
+                let owed = page.rows.iter().filter_map(|row| plan(&self.policy, row, at).due?.mail);
+                mails.extend(owed);
+                match page.more {
+                    Some(place) => after = Some(place),
+                    None => break,
+                }
+            }
+        }
+        Ok(mails)
+    }
+
     /// Goes through one look, page by page. Answers with how many pages are left of those it may read.
     async fn plan_all(&self, look: Look, now: UtcDateTime, mut pages: usize) -> Result<usize, ScheduleError> {
         let mut after: Option<Place> = None;

@@ -7,9 +7,9 @@ use time::{Duration, OffsetDateTime, UtcDateTime};
 use zeroize::Zeroizing;
 
 use crate::{
-    Audience, Mail, Notice, Sender, Way, WhyClosed,
+    Audience, DaySummary, Digest, DigestState, Mail, Notice, Sender, Way, WhyClosed,
     sender::Zone,
-    texts::{Key, fill},
+    texts::{Key, Part},
 };
 
 /// A mail in words.
@@ -32,26 +32,29 @@ impl std::fmt::Debug for Rendered {
     }
 }
 
+/// Stands in a filled text where the code goes, which is put there last: no template engine holds a copy of it.
+pub(crate) const CODE: &str = "\u{e000}";
+
 /// Puts a mail into words. A pure function: the same mail and sender give the same words, and no address stands in them.
 pub fn render(mail: &Mail, sender: &Sender) -> Rendered {
     let language = mail.language;
     let (key, mut values) = values(mail, sender);
-    values.insert("brand", sender.brand.get(language).to_owned().into());
-    values.insert("portal", sender.portal.get(language).to_owned().into());
-    values.insert("id", masked_id(&mail.subject_id).into());
-    let value = |name: &str| values.get(name).map(|value| value.as_str());
-
-    let (subject, body) = sender.texts.get(language, key);
-    let (_, frame) = sender.texts.get(language, Key::Frame);
-    let body = Zeroizing::new(fill(body, value));
-    let mut text = Zeroizing::new(fill(frame, |name| match name {
-        "body" => Some(body.as_str()),
-        "contact" => Some(sender.contact.get(language)),
-        _ => value(name),
-    }));
+    values.insert("brand", sender.brand.get(language).to_owned());
+    values.insert("portal", sender.portal.get(language).to_owned());
+    values.insert("id", masked_id(&mail.subject_id));
+    let texts = &sender.texts;
+    let subject = texts.fill(language, key, Part::Subject, &values);
+    let body = texts.fill(language, key, Part::Body, &values);
+    values.insert("body", body);
+    values.insert("contact", sender.contact.get(language).to_owned());
+    let whole = texts.fill(language, Key::Frame, Part::Body, &values);
+    let mut text = Zeroizing::new(match &mail.kind {
+        Notice::EnrolmentCode { code, .. } => whole.replace(CODE, code.reveal()),
+        _ => whole,
+    });
     text.push('\n');
     let headers = vec![("Auto-Submitted", "auto-generated"), ("Content-Language", language.as_str())];
-    Rendered { subject: fill(subject, value), text, headers }
+    Rendered { subject, text, headers }
 }
 
 /// An ID as mails show it: two characters at either end, one at the beginning of a short one.
@@ -74,7 +77,7 @@ pub fn masked_id(id: &SubjectId) -> String {
     format!("{}***{}", id.get(..head).unwrap_or_default(), id.get(tail..).unwrap_or_default())
 }
 
-type Values = BTreeMap<&'static str, Zeroizing<String>>;
+pub(crate) type Values = BTreeMap<&'static str, String>;
 
 /// Which text tells why nothing can be obtained, and the values of its placeholders.
 fn closed(why: WhyClosed, language: Language, sender: &Sender, put: &mut dyn FnMut(&'static str, String)) -> Key {
@@ -105,19 +108,20 @@ fn closed(why: WhyClosed, language: Language, sender: &Sender, put: &mut dyn FnM
 }
 
 /// Which text tells this notice, and the values of its placeholders.
-fn values(mail: &Mail, sender: &Sender) -> (Key, Values) {
+#[expect(clippy::too_many_lines, reason = "a catalogue: one arm for each notice")]
+pub(crate) fn values(mail: &Mail, sender: &Sender) -> (Key, Values) {
     let mut values = Values::new();
     let moment = |instant| moment(instant, &sender.zone, mail.language);
     let date = |instant| date(instant, &sender.zone, mail.language);
-    let mut put = |name, value: String| drop(values.insert(name, value.into()));
+    let mut put = |name, value: String| drop(values.insert(name, value));
     let validity = |validity: &Validity, put: &mut dyn FnMut(&'static str, String)| {
         put("not_before", moment(validity.not_before()));
         put("not_after", moment(validity.not_after()));
         put("end_date", date(validity.not_after()));
     };
     let key = match &mail.kind {
-        Notice::EnrolmentCode { code, expires } => {
-            put("code", code.reveal().to_owned());
+        Notice::EnrolmentCode { expires, .. } => {
+            put("code", CODE.to_owned());
             put("expires", moment(*expires));
             Key::EnrolmentCode
         }
@@ -168,12 +172,121 @@ fn values(mail: &Mail, sender: &Sender) -> (Key, Values) {
             put("at", moment(*at));
             Key::AddressChanged
         }
+        Notice::EnrolmentReminder { until } => {
+            let last = until.saturating_sub(Duration::SECOND);
+            put("until", moment(last));
+            put("until_date", date(last));
+            Key::EnrolmentReminder
+        }
+        Notice::AddressUndeliverable { at } => {
+            put("at", moment(*at));
+            Key::AddressUndeliverable
+        }
+        Notice::Escalation { validity: period } => {
+            validity(period, &mut put);
+            Key::Escalation
+        }
+        Notice::Digest { digest } => {
+            put("day", date(digest.at));
+            put("table", table(digest, sender, mail.language));
+            Key::Digest
+        }
+        Notice::OperatorSummary { from, until, summary } => {
+            put("day", date(*from));
+            put("from", moment(*from));
+            put("until", moment(*until));
+            figures(summary, &mut put);
+            Key::OperatorSummary
+        }
     };
     (key, values)
 }
 
+fn figures(summary: &DaySummary, put: &mut dyn FnMut(&'static str, String)) {
+    let DaySummary { sent, refused, bounced, unknown, waiting, tasks, issued, revoked, ended, ending_soon, ending } =
+        *summary;
+    for (name, figure) in [
+        ("sent", sent),
+        ("refused", refused),
+        ("bounced", bounced),
+        ("unknown", unknown),
+        ("waiting", waiting),
+        ("tasks", tasks),
+        ("issued", issued),
+        ("revoked", revoked),
+        ("ended", ended),
+        ("ending_soon", ending_soon),
+        ("ending", ending),
+    ] {
+        put(name, figure.to_string());
+    }
+}
+
+/// One line for each ID: date, ID, and then the words. What has the same width in every font stands first, so the
+/// columns hold where Japanese characters are not exactly twice as wide.
+fn table(digest: &Digest, sender: &Sender, language: Language) -> String {
+    let ids: Vec<_> = digest.lines.iter().map(|line| &line.subject_id).collect();
+    let ids = masked_apart(&ids);
+    let widest = ids.iter().map(String::len).max().unwrap_or_default();
+    let mut lines: Vec<_> = digest
+        .lines
+        .iter()
+        .zip(&ids)
+        .map(|(line, id)| {
+            let (local, _) = local(line.not_after, &sender.zone);
+            let day = format!("{:04}-{:02}-{:02}", local.year(), u8::from(local.month()), local.day());
+            let state = sender.texts.state(language, line.state);
+            let left = match (line.days_left, language) {
+                _ if line.state == DigestState::Ended => String::new(),
+                (days, Language::Ja) => format!("（あと{days}日）"),
+                (1, Language::En) => " (1 day left)".to_owned(),
+                (days, Language::En) => format!(" ({days} days left)"),
+            };
+            format!("{day}  {id:widest$}  {state}{left}")
+        })
+        .collect();
+    match (digest.more, language) {
+        (0, _) => {}
+        (more, Language::Ja) => lines.push(format!("（ほか{more}件）")),
+        (more, Language::En) => lines.push(format!("({more} more)")),
+    }
+    lines.join("\n")
+}
+
+/// IDs as mails show them; of those that would look alike as many of the last characters more as it takes to tell them
+/// apart. At least one character of each stays hidden, so some may still look alike.
+fn masked_apart(ids: &[&SubjectId]) -> Vec<String> {
+    let mut steps = vec![0_usize; ids.len()];
+    loop {
+        let masked: Vec<_> = ids.iter().zip(&steps).map(|(id, step)| revealed(id, *step)).collect();
+        let alike = |one: &String| masked.iter().filter(|other| *other == one).count() > 1;
+        let mut moved = false;
+        for ((id, step), shown) in ids.iter().zip(&mut steps).zip(&masked) {
+            if alike(shown) && *step + 4 < id.as_str().len() {
+                *step += 1;
+                moved = true;
+            }
+        }
+        if !moved {
+            return masked;
+        }
+    }
+}
+
+/// An ID with `step` more of its last characters than usual; the last one that can be shown takes a place at the
+/// beginning.
+fn revealed(id: &SubjectId, step: usize) -> String {
+    let text = id.as_str();
+    if step == 0 {
+        return masked_id(id);
+    }
+    let from = text.len().saturating_sub(2 + step);
+    let head = from.saturating_sub(1).min(2);
+    format!("{}***{}", text.get(..head).unwrap_or_default(), text.get(from..).unwrap_or_default())
+}
+
 /// 2026年12月22日(火) 23:59 JST, or Tuesday, 22 December 2026, 23:59 JST. Cut to the minute, never rounded up.
-fn moment(instant: UtcDateTime, zone: &Zone, language: Language) -> String {
+pub(crate) fn moment(instant: UtcDateTime, zone: &Zone, language: Language) -> String {
     let (local, abbreviation) = local(instant, zone);
     let (hour, minute) = (local.hour(), local.minute());
     let date = date(instant, zone, language);

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use koshin_types::Language;
 use time::{UtcDateTime, UtcOffset};
 
-use crate::{Address, texts::Texts};
+use crate::{Address, Verp, texts::Texts};
 
 /// Who sends the mails: names, addresses, zone and texts. Checked once, so that rendering cannot fail.
 #[derive(Debug, Clone)]
@@ -16,6 +16,7 @@ pub struct Sender {
     pub(crate) contact: Bilingual,
     pub(crate) zone: Zone,
     pub(crate) texts: Texts,
+    pub(crate) verp: Option<Verp>,
 }
 
 impl Sender {
@@ -53,7 +54,21 @@ impl Sender {
                 check(name, language, value.get(language), lines)?;
             }
         }
-        Ok(Self { from, brand, portal, contact, zone, texts: Texts::builtin() })
+        Ok(Self { from, brand, portal, contact, zone, texts: Texts::builtin(), verp: None })
+    }
+
+    /// The same sender with an envelope sender of its own for each mail, to which reports come back. What people see in
+    /// a mail stays as it is.
+    #[must_use]
+    pub fn with_verp(mut self, verp: Verp) -> Self {
+        self.verp = Some(verp);
+        self
+    }
+
+    /// Somebody, to try texts with.
+    pub(crate) fn example() -> Option<Self> {
+        let named = || Bilingual::new("銀行", "Bank");
+        Self::new("bank@example.jp".parse().ok()?, named(), named(), named(), Zone::fixed(UtcOffset::UTC, "UTC")).ok()
     }
 
     /// The same sender with other texts.
@@ -185,6 +200,6 @@ fn check(name: &'static str, language: Language, value: &str, lines: bool) -> Re
 }
 
 /// Line separators and direction marks: not control characters by their category, but of the same effect.
-const fn is_disguise(c: char) -> bool {
+pub(crate) const fn is_disguise(c: char) -> bool {
     matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

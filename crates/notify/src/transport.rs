@@ -12,7 +12,7 @@ use async_trait::async_trait;
 pub use mailbox::{Mailbox, Received};
 pub use maildir::Maildir;
 
-use crate::{Address, Rendered};
+use crate::{Address, Rendered, sender::is_disguise};
 
 /// Carries one message to one recipient. A project brings its own in a few lines: see `examples/own_transport.rs`.
 ///
@@ -91,7 +91,8 @@ impl Reply {
     pub fn new(code: Option<u16>, text: &str) -> Self {
         let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
         let words: Vec<_> = words.map(|word| if word.contains('@') { "***" } else { word }).collect();
-        Self { code, text: words.join(" ").chars().take(Self::MAX_CHARS).collect() }
+        let shown = words.join(" ");
+        Self { code, text: shown.chars().filter(|c| !is_disguise(*c)).take(Self::MAX_CHARS).collect() }
     }
 
     /// The SMTP reply code. `None` when no server spoke.

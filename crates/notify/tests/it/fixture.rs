@@ -4,7 +4,8 @@ use std::{collections::VecDeque, sync::Mutex};
 
 use async_trait::async_trait;
 use koshin_notify::{
-    Address, Audience, Bilingual, Code, Envelope, Mail, Notice, Outcome, Reply, Sender, Transport, Way, WhyClosed, Zone,
+    Address, Audience, Bilingual, Code, DaySummary, Digest, DigestLine, DigestState, Envelope, Mail, Notice, Outcome,
+    Reply, Sender, Transport, Way, WhyClosed, Zone,
 };
 use koshin_types::{Language, RevocationReason, SerialNumber, Validity};
 use time::{Duration, UtcDateTime, UtcOffset, macros::utc_datetime};
@@ -91,7 +92,44 @@ pub(crate) fn notices() -> Vec<(&'static str, Notice)> {
             },
         ),
         ("address-changed", Notice::AddressChanged { at: NOW }),
+        ("enrolment-reminder", Notice::EnrolmentReminder { until: utc_datetime!(2026-12-02 15:00) }),
+        ("address-undeliverable", Notice::AddressUndeliverable { at: NOW }),
+        ("escalation", Notice::Escalation { validity }),
+        ("digest", Notice::Digest { digest: digest() }),
+        (
+            "operator-summary",
+            Notice::OperatorSummary {
+                from: utc_datetime!(2026-11-20 15:00),
+                until: utc_datetime!(2026-11-21 15:00),
+                summary: DaySummary {
+                    sent: 1_284,
+                    refused: 3,
+                    bounced: 2,
+                    unknown: 0,
+                    waiting: 17,
+                    tasks: 5,
+                    issued: 96,
+                    revoked: 1,
+                    ended: 4,
+                    ending_soon: 231,
+                    ending: 1_902,
+                },
+            },
+        ),
     ]
+}
+
+/// Two IDs that end alike, one without room to hide much, and one of each state.
+fn digest() -> Digest {
+    let ids = ["U-2001", "U-1001", "U-3001", "AB", "headquarters-01"];
+    let line = |(number, (id, state)): (u16, (&str, DigestState))| DigestLine {
+        subject_id: id.parse().unwrap(),
+        not_after: utc_datetime!(2026-11-20 14:59:59) + Duration::days(i64::from(number) * 7),
+        days_left: (number * 7).saturating_sub(3),
+        state,
+    };
+    let states = DigestState::ALL.into_iter().cycle().skip(3);
+    Digest { at: NOW, lines: (0..).zip(ids.into_iter().zip(states)).map(line).collect(), more: 12 }
 }
 
 /// A transport that answers as told, and then accepts. It remembers Message-IDs and recipients.

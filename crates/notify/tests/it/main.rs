@@ -7,6 +7,10 @@
     reason = "a test fails by panicking"
 )]
 
+#[cfg(feature = "bounces")]
+mod bounces;
+mod calendar;
+mod digest;
 mod fixture;
 mod invariants;
 mod logs;

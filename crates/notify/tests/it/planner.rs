@@ -251,3 +251,31 @@ async fn what_was_closed_with_a_mail_that_never_left_is_open_again() {
     house.run(&policy(&[30]), now).await;
     assert_eq!(house.arrived(), [20], "what was closed with a mail that arrived stays so");
 }
+
+#[tokio::test]
+async fn a_rehearsal_says_who_gets_what_and_stores_nothing() {
+    let (house, policy) = (House::with((1..=3).map(holder)), policy(&[30, 10]));
+    let planner = Planner::new(Arc::clone(&house.schedule), policy.clone());
+    let told = async |at| {
+        let mails = planner.rehearse(at).await.unwrap();
+        let mut told: Vec<_> =
+            mails.iter().map(|mail| (mail.subject_id.to_string(), mail.kind.threshold().unwrap())).collect();
+        told.sort();
+        told
+    };
+    assert!(told(OPENS_30 - MS).await.is_empty());
+    let all = |days| (1..=3).map(|number| (format!("U-10{number:02}"), days)).collect::<Vec<_>>();
+    assert_eq!(told(OPENS_30).await, all(30), "before anything was planned");
+    assert_eq!(told(OPENS_10).await, all(10));
+    house.run(&policy, OPENS_30).await;
+    assert!(told(OPENS_10 - MS).await.is_empty(), "the first one was told");
+    house.schedule.retire(&holder(2).serial, CertificateStatus::Superseded);
+    assert_eq!(told(OPENS_10).await.iter().map(|(_, days)| *days).collect::<Vec<_>>(), [10, 10]);
+    let mails = planner.rehearse(OPENS_10).await.unwrap();
+    assert_eq!(house.run(&policy, OPENS_10).await, Wake::Idle);
+    assert_eq!(house.arrived(), [30, 30, 30, 10, 10], "a rehearsal is no plan");
+    let sent: Vec<_> = house.mailbox.newest(2).iter().map(|mail| mail.envelope.message_id.clone()).collect();
+    assert!(mails.iter().all(|mail| sent.contains(&format!("<{}@midori.example>", mail.id))), "what was said is sent");
+    let other = Planner::new(Arc::clone(&house.schedule), self::policy(&[20]));
+    assert!(matches!(other.rehearse(OPENS_10).await, Err(koshin_notify::ScheduleError::OtherPolicy)));
+}

@@ -414,7 +414,7 @@ async fn a_refused_login_is_no_refused_mail() {
 async fn dots_at_the_beginning_of_a_line_end_nothing() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("en")).unwrap();
-    let text = "Subject: Dots\n\n.\n..\n.\nMAIL FROM:<x@y.jp>\n{id} {at}";
+    let text = "Subject: Dots\n\n.\n..\n.\nMAIL FROM:<x@y.jp>\n{{ id }} {{ at }}";
     std::fs::write(folder.path().join("en/address-changed.txt"), text).unwrap();
     let sender: Sender = sender().with_texts(Texts::load(folder.path()).unwrap());
     let mail = mail(Notice::AddressChanged { at: NOW }, Language::En);
