@@ -159,8 +159,9 @@ impl<'a> Town<'a> {
         self.ra.administration().permit(&id, &operator(), then).await?;
         let token = self.ra.begin_enrolment(&person.id, &person.password, then).await?;
         self.mailer.run(then).await?;
-        let mail = self.mailbox.newest(1).into_iter().next().context("no code was sent")?;
-        let code = code_in(&mail.envelope.words.text).context("the mail holds no code")?;
+        // Among the mails of this enrolment the code's is not the last that leaves: the most urgent goes first.
+        let mails = self.mailbox.newest(4);
+        let code = mails.iter().find_map(|mail| code_in(&mail.envelope.words.text)).context("no code was sent")?;
         let (token, renewal, _) = self.ra.prove_enrolment(&token, &code, then).await?;
         let (access, _) = self.ra.enrolment_session(&token, then).await?;
         let (key, request) = p12::new_key_and_request()?;
