@@ -164,9 +164,9 @@ fn what_is_no_ca_certificate_is_no_issuer() {
     let other = Authority::new().root.certificate_der().to_vec();
     let read = |der: &[u8], chain: &[Vec<u8>]| IssuerCertificate::read(der, chain).map(|_| ());
     assert_eq!(read(&authority.issuing, &[]), Ok(()));
-    assert_eq!(read(&authority.issuing, &[root.clone()]), Ok(()));
+    assert_eq!(read(&authority.issuing, std::slice::from_ref(&root)), Ok(()));
     assert_eq!(read(&authority.issuing, &[other]), Err(LoadError::Chain { above: 1 }));
-    assert_eq!(read(&root, &[authority.issuing.clone()]), Err(LoadError::Chain { above: 1 }));
+    assert_eq!(read(&root, std::slice::from_ref(&authority.issuing)), Err(LoadError::Chain { above: 1 }));
     let noise = LoadError::Certificate { above: 0, source: ReadError::Der };
     assert_eq!(read(b"noise", &[]), Err(noise));
     let end_entity = issued(&authority.ca, &EcKey::p256().csr(), &subject(), None, serial(3)).into_der();

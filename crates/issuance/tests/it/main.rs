@@ -11,6 +11,7 @@ mod ceremony;
 mod crl;
 mod foreign;
 mod gate;
+mod golden;
 mod issue;
 mod issuer;
 mod ocsp;

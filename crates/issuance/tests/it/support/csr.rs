@@ -30,6 +30,12 @@ impl EcKey {
         Self::new(&ECDSA_P384_SHA384_ASN1_SIGNING, P384)
     }
 
+    /// The key in this PKCS#8.
+    pub(crate) fn p256_of(pkcs8: &[u8]) -> Self {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8, &SystemRandom::new()).unwrap();
+        Self { pair, curve: P256 }
+    }
+
     fn new(algorithm: &'static EcdsaSigningAlgorithm, curve: &'static str) -> Self {
         let random = SystemRandom::new();
         let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
