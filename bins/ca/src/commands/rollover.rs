@@ -151,7 +151,7 @@ async fn start(arguments: StartArguments) -> anyhow::Result<()> {
     let (issuer, chain) = checked.newest()?;
     let mut files = Files::below(&folder);
     if !arguments.root_here {
-        let key = make_key(&place, &checked.file, Curve::P256, &mut files)?;
+        let key = make_key(&arguments.key, &place, &checked.file, Curve::P256, &mut files)?;
         let request = request_certificate(&issuer.numbered(number)?, key.as_ref())?;
         let file = format!("ca/{name}.csr");
         files.open(&file, pem("CERTIFICATE REQUEST", &request));
@@ -175,7 +175,7 @@ async fn start(arguments: StartArguments) -> anyhow::Result<()> {
     let root = signing.root()?;
     let own_root = chain.as_deref() != Some(&root[..]);
     let text = checked.with(&pending, own_root)?;
-    let key = make_key(&place, &checked.file, Curve::P256, &mut files)?;
+    let key = make_key(&arguments.key, &place, &checked.file, Curve::P256, &mut files)?;
     let certificate = signing.sign(key.public_key_spki())?;
     let ca = Ca::load(&certificate, std::slice::from_ref(&root), key, Profile::new(ProfileConfig::default())?)?;
     files.open(&format!("ca/{name}.pem"), pem("CERTIFICATE", &certificate));

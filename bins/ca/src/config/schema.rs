@@ -135,7 +135,7 @@ impl Default for ProfileTable {
             country: None,
             policy_oids: Vec::new(),
             max_validity_days: 398,
-            max_backdate_seconds: 300,
+            max_backdate_seconds: 3600,
             keys: vec![KeyName::P256, KeyName::P384, KeyName::Rsa],
         }
     }

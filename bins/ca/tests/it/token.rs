@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    program::{eventually, run_with},
+    program::{eventually, run, run_with},
     site::Site,
 };
 
@@ -126,4 +126,22 @@ fn a_wrong_pin_is_said() {
     let words = ["init", "root", "--dir", "r", "--organization", "x", "--pkcs11-module", SOFTHSM];
     let more = ["--pkcs11-token", "koshin", "--pkcs11-label", "ca", "--pin-file", "pin"];
     assert!(site.ca(words.into_iter().chain(more)).refused(4).contains("already"));
+}
+
+#[test]
+fn an_rsa_key_that_is_in_the_token_already() {
+    let site = token();
+    let make = ["--module", SOFTHSM, "--token-label", "koshin", "--login", "--pin", "1234", "--keypairgen"];
+    let kind = ["--key-type", "rsa:2048", "--label", "made elsewhere", "--id", "01"];
+    run_with(site.folder(), "pkcs11-tool", make.into_iter().chain(kind), &site.environment).done();
+    let there = ["--pkcs11-module", SOFTHSM, "--pkcs11-token", "koshin", "--pkcs11-label", "made elsewhere"];
+    site.init(&[&there[..], &["--pin-file", "pin", "--pkcs11-existing"]].concat());
+    let server = site.serve();
+    site.keep(&site.issue(&server, &site.order(1)), "user.pem");
+    eventually("there is a list", || site.published(&server, "/issuing.crl").status == 200);
+    site.fetch_list(&server, "issuing");
+    assert_eq!(site.verify("user.pem", "issuing").status, 0);
+    let text = run(site.folder(), "openssl", ["x509", "-in", "user.pem", "-noout", "-text"]).done().out;
+    assert!(text.contains("sha256WithRSAEncryption"), "{text}");
+    server.stop();
 }

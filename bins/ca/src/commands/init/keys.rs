@@ -30,6 +30,9 @@ pub(crate) struct KeyFlags {
     /// The file with the token's user PIN
     #[arg(long, value_name = "FILE", requires = "pkcs11_module")]
     pin_file: Option<PathBuf>,
+    /// Use the key pair of that label which is in the token already, an RSA one for example, instead of making one
+    #[arg(long, requires = "pkcs11_module")]
+    pkcs11_existing: bool,
 }
 
 impl KeyFlags {
@@ -41,6 +44,7 @@ impl KeyFlags {
             pkcs11_token: None,
             pkcs11_label: None,
             pin_file: None,
+            pkcs11_existing: false,
         }
     }
 
@@ -69,12 +73,15 @@ fn absolute(path: &Path) -> PathBuf {
 
 /// A new key: made in the token, or in memory, to be written with the other files. `config` is the file that names it.
 pub(crate) fn make(
+    flags: &KeyFlags,
     place: &KeyPlace,
     config: &Path,
     curve: Curve,
     files: &mut Files,
 ) -> anyhow::Result<Box<dyn Signer>> {
-    let KeyPlace::File { file, passphrase_file } = place else { return place.generate(config, curve) };
+    let KeyPlace::File { file, passphrase_file } = place else {
+        return if flags.pkcs11_existing { place.load(config) } else { place.generate(config, curve) };
+    };
     let (signer, der) = FileSigner::generate(curve, machine::random())?;
     let text = match passphrase_file {
         Some(from) => {

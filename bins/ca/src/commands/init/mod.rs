@@ -101,11 +101,12 @@ async fn all_at_once(all: &AllFlags) -> anyhow::Result<()> {
     let place = all.key.place(ISSUING_KEY);
     let mut files = Files::below(folder);
     let clients = site.write_down(&place, now, &mut files)?;
-    let root_place = KeyFlags::of_file(all.root_passphrase_file.as_deref()).place(ROOT_KEY);
-    let root_key = make_key(&root_place, &config, koshin_issuance::Curve::P384, &mut files)?;
+    let root_flags = KeyFlags::of_file(all.root_passphrase_file.as_deref());
+    let root_place = root_flags.place(ROOT_KEY);
+    let root_key = make_key(&root_flags, &root_place, &config, koshin_issuance::Curve::P384, &mut files)?;
     let root = self_signed(&site.name("Root CA")?, root_key.as_ref(), now)?;
     // Last, since a key in a token cannot be taken back.
-    let key = make_key(&place, &config, koshin_issuance::Curve::P256, &mut files)?;
+    let key = make_key(&all.key, &place, &config, koshin_issuance::Curve::P256, &mut files)?;
     let plan = AuthorityPlan::issuing(site.name("Issuing CA")?);
     let parent = koshin_issuance::Parent::new(&root, root_key.as_ref());
     let serial = new_serial(now, machine::random().as_ref())?;

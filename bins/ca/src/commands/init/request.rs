@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &RequestArguments) -> anyhow::Result<()> {
     let mut files = Files::below(&site.dir);
     let clients = site.write_down(&place, now, &mut files)?;
     let name = site.name("Issuing CA")?;
-    let key = make_key(&place, &file(CONFIG), Curve::P256, &mut files)?;
+    let key = make_key(&arguments.key, &place, &file(CONFIG), Curve::P256, &mut files)?;
     files.open(ISSUING_REQUEST, pem("CERTIFICATE REQUEST", &request_certificate(&name, key.as_ref())?));
     files.write()?;
     let digest = fingerprint(key.public_key_spki());

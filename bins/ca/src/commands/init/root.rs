@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &RootArguments) -> anyhow::Result<()> {
     let name = AuthorityName::new(Some(&arguments.country), &arguments.organization, &common)?;
     let place = arguments.key.place(sign::ROOT_KEY);
     let mut files = Files::below(&arguments.dir);
-    let key = make_key(&place, &file(sign::ROOT), Curve::P384, &mut files)?;
+    let key = make_key(&arguments.key, &place, &file(sign::ROOT), Curve::P384, &mut files)?;
     let certificate = self_signed(&name, key.as_ref(), now)?;
     files.open(sign::ROOT, pem("CERTIFICATE", &certificate));
     files.write()?;
