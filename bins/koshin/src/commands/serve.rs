@@ -79,7 +79,7 @@ async fn serve(program: &str, checked: Checked, mails: Mails) -> anyhow::Result<
         }
         LoadedCa::Elsewhere { .. } => None,
     };
-    let est = checked.config.est();
+    let est = checked.config.est.holders.into();
     let Checked { policy, zone, settings, hosts, brand, contact, sender, .. } = checked;
     let open = format!("{program}: {} is open; {} issues certificates", hosts.portal, issuing.issuer().issuer_name());
     let mailing = (mails == Mails::AreSentHere).then_some(Mailing { sender, transport: loaded.transport });

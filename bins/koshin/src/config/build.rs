@@ -208,14 +208,6 @@ impl Config {
         problems.note("brand", sender)
     }
 
-    /// Whether programs may obtain and renew certificates for holders.
-    pub(crate) const fn est(&self) -> HolderEst {
-        match self.est.holders {
-            Holders::Off => HolderEst::Off,
-            Holders::Ticket => HolderEst::Ticket,
-        }
-    }
-
     pub(super) fn brand(&self) -> screens::Brand {
         screens::Brand { operator: bilingual(&self.brand.operator), portal: bilingual(&self.brand.portal) }
     }
@@ -225,6 +217,15 @@ impl Config {
             name: bilingual(&self.contact.name),
             telephone: self.contact.telephone.clone(),
             hours: self.contact.hours.as_ref().map(bilingual),
+        }
+    }
+}
+
+impl From<Holders> for HolderEst {
+    fn from(holders: Holders) -> Self {
+        match holders {
+            Holders::Off => Self::Off,
+            Holders::Ticket => Self::Ticket,
         }
     }
 }

@@ -19,7 +19,7 @@ use koshin_web::screens::{Brand, Contact, Hosts};
 
 pub(crate) use self::{
     files::LoadedCa,
-    schema::{Config, Listen, Remote},
+    schema::{Config, Holders, Listen, Remote},
 };
 use crate::{exit, remote::RemoteAuthority, zone::NamedZone};
 

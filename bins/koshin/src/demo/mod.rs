@@ -15,14 +15,11 @@ use koshin_notify::{Bilingual, Mailbox, Sender, Zone};
 use koshin_operator::machine;
 use koshin_ra::Settings;
 use koshin_types::Language;
-use koshin_web::{
-    portal::HolderEst,
-    screens::{self, Zone as _},
-};
+use koshin_web::screens::{self, Zone as _};
 
 use crate::{
     clock::{Clock, Confirms},
-    config,
+    config::{self, Holders},
     service::{Listeners, Mailing, Parts, Publishing, bind},
     zone::NamedZone,
 };
@@ -43,9 +40,17 @@ pub(crate) struct DemoArguments {
     /// a configuration does. The fourth port is left to it
     #[arg(long, value_name = "FILE")]
     remote_ca: Option<PathBuf>,
-    /// Let programs obtain and renew certificates by EST (RFC 7030)
-    #[arg(long)]
-    est: bool,
+    /// Whether programs obtain and renew certificates by EST (RFC 7030): off, or ticket, which is meant without a word
+    #[arg(
+        long,
+        value_name = "HOLDERS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "off",
+        default_missing_value = "ticket",
+        hide_possible_values = true
+    )]
+    est: Holders,
     /// Ask, then put the demo's CA and certificates into this user's NSS database (Chromium's)
     #[arg(long)]
     import_nss: bool,
@@ -80,6 +85,14 @@ impl Addresses {
         format!("http://127.0.0.1:{}", self.port(3))
     }
 
+    async fn listeners(&self) -> anyhow::Result<Listeners> {
+        Ok(Listeners {
+            portal: self.bind("the portal", 0).await?,
+            public: self.bind("the public host", 1).await?,
+            activate: self.bind("the activation host", 2).await?,
+        })
+    }
+
     async fn bind(&self, what: &str, offset: u16) -> anyhow::Result<tokio::net::TcpListener> {
         let listener = bind(what, (Ipv4Addr::LOCALHOST, self.port(offset)).into()).await;
         listener.context("choose other ports with --port-base")
@@ -94,11 +107,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     let language = arguments.language.unwrap_or_else(talk::language_of_the_terminal);
     let (folder, temporary) = site::folder(arguments.data)?;
     let addresses = Addresses { base: arguments.port_base };
-    let listeners = Listeners {
-        portal: addresses.bind("the portal", 0).await?,
-        public: addresses.bind("the public host", 1).await?,
-        activate: addresses.bind("the activation host", 2).await?,
-    };
+    let listeners = addresses.listeners().await?;
     let remote = arguments.remote_ca.as_deref().map(config::remote).transpose()?;
     let publication = match remote {
         None => Some(addresses.bind("the CA's files", 3).await?),
@@ -132,13 +141,9 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
         zone: zone.clone(),
         settings: Settings::default(),
         brand: brand(),
-        contact: screens::Contact {
-            name: screens::Bilingual { ja: DESK_JA.into(), en: DESK_EN.into() },
-            telephone: Some(TELEPHONE.into()),
-            hours: Some(screens::Bilingual { ja: "平日 9:00〜17:00".into(), en: "weekdays 9:00-17:00 JST".into() }),
-        },
+        contact: contact(),
         hosts: addresses.hosts(),
-        est: if arguments.est { HolderEst::Ticket } else { HolderEst::Off },
+        est: arguments.est.into(),
         mailing: Some(Mailing { sender, transport: Arc::new(mailbox.clone()) }),
         identity: site.identity,
         listeners,
@@ -155,13 +160,10 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     if arguments.import_nss {
         talk::import_nss(&ready)?;
     }
-    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let (stop, mut stopping) = tokio::sync::watch::channel(false);
     let edge = Edge { connections: Connections::default(), ..Edge::new(clock.edge()) };
     let router = mailbox::router(mailbox, token, addresses.port(4));
-    let stopped = {
-        let mut stopping = stopping.clone();
-        async move { drop(stopping.wait_for(|stop| *stop).await) }
-    };
+    let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
     let mailbox = tokio::spawn(serve(mailbox_listener, None, router, edge, stopped));
     let interrupted = machine::interrupted()?;
     parts.serve(|| ready.say(arguments.json, clock.now()), interrupted).await?;
@@ -182,6 +184,14 @@ fn brand() -> screens::Brand {
     screens::Brand {
         operator: screens::Bilingual { ja: BANK_JA.into(), en: BANK_EN.into() },
         portal: screens::Bilingual { ja: PORTAL_JA.into(), en: PORTAL_EN.into() },
+    }
+}
+
+fn contact() -> screens::Contact {
+    screens::Contact {
+        name: screens::Bilingual { ja: DESK_JA.into(), en: DESK_EN.into() },
+        telephone: Some(TELEPHONE.into()),
+        hours: Some(screens::Bilingual { ja: "平日 9:00〜17:00".into(), en: "weekdays 9:00-17:00 JST".into() }),
     }
 }
 
