@@ -88,3 +88,6 @@ fn failed(error: CallError) -> AuthorityError {
         unavailable(refusal.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;
