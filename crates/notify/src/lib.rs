@@ -82,7 +82,7 @@ pub use outbox::{Claimed, Disposition, Fence, MemoryOutbox, Outbox, OutboxError,
 pub use payload::DecodeError;
 pub use planner::Planner;
 pub use render::{Rendered, masked_id, render};
-pub use sample::{preview, sample_names};
+pub use sample::{preview, sample_mails, sample_names};
 pub use schedule::{
     Ahead, InUse, Look, MemorySchedule, Next, Owed, Page, Place, Plan, PolicyMark, Schedule, ScheduleError, Scheduled,
     Stage, horizon,

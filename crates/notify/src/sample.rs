@@ -27,8 +27,13 @@ use crate::{
 /// # }
 /// ```
 pub fn preview(name: &str, language: Language, sender: &Sender, now: UtcDateTime) -> Option<Rendered> {
-    let (_, notice) = samples(now).into_iter().find(|(other, _)| *other == name)?;
-    Some(render(&sample_mail(notice, language)?, sender))
+    let (_, mail) = sample_mails(language, now).find(|(other, _)| *other == name)?;
+    Some(render(&mail, sender))
+}
+
+/// A mail of each name, with made-up values.
+pub fn sample_mails(language: Language, now: UtcDateTime) -> impl Iterator<Item = (&'static str, Mail)> {
+    samples(now).into_iter().filter_map(move |(name, notice)| Some((name, sample_mail(notice, language)?)))
 }
 
 /// The names of the mails that [`preview`] knows: those of their text files, without the ending.

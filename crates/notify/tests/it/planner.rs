@@ -130,6 +130,29 @@ async fn invariant_56_between_plan_and_claim_the_certificate_may_go() {
 }
 
 #[tokio::test]
+async fn invariant_63_an_address_that_changes_between_claim_and_sending_gets_the_one_mail() {
+    let (house, policy) = (House::with([holder(1)]), policy(&[30, 10]));
+    Planner::new(Arc::clone(&house.schedule), policy.clone()).run(OPENS_30).await.unwrap();
+    let slow = house.schedule.claim(OPENS_30, "slow", Duration::minutes(10), 9).await.unwrap().remove(0);
+    assert_eq!(slow.mail.to, address("taro@example.co.jp"));
+    house.schedule.readdress(&holder(1).serial, Some(address("jiro@example.co.jp")));
+    assert!(house.schedule.transmitting(slow.mail.id, slow.fence, OPENS_30).await.is_err(), "not to the old one");
+    assert_eq!(house.run(&policy, OPENS_30).await, Wake::At(OPENS_10));
+    let mails = house.mailbox.newest(9);
+    assert_eq!(mails.iter().map(|mail| mail.envelope.to.clone()).collect::<Vec<_>>(), [address("jiro@example.co.jp")]);
+    assert_eq!(house.stages(), [(30, Stage::Counts)]);
+}
+
+#[tokio::test]
+async fn invariant_56_a_claim_ends_with_the_certificate() {
+    let (house, policy) = (House::with([holder(1)]), policy(&[30, 10]));
+    Planner::new(Arc::clone(&house.schedule), policy).run(OPENS_30).await.unwrap();
+    let slow = house.schedule.claim(OPENS_30, "slow", Duration::minutes(10), 9).await.unwrap().remove(0);
+    house.schedule.retire(&holder(1).serial, CertificateStatus::Superseded);
+    assert!(house.schedule.transmitting(slow.mail.id, slow.fence, OPENS_30).await.is_err());
+}
+
+#[tokio::test]
 async fn invariant_60_the_record_belongs_to_the_serial() {
     let (house, policy) = (House::with([holder(1)]), policy(&[30, 10]));
     house.run(&policy, OPENS_10).await;

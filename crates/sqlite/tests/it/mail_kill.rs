@@ -48,7 +48,7 @@ async fn work(store: Arc<Store>, transport: impl Transport, now: UtcDateTime) {
         Planner::new(Arc::clone(&store), Policy::new(Default::default(), Arc::new(FixedOffset::UTC)).unwrap());
     let settings = Settings { worker: std::process::id().to_string(), ..Settings::default() };
     let mailer = Mailer::new(store, transport, sender()).with_settings(settings);
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(300);
     while Instant::now() < deadline {
         // Another mailer that is stopped in the middle of a commit keeps everybody out for a while.
         let (Ok(planned), Ok(sent)) = (planner.run(now).await, mailer.run(now).await) else {

@@ -26,3 +26,4 @@ mod restore_store;
 mod schedule;
 mod sessions;
 mod tables;
+mod tasks;
