@@ -19,6 +19,11 @@ use koshin_sqlite::{LedgerStore, Standing};
 use time::UtcDateTime;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tower::ServiceExt as _;
+use x509_parser::{
+    extensions::{GeneralName, ParsedExtension},
+    oid_registry::OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS,
+    prelude::{FromDer as _, X509Certificate},
+};
 
 use crate::{
     clock::Clock,
@@ -130,11 +135,34 @@ fn authority(
     if let Some(root) = service.ca().chain_der().last() {
         files.certificate(&format!("{}-root.cer", loaded.stem), root.clone());
     }
+    // Where the certificates themselves say that the next one above is.
+    let below =
+        std::iter::once(service.ca().certificate_der()).chain(service.ca().chain_der().iter().map(Vec::as_slice));
+    for (certificate, above) in below.zip(service.ca().chain_der()) {
+        if let Some(name) = issuer_file(certificate, &checked.config.publication.url) {
+            files.certificate(&name, above.clone());
+        }
+    }
     let place = Place::new(checked.path(&checked.config.storage.lists), &loaded.list());
     let publisher =
         Publisher::new(Arc::clone(service.ca()), share.clone(), files.clone(), place, checked.crl_settings());
     let ocsp = OcspService::new(share, clock.function(), OcspSettings::default());
     Ok(Authority { stem: loaded.stem.clone(), key, service, publisher, span, ocsp })
+}
+
+/// The file at this origin that a certificate's authorityInfoAccess (RFC 5280, 4.2.2.1) names for its issuer.
+fn issuer_file(certificate: &[u8], origin: &str) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    certificate.extensions().iter().find_map(|extension| {
+        let ParsedExtension::AuthorityInfoAccess(access) = extension.parsed_extension() else { return None };
+        access.accessdescs.iter().find_map(|description| match description.access_location {
+            GeneralName::URI(url) if description.access_method == OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS => {
+                let name = url.strip_prefix(origin)?.strip_prefix('/')?;
+                (!name.is_empty() && !name.contains('/')).then(|| name.to_owned())
+            }
+            _ => None,
+        })
+    })
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is a part that the caller names")]

@@ -57,14 +57,14 @@ pub struct IssuingProfile {
 }
 
 impl IssuingProfile {
-    /// 398 days of validity, 5 minutes of backdate, every kind of key.
+    /// 398 days of validity, an hour of backdate, every kind of key.
     ///
     /// ```
     /// use koshin_endpoints::ca::{IssuingProfile, KeyClass};
     /// use koshin_issuance::{Profile, ProfileConfig};
     ///
     /// let profile = IssuingProfile::new(Profile::new(ProfileConfig::default())?);
-    /// assert_eq!((profile.max_validity.whole_days(), profile.max_backdate.whole_minutes()), (398, 5));
+    /// assert_eq!((profile.max_validity.whole_days(), profile.max_backdate.whole_minutes()), (398, 60));
     /// assert!(KeyClass::ALL.iter().all(|class| profile.keys.contains(class)));
     /// # Ok::<(), koshin_issuance::ProfileError>(())
     /// ```
@@ -72,7 +72,8 @@ impl IssuingProfile {
         Self {
             profile,
             max_validity: Duration::days(398),
-            max_backdate: Duration::minutes(5),
+            // More than RAs take: a request is on its way for a while, and its validity is in whole seconds.
+            max_backdate: Duration::hours(1),
             keys: KeyClass::ALL.into(),
         }
     }
