@@ -2,7 +2,7 @@
 
 use koshin_issuance::{CrlEdition, RevokedCertificate};
 use koshin_ra::StorageError;
-use koshin_types::SerialNumber;
+use koshin_types::{RevocationReason, SerialNumber};
 use time::UtcDateTime;
 
 use crate::{
@@ -42,7 +42,7 @@ impl Store {
             script
                 .bind(i64::try_from(limit.saturating_sub(revoked.len())).unwrap_or(i64::MAX))
                 .bind(signed(from.0 as u64));
-            let row = self.readers().one(script).await?.ok_or_else(|| damaged("certificates"))?;
+            let row = self.readers().scan(script).await?.ok_or_else(|| damaged("certificates"))?;
             let mut columns = Columns::of(&row);
             let packed: Option<&str> = columns.get("certificates.serial")?;
             unpack(packed.unwrap_or_default(), &mut revoked)?;
@@ -120,17 +120,22 @@ impl Store {
 fn unpack(packed: &str, into: &mut Vec<(RevokedCertificate, UtcDateTime)>) -> Result<(), StoreError> {
     let broken = || damaged("certificates: a revocation");
     into.reserve(packed.len() / 80);
-    let mut fields = packed.split_ascii_whitespace();
+    let mut fields = packed.split(' ').filter(|field| !field.is_empty());
+    // Most reasons follow one of the same kind.
+    let mut known = ("", RevocationReason::Unspecified);
     while let Some(serial) = fields.next() {
         let serial: SerialNumber = serial.parse().map_err(|_| broken())?;
         let mut field = || fields.next().ok_or_else(broken);
         let revoked_at = instant(field()?.parse().map_err(|_| broken())?, "certificates.status_at")?;
-        let reason = field()?.parse().map_err(|_| broken())?;
+        let reason = field()?;
+        if known.0 != reason {
+            known = (reason, reason.parse().map_err(|_| broken())?);
+        }
         let not_after = field()?.parse().ok().and_then(|seconds| UtcDateTime::from_unix_timestamp(seconds).ok());
         if into.last().is_some_and(|(last, _)| last.serial >= serial) {
             return Err(broken());
         }
-        let entry = RevokedCertificate { serial, revoked_at, reason, invalidity_date: None };
+        let entry = RevokedCertificate { serial, revoked_at, reason: known.1, invalidity_date: None };
         into.push((entry, not_after.ok_or_else(broken)?));
     }
     Ok(())

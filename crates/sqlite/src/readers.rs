@@ -16,7 +16,12 @@ pub(crate) struct Readers {
     idle: Mutex<Vec<SqliteConnection>>,
     permits: Semaphore,
     options: SqliteConnectOptions,
+    /// For who goes through very much once: what it leaves in its small cache is of use to nobody.
+    scanner: tokio::sync::Mutex<Option<SqliteConnection>>,
 }
+
+/// How much the scanner keeps, in KiB.
+const SCANNER_CACHE: &str = "-512";
 
 struct Reader<'a> {
     readers: &'a Readers,
@@ -37,7 +42,8 @@ impl Readers {
         for _ in 0..count.max(1) {
             idle.push(options.connect().await?);
         }
-        Ok(Self { permits: Semaphore::new(idle.len()), idle: Mutex::new(idle), options })
+        let scanner = tokio::sync::Mutex::default();
+        Ok(Self { permits: Semaphore::new(idle.len()), idle: Mutex::new(idle), options, scanner })
     }
 
     /// A connection of the caller's own, for a long read transaction.
@@ -61,10 +67,23 @@ impl Readers {
         self.all(script).await.map(|rows| rows.into_iter().next())
     }
 
+    /// As [`Readers::one`], for a part of very much that is gone through from end to end.
+    pub(crate) async fn scan(&self, script: Script) -> Result<Option<SqliteRow>, StoreError> {
+        let closed = |error| StoreError::Unavailable(Box::new(error));
+        drop(self.permits.acquire().await.map_err(closed)?);
+        let mut scanner = self.scanner.lock().await;
+        let connection = match &mut *scanner {
+            Some(connection) => connection,
+            none => none.insert(self.options.clone().pragma("cache_size", SCANNER_CACHE).connect().await?),
+        };
+        Ok(all(connection, script).await?.into_iter().next())
+    }
+
     pub(crate) async fn close(&self) {
         self.permits.close();
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        for connection in idle {
+        let scanner = self.scanner.lock().await.take();
+        for connection in idle.into_iter().chain(scanner) {
             if let Err(error) = connection.close().await {
                 tracing::debug!(%error, "a reading connection did not close well");
             }

@@ -64,7 +64,10 @@ CREATE TABLE revocations (
     reason TEXT NOT NULL,
     invalidity_date INTEGER,
     not_after INTEGER NOT NULL,
-    revoked_by TEXT NOT NULL
+    revoked_by TEXT NOT NULL,
+    -- Put together when it is revoked, not whenever a list is read.
+    packed TEXT GENERATED ALWAYS AS
+        (hex(serial) || at || ',' || reason || ',' || coalesce(invalidity_date, '') || ',' || not_after || ';') STORED
 ) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER revocations_stay BEFORE DELETE ON revocations

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use koshin_endpoints::{Editions, RevocationSource, Revoked, SourceUnavailable, StatusSource, StatusUnavailable};
 use koshin_issuance::{CrlEdition, OcspStatus, RevokedCertificate};
-use koshin_types::SerialNumber;
+use koshin_types::{RevocationReason, SerialNumber};
 use time::UtcDateTime;
 
 use super::{LedgerStore, rows::octets};
@@ -23,14 +23,13 @@ impl RevocationSource for LedgerStore {
     /// What was abandoned is revoked too: nobody can show that it was never signed.
     async fn revocations(&self, after: Option<SerialNumber>, limit: usize) -> Result<Vec<Revoked>, SourceUnavailable> {
         // A page is one row: making one of each entry would cost more than all the rest.
-        let query = "/* LedgerStore::revocations */ SELECT CAST(group_concat(r.packed, '') AS BLOB) FROM \
-                     (SELECT serial || at || ',' || reason || ',' || coalesce(invalidity_date, '') || ',' || not_after \
-                     || ';' AS packed FROM revocations WHERE serial > ? ORDER BY serial LIMIT ?) AS r";
+        let query = "/* LedgerStore::revocations */ SELECT group_concat(r.packed, '') FROM \
+                     (SELECT packed FROM revocations WHERE serial > ? ORDER BY serial LIMIT ?) AS r";
         let after = after.map_or_else(Vec::new, |after| octets(&after));
         let script = Script::one(query).with(after).with(i64::try_from(limit).unwrap_or(i64::MAX));
-        let row = self.database.readers().one(script).await.map_err(unavailable)?;
-        let packed = row.map(|row| Columns::of(&row).get::<Option<Vec<u8>>>("revocations")).transpose();
-        unpack(&packed.map_err(unavailable)?.flatten().unwrap_or_default()).map_err(unavailable)
+        let row = self.database.readers().scan(script).await.map_err(unavailable)?;
+        let packed = row.as_ref().map(|row| Columns::of(row).get::<Option<&str>>("revocations")).transpose();
+        unpack(packed.map_err(unavailable)?.flatten().unwrap_or_default()).map_err(unavailable)
     }
 
     async fn editions(&self) -> Result<Editions, SourceUnavailable> {
@@ -68,26 +67,30 @@ impl StatusSource for LedgerStore {
     }
 }
 
-/// Entries of 20 octets of a serial number and four fields in decimal digits and words, `,` between and `;` behind them.
-fn unpack(mut packed: &[u8]) -> Result<Vec<Revoked>, StoreError> {
+/// Entries of 40 digits of a serial number and four fields, `,` between and `;` behind them.
+fn unpack(packed: &str) -> Result<Vec<Revoked>, StoreError> {
+    const DIGITS: usize = 2 * SerialNumber::MAX_OCTETS;
     let broken = || damaged("revocations");
-    let mut revoked: Vec<Revoked> = Vec::new();
-    while !packed.is_empty() {
-        let (serial, rest) = packed.split_at_checked(SerialNumber::MAX_OCTETS).ok_or_else(broken)?;
-        let serial = SerialNumber::from_be_bytes(serial).map_err(|_| broken())?;
-        let end = rest.iter().position(|octet| *octet == b';').ok_or_else(broken)?;
-        let (fields, rest) = rest.split_at(end);
-        let mut fields = std::str::from_utf8(fields).map_err(|_| broken())?.split(',');
+    let mut revoked: Vec<Revoked> = Vec::with_capacity(packed.len() / 80);
+    // Most reasons follow one of the same kind.
+    let mut known = ("", RevocationReason::Unspecified);
+    for entry in packed.split_terminator(';') {
+        let (digits, fields) = entry.split_at_checked(DIGITS).ok_or_else(broken)?;
+        let serial = digits.parse().map_err(|_| broken())?;
+        let mut fields = fields.split(',');
         let mut field = || fields.next().ok_or_else(broken);
         let revoked_at = instant(field()?.parse().map_err(|_| broken())?, "revocations.at")?;
-        let reason = field()?.parse().map_err(|_| broken())?;
+        let reason = field()?;
+        if known.0 != reason {
+            known = (reason, reason.parse().map_err(|_| broken())?);
+        }
         let invalidity_date = Some(field()?).filter(|text| !text.is_empty()).map(second).transpose()?;
         let not_after = second(field()?)?;
         if revoked.last().is_some_and(|last| last.entry.serial >= serial) {
             return Err(broken());
         }
-        revoked.push(Revoked { entry: RevokedCertificate { serial, revoked_at, reason, invalidity_date }, not_after });
-        packed = rest.get(1..).unwrap_or_default();
+        let entry = RevokedCertificate { serial, revoked_at, reason: known.1, invalidity_date };
+        revoked.push(Revoked { entry, not_after });
     }
     Ok(revoked)
 }

@@ -4,10 +4,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use koshin_endpoints::{
-    RevocationSource as _,
+    RevocationSource, Revoked,
     ca::{Intent, Ledger, OrderKey, Recorded, Revocation, conformance::Rig},
+    publisher::conformance::Rig as PublisherRig,
 };
-use koshin_issuance::{CrlEdition, OcspStatus};
+use koshin_issuance::{CrlEdition, OcspStatus, RevokedCertificate};
 use koshin_sqlite::{AuditError, LedgerStore, OpenError, Store};
 use koshin_types::{Fingerprint, RenewalId, RevocationReason, SerialNumber, Validity};
 use sqlx::SqliteConnection;
@@ -50,6 +51,33 @@ impl Rig for Desk {
 
 mod conformance {
     koshin_endpoints::ledger_conformance!(super::Desk::empty);
+}
+
+mod published {
+    koshin_endpoints::revocations_conformance!(super::Desk::empty);
+}
+
+#[async_trait(?Send)]
+impl PublisherRig for Desk {
+    fn source(&self) -> &dyn RevocationSource {
+        &self.ledger
+    }
+
+    async fn revoke(&self, revoked: Revoked) {
+        let RevokedCertificate { serial, revoked_at, reason, invalidity_date } = revoked.entry;
+        let number = u32::try_from(self.ledger.audit_head().await.unwrap().sequence).unwrap();
+        let validity = Validity::new(revoked.not_after - Duration::DAY, revoked.not_after).unwrap();
+        self.ledger.intend(Intent { serial, validity, ..intent(number, at(0)) }).await.unwrap();
+        self.ledger.issued(&serial, &[2; 100], at(0)).await.unwrap();
+        let revocation = Revocation { at: revoked_at, reason, invalidity_date, by: "portal".to_owned() };
+        self.ledger.revoke(&serial, &revocation, revoked_at).await.unwrap();
+    }
+
+    async fn reopen(self) -> Self {
+        self.ledger.shut_down().await;
+        let ledger = LedgerStore::open(&self.path(), &options()).await.unwrap();
+        Self { ledger, ..self }
+    }
 }
 
 pub(crate) fn serial(number: u32) -> SerialNumber {
