@@ -36,6 +36,8 @@ use time::Duration;
 /// How often each figure is taken.
 const ROUNDS: usize = 5;
 const MILLION: u32 = 1_000_000;
+/// How many revocations the publisher asks for at once.
+const PAGE: usize = 4096;
 
 fn main() -> ExitCode {
     stage::main("lists", run)
@@ -99,9 +101,9 @@ async fn list(database: &Path) -> anyhow::Result<()> {
         let begun = Instant::now();
         let mut last = None;
         loop {
-            let page = source.revocations(last, 4096).await?;
+            let page = source.revocations(last, PAGE).await?;
             last = page.last().map(|revoked| revoked.entry.serial);
-            if page.len() < 4096 {
+            if page.len() < PAGE {
                 break;
             }
         }
