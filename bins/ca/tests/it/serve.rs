@@ -1,6 +1,6 @@
 //! The service over real sockets.
 
-use std::fs;
+use std::{fs, os::unix::net::UnixDatagram, time::Duration};
 
 use koshin_sqlite::{LedgerStore, Options};
 use serde_json::json;
@@ -121,4 +121,22 @@ fn a_wrong_clock_stops_signing_and_nothing_else() {
     eventually("it issues again", || site.issue(&server, &order).status == 200);
     eventually("and publishes", || site.fetch_list(&server, "issuing").contains(&serial));
     server.stop();
+}
+
+#[test]
+fn systemd_is_told() {
+    let mut site = Site::new();
+    let socket = site.folder().join("notify");
+    let told = UnixDatagram::bind(&socket).unwrap();
+    told.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    site.environment = vec![("NOTIFY_SOCKET".to_owned(), socket.to_str().unwrap().to_owned())];
+    let heard = || {
+        let mut octets = [0; 256];
+        let length = told.recv(&mut octets).unwrap();
+        String::from_utf8_lossy(&octets[..length]).into_owned()
+    };
+    let server = site.serve();
+    assert!(heard().contains("READY=1"));
+    server.stop();
+    assert!(heard().contains("STOPPING=1"));
 }
