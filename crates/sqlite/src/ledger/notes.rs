@@ -143,3 +143,84 @@ impl Job for Note {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use koshin_endpoints::ca::{Intent, Ledger as _, OrderKey, Revocation};
+    use koshin_types::{Fingerprint, RenewalId, RevocationReason};
+    use time::{Duration, macros::utc_datetime};
+
+    use super::*;
+    use crate::Options;
+
+    const NOW: UtcDateTime = utc_datetime!(2026-11-22 12:00);
+
+    fn serial(day: i64) -> SerialNumber {
+        let at = NOW + Duration::days(day);
+        SerialNumber::from_time_and_random(at.unix_timestamp() * 1000, [1; 13])
+    }
+
+    /// Issued on one day, valid for `days` days.
+    async fn issue(store: &LedgerStore, day: i64, days: i64) {
+        let at = NOW + Duration::days(day);
+        let number = u8::try_from(day).unwrap();
+        let intent = Intent {
+            order: OrderKey { renewal: RenewalId::new([number; 16]), spki: Fingerprint::new([number; 32]) },
+            client: "portal".into(),
+            profile: "user".into(),
+            organization: "緑商店".into(),
+            subject: "U-1".into(),
+            serial: serial(day),
+            validity: Validity::new(at, at + Duration::days(days)).unwrap(),
+            tbs: vec![0x30, number],
+            at,
+        };
+        store.intend(intent).await.unwrap();
+        if days > 0 {
+            store.issued(&serial(day), &[0x30, number], at).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LedgerStore::open(&folder.path().join("ca.db"), &Options::default()).await.unwrap();
+        assert_eq!(store.counts(NOW).await.unwrap(), LedgerCounts::default());
+        issue(&store, 1, 365).await;
+        issue(&store, 2, 3).await;
+        issue(&store, 3, 300).await;
+        issue(&store, 4, 0).await;
+        let revocation =
+            |at| Revocation { at, reason: RevocationReason::Superseded, invalidity_date: None, by: "x".into() };
+        store.revoke(&serial(3), &revocation(NOW), NOW).await.unwrap();
+        let counts =
+            LedgerCounts { valid: 2, issued: 3, revoked: 1, abandoned: 0, unfinished: 1, newest: Some(serial(4)) };
+        assert_eq!(store.counts(NOW + Duration::days(5)).await.unwrap(), counts, "its last second counts");
+        let later = NOW + Duration::days(5) + Duration::SECOND;
+        assert_eq!(store.counts(later).await.unwrap(), LedgerCounts { valid: 1, ..counts });
+        // By the spans of two CAs, of which one begins on the second day.
+        let end = |day| Some(NOW + Duration::days(day));
+        let turn = serial(2);
+        assert_eq!(store.last_end(None, None).await.unwrap(), end(366));
+        assert_eq!(store.last_end(None, Some(&turn)).await.unwrap(), end(366));
+        assert_eq!(store.last_end(Some(&turn), None).await.unwrap(), end(5), "what was revoked needs nothing more");
+        assert_eq!(store.last_end(Some(&serial(3)), None).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn the_newest_note_of_a_word_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LedgerStore::open(&folder.path().join("ca.db"), &Options::default()).await.unwrap();
+        assert_eq!(store.newest_note("ocsp_responder_intended").await.unwrap(), None);
+        for day in [1, 2] {
+            let validity = Validity::new(NOW, NOW + Duration::days(day)).unwrap();
+            store.intended(&serial(day), &validity, NOW).await.unwrap();
+            store.note("operator:x", "other", [("day", day.to_string())], NOW).await.unwrap();
+        }
+        let note = store.newest_note("ocsp_responder_intended").await.unwrap().unwrap();
+        assert_eq!((note.sequence, note.actor.as_str(), note.fact), (3, "system", false));
+        let expected = format!(r#"{{"not_after":"2026-11-24T12:00:00Z","serial":"{}"}}"#, serial(2));
+        assert_eq!(note.body, expected);
+        assert_eq!(store.audit_replay().await.unwrap().head.sequence, 4);
+    }
+}
