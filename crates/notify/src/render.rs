@@ -43,7 +43,8 @@ pub fn render(mail: &Mail, sender: &Sender) -> Rendered {
     values.insert("portal", sender.portal.get(language).to_owned());
     values.insert("id", masked_id(&mail.subject_id));
     let texts = &sender.texts;
-    let subject = texts.fill(language, key, Part::Subject, &values);
+    // One line, whatever a text does.
+    let subject = texts.fill(language, key, Part::Subject, &values).replace(char::is_control, " ");
     let body = texts.fill(language, key, Part::Body, &values);
     values.insert("body", body);
     values.insert("contact", sender.contact.get(language).to_owned());

@@ -164,10 +164,15 @@ impl Texts {
         Ok(Self { templates: Arc::new(environment), words })
     }
 
-    /// Puts values into a text. A value is never read as a template.
+    /// Puts values into a text. A value is never read as a template. A text that fails with these values, although it
+    /// did not with those of the examples, is left out, and the built-in one says it.
     pub(crate) fn fill(&self, language: Language, key: Key, part: Part, values: &Values) -> String {
-        let template = self.templates.get_template(&name(language, key, part));
-        template.and_then(|template| template.render(values)).unwrap_or_default()
+        let filled = self.try_fill(language, key, part, values);
+        filled.or_else(|| Self::builtin().try_fill(language, key, part, values)).unwrap_or_default()
+    }
+
+    fn try_fill(&self, language: Language, key: Key, part: Part, values: &Values) -> Option<String> {
+        self.templates.get_template(&name(language, key, part)).ok()?.render(values).ok()
     }
 
     pub(crate) fn reason(&self, language: Language, reason: RevocationReason) -> &str {

@@ -16,6 +16,14 @@ use crate::{
 /// Everything that is wrong in a folder of texts (see [`Texts::load`]); nothing when it can be used.
 pub fn lint(folder: &Path) -> Vec<Complaint> {
     let mut complaints = Vec::new();
+    match fs::read_dir(folder) {
+        Err(error) => complaints.push(Complaint::new(folder, 0, Fault::Read(error.kind()))),
+        Ok(entries) => {
+            let known = |name: &std::ffi::OsStr| Language::ALL.iter().any(|language| name == language.as_str());
+            let unknown = entries.filter_map(Result::ok).filter(|entry| !known(&entry.file_name()));
+            complaints.extend(unknown.map(|entry| Complaint::new(&entry.path(), 0, Fault::UnknownFile)));
+        }
+    }
     for language in Language::ALL {
         let folder = folder.join(language.as_str());
         let entries = match fs::read_dir(&folder) {
@@ -72,7 +80,7 @@ pub enum Fault {
     /// The file cannot be read, or is not UTF-8.
     #[error("it cannot be read: {0}")]
     Read(io::ErrorKind),
-    /// There is no text of this name.
+    /// There is no text, or no language, of this name.
     #[error("there is no text of this name")]
     UnknownFile,
     /// It does not begin with a subject, an empty line and a body.

@@ -129,3 +129,35 @@ fn an_operator_s_text_replaces_ours() {
     let markup = Values::from([("id", "<a> & \"b\"".to_owned()), ("serial", String::new())]);
     assert_eq!(texts.fill(Language::En, Key::Revoked, Part::Body, &markup), "<a> & \"b\" ");
 }
+
+#[test]
+fn a_folder_that_is_not_there_is_no_empty_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(lint(folder.path()), []);
+    let missing = folder.path().join("texts");
+    let found = lint(&missing);
+    assert!(
+        found.len() == 1 && found[0].to_string().ends_with("texts: it cannot be read: entity not found"),
+        "{found:?}"
+    );
+    fs::create_dir(folder.path().join("jp")).unwrap();
+    let found = lint(folder.path());
+    assert!(found.len() == 1 && found[0].to_string().ends_with("jp: there is no text of this name"), "{found:?}");
+}
+
+/// A text that passes its check and fails with other values does not make an empty mail.
+#[test]
+fn a_text_that_fails_on_the_day_is_replaced_by_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("en")).unwrap();
+    let text = "Subject: Own\n\n{{ id }} {{ not_after }}{% if days_left == '7' %}{{ id.x }}{% endif %}";
+    fs::write(folder.path().join("en/expiry.txt"), text).unwrap();
+    let texts = Texts::load(folder.path()).unwrap();
+    let body = |days: &str| {
+        let names = ["brand", "id", "not_after", "end_date"].map(|name| (name, name.to_owned()));
+        let values: Values = names.into_iter().chain([("days_left", days.to_owned())]).collect();
+        texts.fill(Language::En, Key::Expiry, Part::Body, &values)
+    };
+    assert_eq!(body("8"), "id not_after");
+    assert!(body("7").starts_with("Your certificate will expire soon."), "{}", body("7"));
+}
