@@ -42,10 +42,11 @@ async function apart(t) {
     await other.renewNow();
     await other.pressRenew();
     await other.answer(1, words.yes);
-    await other.page.locator("#problem").waitFor();
+    // The page asks again by itself for a while.
+    await other.page.locator("#problem").waitFor({ timeout: 60_000 });
     same(stored(demo, second).certificates.length, 1, "certificates");
   });
-  await t.screen(other.page, "renewal-ca-away");
+  await t.screen(other.page, "start-ca-away");
   const later = await t.check("with the CA back, the same click goes on with the same key: one certificate", async () => {
     await ca.start();
     await other.pressRenew();
