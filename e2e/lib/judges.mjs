@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { Client } from "./http.mjs";
-import { PKILINT, run } from "./tools.mjs";
+import { PKILINT, PKILINT_ANSWER, PKILINT_CHAIN, PKILINT_LIST, run } from "./tools.mjs";
 
 /** The certificate in a file and the chain above it, as openssl reads them. */
 export function contents(file, passphrase) {
@@ -50,12 +50,25 @@ export async function certificateIsSound(demo, { file, passphrase }, folder) {
   const [above, anchor] = [join(folder, "above.pem"), join(folder, "root.pem")];
   writeFileSync(above, path.map(String).join(""));
   writeFileSync(anchor, root.toString());
-  const strict = ["-x509_strict", "-purpose", "sslclient", "-crl_check", "-CRLfile", await revocationList(demo, leaf, folder)];
+  const list = await revocationList(demo, leaf, folder);
+  const strict = ["-x509_strict", "-purpose", "sslclient", "-crl_check", "-CRLfile", list];
   run("openssl", ["verify", ...strict, "-CAfile", anchor, "-untrusted", above, leaf]);
-  const findings = run(PKILINT, ["lint", "-s", "WARNING", leaf]);
-  if (findings.trim() !== "") throw new Error(`pkilint:\n${findings}`);
+  pkilint(PKILINT, [leaf]);
+  pkilint(PKILINT_LIST, ["-t", "CRL", "-p", "PKIX", list]);
+  const chain = [certificate, ...path, root].map((one, at) => {
+    const file = join(folder, `chain-${at}.pem`);
+    writeFileSync(file, one.toString());
+    return file;
+  });
+  chain.slice(1).forEach((issuer, at) => pkilint(PKILINT_CHAIN, [issuer, chain[at]]));
   const status = await ocspStatus(demo, { file, passphrase }, folder);
   if (status !== "good") throw new Error(`OCSP says ${status} about a certificate that was issued and not revoked`);
+}
+
+/** Fails on every warning of a judge of pkilint. */
+function pkilint(judge, what) {
+  const findings = run(judge, ["lint", "-s", "WARNING", ...what]);
+  if (findings.trim() !== "") throw new Error(`${judge}:\n${findings}`);
 }
 
 /** What the responder that the certificate points to (RFC 5280, 4.2.2.1) says about it, if openssl believes the answer. */
@@ -68,7 +81,9 @@ export async function ocspStatus(demo, { file, passphrase }, folder) {
   writeFileSync(leaf, certificate.toString());
   writeFileSync(issuer, String(path[0] ?? root));
   writeFileSync(trusted, [...path, root].map(String).join(""));
-  const said = run("openssl", ["ocsp", "-issuer", issuer, "-cert", leaf, "-url", url, "-CAfile", trusted]);
+  const answer = join(folder, "answer.der");
+  const said = run("openssl", ["ocsp", "-issuer", issuer, "-cert", leaf, "-url", url, "-CAfile", trusted, "-respout", answer]);
+  pkilint(PKILINT_ANSWER, ["--document-format", "DER", answer]);
   if (/nonce/i.test(said)) throw new Error(`the answer is to another question:\n${said}`);
   return /^.*leaf\.pem: (\w+)$/m.exec(said)?.[1] ?? `nothing openssl understands:\n${said}`;
 }

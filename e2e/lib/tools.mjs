@@ -9,7 +9,12 @@ export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const TARGET = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
 /** Logs and the screenshots of failures. */
 export const OUTPUT = join(TARGET, "e2e");
-export const PKILINT = join(TARGET, "tools/pkilint/bin/lint_pkix_cert");
+const PKILINT_FOLDER = join(TARGET, "tools/pkilint/bin");
+/** pkilint's judges: of one certificate, of one beside its issuer's, of a revocation list, of an OCSP answer. */
+export const PKILINT = join(PKILINT_FOLDER, "lint_pkix_cert");
+export const PKILINT_CHAIN = join(PKILINT_FOLDER, "lint_pkix_signer_signee_cert_chain");
+export const PKILINT_LIST = join(PKILINT_FOLDER, "lint_crl");
+export const PKILINT_ANSWER = join(PKILINT_FOLDER, "lint_ocsp_response");
 export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 const PROGRAMS = {
