@@ -13,6 +13,7 @@ mod calendar;
 mod digest;
 mod fixture;
 mod invariants;
+mod limit;
 mod logs;
 mod mailer;
 mod message;
