@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     num::NonZeroU32,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -18,19 +21,21 @@ use crate::fixture::{NOW, address, sender, serial, transient};
 
 /// What was sent when; every so many attempts are refused for now.
 struct Server {
-    sent: Mutex<(UtcDateTime, u32, Vec<(UtcDateTime, MailId)>)>,
+    now: Mutex<UtcDateTime>,
+    attempts: AtomicU32,
+    sent: Mutex<Vec<(UtcDateTime, MailId)>>,
     refuses_every: u32,
 }
 
 #[async_trait]
 impl Transport for Server {
     async fn send(&self, envelope: &Envelope, _: &[u8]) -> Outcome {
-        let (now, attempts, sent) = &mut *self.sent.lock().unwrap();
-        *attempts += 1;
-        if attempts.is_multiple_of(self.refuses_every) {
+        let attempt = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
+        if attempt.is_multiple_of(self.refuses_every) {
             return transient();
         }
-        sent.push((*now, envelope.message_id[1..33].parse().unwrap()));
+        let now = *self.now.lock().unwrap();
+        self.sent.lock().unwrap().push((now, envelope.message_id[1..33].parse().unwrap()));
         Outcome::Accepted
     }
 }
@@ -65,21 +70,21 @@ proptest! {
         for mail in &mails {
             outbox.put(mail.clone(), NOW);
         }
-        let server = Arc::new(Server { sent: Mutex::new((NOW, 0, Vec::new())), refuses_every });
+        let server = Arc::new(Server { now: Mutex::new(NOW), attempts: AtomicU32::new(0), sent: Mutex::default(), refuses_every });
         let settings = Settings { per_address_per_day: NonZeroU32::new(most), ..Settings::default() };
         let mailer = Mailer::new(Arc::clone(&outbox), Arc::clone(&server), sender()).with_settings(settings);
         let (mut now, mut runs) = (NOW, 0);
         loop {
             runs += 1;
             prop_assert!(runs < 2_000, "no end");
-            server.sent.lock().unwrap().0 = now;
+            *server.now.lock().unwrap() = now;
             match runtime.block_on(mailer.run(now)).unwrap() {
                 Wake::Now => {}
                 Wake::At(at) => now = at,
                 Wake::Idle => break,
             }
         }
-        let sent = server.sent.lock().unwrap().2.clone();
+        let sent = server.sent.lock().unwrap().clone();
         let by_id: BTreeMap<_, _> = mails.iter().map(|mail| (mail.id, mail)).collect();
         prop_assert_eq!(sent.len(), mails.len());
         prop_assert!(mails.iter().all(|mail| outbox.end(mail.id) == Some(Disposition::Sent)));
