@@ -39,6 +39,7 @@ const PAGE: &[&str] = &["node", "chromium", "openssl", "certtool", "certutil", "
 
 /// Packages whose tests ask a foreign tool, and the tools. A missing judge fails a test; here the package is left out.
 const JUDGED: &[(&str, &[&str])] = &[
+    ("koshin-endpoints", &["certtool", "openssl", "pkilint"]),
     ("koshin-issuance", &["certtool", "certutil", "keytool", "node", "openssl"]),
     ("koshin-web", &["curl", "openssl", "javac", "Bouncy Castle"]),
     ("koshin-ca", &["curl", "openssl", "softhsm2-util"]),
