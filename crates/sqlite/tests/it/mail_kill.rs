@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use koshin_expiry::{FixedOffset, Policy};
+use koshin_expiry::{FixedOffset, Policy, PolicyConfig};
 use koshin_notify::{
     Bilingual, Envelope, Mailer, Outcome, Planner, Sender, Settings, SmtpTransport, Transport, Wake, Zone,
     smtp::{SmtpConfig, Tls},
@@ -45,17 +45,17 @@ fn sender() -> Sender {
 /// Plans and sends until nothing is due any more.
 async fn work(store: Arc<Store>, transport: impl Transport, now: UtcDateTime) {
     let planner =
-        Planner::new(Arc::clone(&store), Policy::new(Default::default(), Arc::new(FixedOffset::UTC)).unwrap());
+        Planner::new(Arc::clone(&store), Policy::new(PolicyConfig::default(), Arc::new(FixedOffset::UTC)).unwrap());
     let settings = Settings { worker: std::process::id().to_string(), ..Settings::default() };
     let mailer = Mailer::new(store, transport, sender()).with_settings(settings);
-    let deadline = Instant::now() + Duration::from_secs(300);
+    let deadline = Instant::now() + Duration::from_mins(5);
     while Instant::now() < deadline {
         // Another mailer that is stopped in the middle of a commit keeps everybody out for a while.
-        let (Ok(planned), Ok(sent)) = (planner.run(now).await, mailer.run(now).await) else {
+        let (Ok(one), Ok(other)) = (planner.run(now).await, mailer.run(now).await) else {
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
-        if ![planned, sent].contains(&Wake::Now) {
+        if ![one, other].contains(&Wake::Now) {
             return;
         }
     }
@@ -65,8 +65,8 @@ async fn work(store: Arc<Store>, transport: impl Transport, now: UtcDateTime) {
 fn child() -> bool {
     let Ok(work_order) = std::env::var(WORK) else { return false };
     let mut parts = work_order.split('|');
-    let mut part = || parts.next().unwrap().to_owned();
-    let (path, port, now) = (part(), part().parse().unwrap(), part().parse().unwrap());
+    let mut next = || parts.next().unwrap().to_owned();
+    let (path, port, now) = (next(), next().parse().unwrap(), next().parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Store::open(Path::new(&path), &options()).await.unwrap();
@@ -160,7 +160,7 @@ impl Mailers {
         self.running.retain_mut(|child| child.try_wait().unwrap().is_none());
         let count = self.running.len() as u64;
         (count > 0)
-            .then(|| count)
+            .then_some(count)
             .map(|count| self.random(count))
             .map(|at| self.running.remove(usize::try_from(at).unwrap()))
     }
