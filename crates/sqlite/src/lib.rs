@@ -100,7 +100,7 @@ pub use database::Options;
 pub use error::StoreError;
 #[cfg(feature = "ledger")]
 pub use ledger::{LedgerCounts, LedgerStore};
-#[cfg(feature = "registry")]
+#[cfg(any(feature = "ledger", feature = "registry"))]
 pub use lists::RecordedLists;
 pub use open::OpenError;
 pub use restore::{
