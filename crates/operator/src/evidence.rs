@@ -99,7 +99,7 @@ impl Sources<'_> {
                 read.issuer().as_raw() == ca.subject().as_raw() && read.verify_signature(Some(ca.public_key())).is_ok()
             })
         };
-        self.issuers.iter().any(|issuer| is_by(issuer)).then_some(())?;
+        self.issuers.iter().any(is_by).then_some(())?;
         Some(FoundCertificate {
             serial: SerialNumber::from_be_bytes(read.raw_serial()).ok()?,
             spki: fingerprint(read.public_key().raw),
