@@ -17,6 +17,8 @@
 //! - The audit log is a hash chain (`audit_verify`); every step in it is one that the machine allows, and taking
 //!   them again gives the stored holdings (`audit_replay`).
 //! - A copy of everything is made while everybody goes on (`backup`).
+//! - Beside each file lies a witness, which remembers how far it has come. From an older copy that took its place nothing is
+//!   signed (`standing`) before it was compared with what was published since (`reconcile`).
 //! - The tables themselves refuse a second open renewal, a second active or pending certificate of one subject, a
 //!   revocation that is taken back and a changed audit record, whatever program writes.
 //!
