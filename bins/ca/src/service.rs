@@ -76,6 +76,7 @@ impl Parts {
         let authorities: Arc<[Authority]> = authorities.into();
         // Before anything is published, so that what is revoked meanwhile is noticed too.
         let seen = store.changes(u64::MAX, 0).await?.head;
+        let behind = is_behind(&store).await;
         for authority in authorities.iter() {
             authority.publisher.resume().await?;
         }
@@ -88,7 +89,7 @@ impl Parts {
         serve_api(&mut tasks, api, opened.identity, &opened.clients, &authorities, &clock, edge, &stopping)?;
         keep_published(&mut tasks, &authorities, &opened.authorities, &store, &clock, &stopping);
         let (ours, watched) = (Arc::clone(&authorities), store.clone());
-        tasks.spawn(until(stopping.clone(), async move { watch_changes(watched, &ours, seen).await }));
+        tasks.spawn(until(stopping.clone(), async move { watch_changes(watched, &ours, seen, behind).await }));
         let (ours, notes) = (Arc::clone(&authorities), clock.clone());
         tasks.spawn(until(stopping.clone(), async move { keep_clock(notes, &ours).await }));
         tasks.spawn(until(stopping, async move { finish(clock, &authorities).await }));
@@ -294,9 +295,8 @@ fn keep_published(
 }
 
 /// Publishes anew what any process revoked, and shows the list that another process published.
-async fn watch_changes(store: LedgerStore, authorities: &[Authority], mut seen: u64) {
+async fn watch_changes(store: LedgerStore, authorities: &[Authority], mut seen: u64, mut behind: bool) {
     use koshin_endpoints::RevocationSource as _;
-    let mut behind = false;
     loop {
         tokio::time::sleep(CHANGES_EVERY).await;
         match store.changes(seen, 1000).await {
