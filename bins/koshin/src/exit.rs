@@ -5,7 +5,7 @@ use std::{error::Error, process::ExitCode};
 use koshin_operator::exit;
 pub(crate) use koshin_operator::exit::{Fault, STATUSES, Status};
 use koshin_ra::{AdministerError, ChangeError, DirectoryError, PasswordError, StorageError};
-use koshin_sqlite::{BackupError, OpenError, ReconcileError};
+use koshin_sqlite::{BackupError, NotReconciled, OpenError, ReconcileError, StoreError};
 
 use crate::commands::policy::WrongLine;
 
@@ -16,6 +16,10 @@ pub(crate) fn report(program: &str, error: &anyhow::Error) -> ExitCode {
 
 /// The status of one error in a chain. Transparent errors hide what they wrap from the chain, so those are opened here.
 pub(crate) fn known(cause: &(dyn Error + 'static)) -> Option<Status> {
+    // Before the errors that wrap it and call themselves transient: an operator has to act first.
+    if cause.is::<NotReconciled>() || needs_reconciliation(cause) {
+        return Some(Status::State);
+    }
     if cause.is::<WrongLine>() {
         return Some(Status::Usage);
     }
@@ -34,8 +38,16 @@ pub(crate) fn known(cause: &(dyn Error + 'static)) -> Option<Status> {
     if let Some(BackupError::Exists { .. }) = cause.downcast_ref() {
         return Some(Status::State);
     }
+    if let Some(StoreError::Unavailable(_)) = cause.downcast_ref() {
+        return Some(Status::TryAgain);
+    }
     let is_ours = |error: &ReconcileError| !matches!(error, ReconcileError::Storage(_));
     cause.downcast_ref().is_some_and(is_ours).then_some(Status::State)
+}
+
+/// Whether what is below an error is that the database has to be reconciled.
+fn needs_reconciliation(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(error.source(), |cause| cause.source()).any(|cause| cause.is::<NotReconciled>())
 }
 
 fn open(error: &OpenError) -> Option<Status> {
@@ -85,7 +97,7 @@ mod tests {
         let unavailable = || StorageError::Unavailable("busy".into());
         let exists = || DirectoryError::Exists { what: "subject", id: "U-1".into() };
         let missing = || DirectoryError::Missing { what: "subject", id: "U-1".into() };
-        let cases: [(anyhow::Error, Status); 9] = [
+        let cases: [(anyhow::Error, Status); 11] = [
             (AdministerError::from(missing()).into(), Status::NotFound),
             (AdministerError::from(exists()).into(), Status::State),
             (AdministerError::from(DirectoryError::Conflict).into(), Status::TryAgain),
@@ -95,6 +107,8 @@ mod tests {
             (ChangeError::Contended.into(), Status::TryAgain),
             (AdministerError::from(unavailable()).into(), Status::TryAgain),
             (StorageError::Damaged { what: "x".into() }.into(), Status::Failure),
+            (StorageError::Unavailable(Box::new(NotReconciled)).into(), Status::State),
+            (StoreError::Unavailable("busy".into()).into(), Status::TryAgain),
         ];
         for (error, expected) in cases {
             let error = Err::<(), _>(error).context("while something was done").unwrap_err();
