@@ -13,7 +13,6 @@ use koshin_endpoints::{
     OcspService, OcspSettings, Place, Publication, Publisher, Readings, ResponderKeeper, ResponderSettings, api,
     ca::{CaParts, CaService, ChangeKind, Client, Ledger as _, Signing},
 };
-use koshin_issuance::Gate;
 use koshin_operator::machine;
 use koshin_sqlite::{LedgerStore, Standing};
 use time::UtcDateTime;
@@ -71,7 +70,7 @@ impl Parts {
         make_lists_folder(&lists)?;
         let mut authorities = Vec::new();
         for (at, loaded) in opened.authorities.iter().enumerate() {
-            authorities.push(authority(&checked, at, loaded, &opened.clients, &store, &clock, &files)?);
+            authorities.push(authority(&checked, at, loaded, &opened, &store, &clock, &files)?);
         }
         let authorities: Arc<[Authority]> = authorities.into();
         // Before anything is published, so that what is revoked meanwhile is noticed too.
@@ -111,7 +110,7 @@ fn authority(
     checked: &Checked,
     at: usize,
     loaded: &Loaded,
-    clients: &[Client],
+    Opened { gate, clients, .. }: &Opened,
     store: &LedgerStore,
     clock: &Clock,
     files: &Publication,
@@ -126,10 +125,10 @@ fn authority(
         signer: key.clone(),
         signing: if loaded.in_token { Signing::token() } else { Signing::Inline },
         random: machine::random(),
-        gate: Gate::new(),
+        gate: gate.clone(),
         ledger: share.clone(),
         profiles: table.map(|table| checked.profiles(table)).transpose()?.unwrap_or_default(),
-        clients: clients.to_vec(),
+        clients: clients.clone(),
     })?;
     let service = Arc::new(service);
     files.certificate(&format!("{}.cer", loaded.stem), service.ca().certificate_der().to_vec());

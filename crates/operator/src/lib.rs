@@ -5,6 +5,7 @@
 //! - [`config`]: a configuration file in TOML, of which everything that is wrong is said at once.
 //! - [`secret`] and [`pem`]: passwords, private keys and certificates out of files; who else may read them.
 //! - `key`, with the feature of that name: private keys of CAs, in files and PKCS#11 tokens.
+//! - `profile`, with the feature of that name: what stands in certificates, and the keys that are blocked.
 //! - [`machine`]: the machine's clock and random source, its signals, systemd and logs. Libraries name none of them.
 //! - [`instant`]: instants as text.
 //!
@@ -28,4 +29,6 @@ pub mod key;
 pub mod machine;
 pub mod output;
 pub mod pem;
+#[cfg(feature = "profile")]
+pub mod profile;
 pub mod secret;

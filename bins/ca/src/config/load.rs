@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use koshin_edge::tls_config;
 use koshin_endpoints::ca::{Client, SharedSigner};
-use koshin_issuance::{Ca, Profile, ProfileConfig, Signer};
+use koshin_issuance::{Ca, Gate, Profile, ProfileConfig, Signer};
 use koshin_operator::{config::Problems, pem};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -17,6 +17,7 @@ pub(crate) struct Opened {
     /// In the order of the file.
     pub(crate) authorities: Vec<Loaded>,
     pub(crate) clients: Vec<Client>,
+    pub(crate) gate: Gate,
     pub(crate) identity: Identity,
 }
 
@@ -48,14 +49,15 @@ impl Checked {
             authorities.extend(self.authority(authority, at, &mut problems));
         }
         let clients = self.clients(&mut problems);
+        let gate = problems.note("blocked_keys", self.gate());
         let chain = problems.note("tls.certificate", pem::chain(&self.path(&self.config.tls.certificate)));
         let key = problems.note("tls.key", pem::private_key(&self.path(&self.config.tls.key)));
         let identity = chain.zip(key).and_then(|(chain, key)| {
             problems.note("tls", tls_config(chain.clone(), key.clone_key(), None))?;
             Some(Identity { chain, key })
         });
-        match identity {
-            Some(identity) if problems.is_empty() => Ok(Opened { authorities, clients, identity }),
+        match identity.zip(gate) {
+            Some((identity, gate)) if problems.is_empty() => Ok(Opened { authorities, clients, gate, identity }),
             _ => Err(problems.into()),
         }
     }

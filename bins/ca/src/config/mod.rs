@@ -10,16 +10,16 @@ use std::{
 };
 
 use koshin_endpoints::ca::{Client, IssuingProfile, KeyClass, Right};
-use koshin_issuance::{Profile, ProfileConfig};
+use koshin_issuance::{Gate, KeyChoice, MailName, ProfileConfig};
 use koshin_operator::{
     config::{self, Problems},
     evidence::fingerprint,
-    instant, pem,
+    instant, pem, profile,
 };
 use koshin_types::Fingerprint;
 use time::{Duration, UtcDateTime};
 
-use self::schema::{ClientTable, CrlTable, KeyName, Listen, ProfileTable, RightName};
+use self::schema::{ClientTable, CrlTable, Listen, ProfileTable, RightName};
 pub(crate) use self::{
     load::{Identity, Loaded, Opened},
     schema::{Authority, Config},
@@ -67,9 +67,11 @@ impl Checked {
         }
         let checked = Self { file: file.to_owned(), config, issues_from };
         for (name, table) in &checked.config.profiles {
-            for authority in &checked.config.authorities {
-                problems.note(&format!("profiles.{name}"), checked.profile(table, authority));
+            if table.max_validity_days == 0 {
+                problems.add(&format!("profiles.{name}.max_validity_days"), "0 would let nothing be issued");
             }
+            // The URLs are those of the CA and of publication.url, which are checked where they stand.
+            checked.profile(name, table, None, &mut problems);
         }
         problems.none()?;
         Ok(checked)
@@ -108,32 +110,59 @@ impl Checked {
 
     /// What may be issued under each name, by one of the CAs.
     pub(crate) fn profiles(&self, authority: &Authority) -> anyhow::Result<BTreeMap<String, IssuingProfile>> {
-        let tables = self.config.profiles.iter();
-        tables.map(|(name, table)| Ok((name.clone(), self.profile(table, authority)?))).collect()
+        let mut problems = Problems::new(&self.file, exit::known);
+        let mut profiles = BTreeMap::new();
+        for (name, table) in &self.config.profiles {
+            profiles.extend(
+                self.profile(name, table, Some(authority), &mut problems).map(|profile| (name.clone(), profile)),
+            );
+        }
+        problems.none()?;
+        Ok(profiles)
     }
 
-    fn profile(&self, table: &ProfileTable, authority: &Authority) -> anyhow::Result<IssuingProfile> {
+    fn profile(
+        &self,
+        name: &str,
+        table: &ProfileTable,
+        authority: Option<&Authority>,
+        problems: &mut Problems,
+    ) -> Option<IssuingProfile> {
         let below = |name: String| format!("{}/{name}", self.config.publication.url);
-        let stem = authority.stem();
-        let profile = Profile::new(ProfileConfig {
+        let stem = authority.map(Authority::stem);
+        let stem = stem.as_deref();
+        let key = format!("profiles.{name}");
+        let keys = profile::keys(&key, &table.keys, problems);
+        let config = ProfileConfig {
             country: table.country.clone(),
-            crl_urls: vec![below(format!("{stem}.crl"))],
-            ca_issuers_url: Some(below(format!("{stem}.cer"))),
-            ocsp_url: Some(below(format!("ocsp/{stem}"))),
+            organizational_unit: table.organizational_unit.clone(),
+            mail_name: if table.mail_in_certificate { MailName::Written } else { MailName::LeftOut },
+            extended_key_usages: table.extended_key_usages.clone(),
+            crl_urls: stem.map(|stem| below(format!("{stem}.crl"))).into_iter().collect(),
+            ca_issuers_url: stem.map(|stem| below(format!("{stem}.cer"))),
+            ocsp_url: stem.map(|stem| below(format!("ocsp/{stem}"))),
             policy_oids: table.policy_oids.clone(),
-            ..ProfileConfig::default()
-        })?;
-        let keys = table.keys.iter().map(|key| match key {
-            KeyName::P256 => KeyClass::P256,
-            KeyName::P384 => KeyClass::P384,
-            KeyName::Rsa => KeyClass::Rsa,
-        });
-        Ok(IssuingProfile {
+            cps_url: table.cps_url.clone(),
+            keys: keys.clone().unwrap_or_default(),
+            // max_validity_days limits what may be asked for.
+            longest_days: None,
+        };
+        let profile = profile::profile(&key, config, problems);
+        let (keys, profile) = (keys?, profile?);
+        Some(IssuingProfile {
             max_validity: Duration::days(table.max_validity_days.into()),
             max_backdate: Duration::seconds(table.max_backdate_seconds.into()),
-            keys: keys.collect(),
+            keys: keys.into_iter().filter_map(class).collect(),
             ..IssuingProfile::new(profile)
         })
+    }
+
+    /// What requests have to pass: nothing is issued for a blocked key.
+    pub(crate) fn gate(&self) -> anyhow::Result<Gate> {
+        match &self.config.blocked_keys {
+            Some(file) => profile::block(Gate::new(), &self.path(file)),
+            None => Ok(Gate::new()),
+        }
     }
 
     /// The RA clients, with the certificates that the file names.
@@ -218,6 +247,16 @@ impl Authority {
     /// What its files are called where they are published.
     pub(crate) fn stem(&self) -> String {
         self.certificate.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// A word of the API's refusal; how many bits an RSA key needs is the profile's to say.
+const fn class(choice: KeyChoice) -> Option<KeyClass> {
+    match choice {
+        KeyChoice::P256 => Some(KeyClass::P256),
+        KeyChoice::P384 => Some(KeyClass::P384),
+        KeyChoice::Rsa { .. } => Some(KeyClass::Rsa),
+        _ => None,
     }
 }
 

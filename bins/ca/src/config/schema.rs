@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
-use koshin_operator::key::KeyPlace;
+use koshin_operator::{key::KeyPlace, profile::all_keys};
 use serde::{Deserialize, Serialize};
 
 /// The whole file. A key that is not here is an error.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
+    /// A file with the fingerprints of keys that nothing is issued for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) blocked_keys: Option<PathBuf>,
     #[serde(default)]
     pub(crate) storage: Storage,
     /// In the order of time. The last one whose time has come issues; those before it keep their lists and OCSP answers.
@@ -123,31 +126,37 @@ pub(crate) struct ProfileTable {
     /// C of every subject: two capital letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) country: Option<String>,
+    /// OU of every subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) organizational_unit: Option<String>,
+    /// Whether the address that an RA hands over stands in the certificate.
+    pub(crate) mail_in_certificate: bool,
+    /// Purposes beside clientAuth.
+    pub(crate) extended_key_usages: Vec<String>,
     pub(crate) policy_oids: Vec<String>,
+    /// Where people read the practice statement of these policies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cps_url: Option<String>,
     pub(crate) max_validity_days: u16,
     pub(crate) max_backdate_seconds: u32,
-    pub(crate) keys: Vec<KeyName>,
+    /// Kinds of keys.
+    pub(crate) keys: Vec<String>,
 }
 
 impl Default for ProfileTable {
     fn default() -> Self {
         Self {
             country: None,
+            organizational_unit: None,
+            mail_in_certificate: true,
+            extended_key_usages: Vec::new(),
             policy_oids: Vec::new(),
+            cps_url: None,
             max_validity_days: 398,
             max_backdate_seconds: 3600,
-            keys: vec![KeyName::P256, KeyName::P384, KeyName::Rsa],
+            keys: all_keys(),
         }
     }
-}
-
-/// Kinds of keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum KeyName {
-    P256,
-    P384,
-    Rsa,
 }
 
 /// The revocation lists.

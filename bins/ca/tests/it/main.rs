@@ -5,6 +5,7 @@
 mod ceremony;
 mod commands;
 mod crash;
+mod profiles;
 mod program;
 mod restore;
 mod rollover;

@@ -178,7 +178,7 @@ impl From<IssueRefused> for Problem {
             R::ClocksDiffer { .. } => &CLOCKS,
             R::ClockBehind { .. } => &CLOCK_BEHIND,
             R::Held { .. } => &HELD,
-            R::KeyKind { .. } => &KEY_KIND,
+            R::KeyKind { .. } | R::Prepare(PrepareError::KeyKind { .. }) => &KEY_KIND,
             R::Name(_) => &NAME,
             R::Mail(_) => &MAIL,
             R::ValidityTooLong { .. } => &TOO_LONG,
