@@ -34,6 +34,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     /// Who issues: the CA's key in this process, or a CA elsewhere.
     pub(crate) issuing: Issuing,
+    /// What requests have to pass.
+    pub(crate) gate: Arc<Gate>,
     /// Where the CA in this process publishes its lists and answers about its certificates. A CA elsewhere does so itself.
     pub(crate) publishing: Option<Publishing>,
     /// Who judges client certificates.
@@ -101,7 +103,7 @@ impl Parts {
             self.store.clone(),
             self.store.clone(),
             self.issuing.clone(),
-            Arc::new(Gate::new()),
+            Arc::clone(&self.gate),
             Arc::clone(&self.policy),
             Passwords::new(&salt)?,
             entropy,

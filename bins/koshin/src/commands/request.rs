@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use koshin_issuance::{CertificationRequest, Gate, KeyKind};
-use koshin_operator::output::Form;
+use koshin_operator::{output::Form, profile};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -20,8 +20,8 @@ use crate::exit::{Fault, Status};
 pub(crate) enum RequestCommand {
     /// Run a request through the gate of the CA; status 1 when it would be refused
     ///
-    /// What is read is judged and forgotten; nothing is stored or issued. A key that somebody used before, or that the
-    /// operator blocked, is only known where requests are handled.
+    /// What is read is judged and forgotten; nothing is stored or issued. A key that somebody used before is only
+    /// known where requests are handled.
     Check(CheckArguments),
 }
 
@@ -29,6 +29,9 @@ pub(crate) enum RequestCommand {
 pub(crate) struct CheckArguments {
     /// The request, as PEM or DER; `-` for standard input
     file: PathBuf,
+    /// Also refuse the keys of this block list, as `ca.blocked_keys` of the configuration names one
+    #[arg(long, value_name = "FILE")]
+    blocked: Option<PathBuf>,
     /// One line of JSON
     #[arg(long)]
     json: bool,
@@ -38,10 +41,11 @@ pub(crate) struct CheckArguments {
 const MOST: u64 = 64 * 1024 * 1024;
 
 pub(crate) fn run(command: RequestCommand) -> anyhow::Result<()> {
-    let RequestCommand::Check(CheckArguments { file, json }) = command;
+    let RequestCommand::Check(CheckArguments { file, blocked, json }) = command;
+    let gate = blocked.map_or_else(|| Ok(Gate::new()), |list| profile::block(Gate::new(), &list))?;
     let octets = read(&file)?;
     let form = Form::new(json);
-    match CertificationRequest::from_bytes(&octets, &Gate::new()) {
+    match CertificationRequest::from_bytes(&octets, &gate) {
         Ok(request) => form.one(&json!({
             "accepted": true,
             "key": name(request.key_kind()),

@@ -87,6 +87,7 @@ async fn serve(program: &str, checked: Checked, mails: Mails) -> anyhow::Result<
         store: store.clone(),
         clock,
         issuing,
+        gate: loaded.gate,
         publishing,
         verifier: loaded.verifier,
         policy,

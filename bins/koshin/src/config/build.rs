@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use koshin_expiry::{Policy, PolicyConfig};
-use koshin_issuance::{Profile, ProfileConfig};
+use koshin_issuance::{MailName, Profile, ProfileConfig};
 use koshin_notify::{Bilingual, Sender, Zone as MailZone};
+use koshin_operator::profile;
 use koshin_ra::Settings;
 use koshin_renewal::Deadlines;
 use koshin_web::{
@@ -180,15 +181,24 @@ impl Config {
 
     /// What stands in every certificate; `None` after a problem.
     pub(super) fn profile(&self, problems: &mut Problems) -> Option<Profile> {
+        let ca = &self.ca;
+        let keys = profile::keys("ca", &ca.keys, problems);
         let config = ProfileConfig {
-            country: self.ca.country.clone(),
-            crl_urls: self.ca.crl_urls.clone().unwrap_or_default(),
-            ca_issuers_url: self.ca.ca_issuers_url.clone(),
-            ocsp_url: self.ca.ocsp_url.clone(),
-            policy_oids: self.ca.policy_oids.clone(),
-            ..ProfileConfig::default()
+            country: ca.country.clone(),
+            organizational_unit: ca.organizational_unit.clone(),
+            mail_name: if ca.mail_in_certificate { MailName::Written } else { MailName::LeftOut },
+            extended_key_usages: ca.extended_key_usages.clone(),
+            crl_urls: ca.crl_urls.clone().unwrap_or_default(),
+            ca_issuers_url: ca.ca_issuers_url.clone(),
+            ocsp_url: ca.ocsp_url.clone(),
+            policy_oids: ca.policy_oids.clone(),
+            cps_url: ca.cps_url.clone(),
+            keys: keys.clone().unwrap_or_default(),
+            // How long one lasts is the policy's to say.
+            longest_days: None,
         };
-        problems.note("ca", Profile::new(config))
+        let profile = profile::profile("ca", config, problems);
+        keys.and(profile)
     }
 
     /// Who sends the mails; `None` after a problem.

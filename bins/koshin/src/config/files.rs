@@ -4,12 +4,12 @@ use std::{fs, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use koshin_edge::{GreetingVerifier, tls_config};
-use koshin_issuance::{Ca, IssuerCertificate};
+use koshin_issuance::{Ca, Gate, IssuerCertificate};
 use koshin_notify::{
     Maildir, SmtpTransport, Transport,
     smtp::{Login, Roots, SmtpConfig, Tls},
 };
-use koshin_operator::{config::Problems, pem, secret};
+use koshin_operator::{config::Problems, pem, profile, secret};
 use koshin_ra::{Issuing, LocalAuthority};
 use koshin_sqlite::Store;
 use rustls_pki_types::CertificateDer;
@@ -28,6 +28,8 @@ pub(crate) struct Loaded {
     pub(crate) verifier: Arc<GreetingVerifier>,
     pub(crate) identity: ServerIdentity,
     pub(crate) transport: Arc<dyn Transport>,
+    /// What requests have to pass.
+    pub(crate) gate: Arc<Gate>,
 }
 
 /// The issuing CA, as far as this process has to do with it.
@@ -68,9 +70,10 @@ impl Checked {
         let verifier = ca.as_ref().and_then(|ca| self.verifier(ca, &mut problems));
         let identity = self.identity(&mut problems);
         let transport = self.transport(&mut problems);
-        match (ca, verifier, identity, transport) {
-            (Some(ca), Some(verifier), Some(identity), Some(transport)) => {
-                Ok(Loaded { ca, verifier: Arc::new(verifier), identity, transport })
+        let gate = self.gate(&mut problems);
+        match (ca, verifier, identity, transport, gate) {
+            (Some(ca), Some(verifier), Some(identity), Some(transport), Some(gate)) => {
+                Ok(Loaded { ca, verifier: Arc::new(verifier), identity, transport, gate: Arc::new(gate) })
             }
             _ => Err(problems.into()),
         }
@@ -92,6 +95,15 @@ impl Checked {
         let all: Vec<_> =
             std::iter::once(issuing).chain(former.iter().map(|der| CertificateDer::from(&der[..]))).collect();
         problems.note("ca.former", GreetingVerifier::new(&all))
+    }
+
+    /// Kinds of keys that the profile does not take, and blocked keys, are refused before anything is asked for.
+    fn gate(&self, problems: &mut Problems) -> Option<Gate> {
+        let gate = Gate::new().with_profile(&self.profile);
+        match &self.config.ca.blocked_keys {
+            Some(file) => problems.note("ca.blocked_keys", profile::block(gate, &self.path(file))),
+            None => Some(gate),
+        }
     }
 
     fn ca(&self, problems: &mut Problems) -> Option<LoadedCa> {

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use koshin_operator::key::KeyPlace;
+use koshin_operator::{key::KeyPlace, profile::all_keys};
 use serde::{Deserialize, Serialize};
 
 /// The whole file. A key that is not here is an error.
@@ -73,6 +73,28 @@ pub(crate) struct Authority {
     pub(crate) ocsp_url: Option<String>,
     #[serde(default)]
     pub(crate) policy_oids: Vec<String>,
+    /// Where people read the practice statement of these policies.
+    #[serde(default)]
+    pub(crate) cps_url: Option<String>,
+    /// OU of every subject.
+    #[serde(default)]
+    pub(crate) organizational_unit: Option<String>,
+    /// Whether a subject's address stands in its certificate.
+    #[serde(default = "yes")]
+    pub(crate) mail_in_certificate: bool,
+    /// Purposes beside clientAuth.
+    #[serde(default)]
+    pub(crate) extended_key_usages: Vec<String>,
+    /// Kinds of keys.
+    #[serde(default = "all_keys")]
+    pub(crate) keys: Vec<String>,
+    /// A file with the fingerprints of keys that nothing is issued for.
+    #[serde(default)]
+    pub(crate) blocked_keys: Option<PathBuf>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// A CA that issues in another process.

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use clap::Args;
 use koshin_edge::{Connections, Edge, GreetingVerifier, serve};
 use koshin_expiry::ValidityRule;
+use koshin_issuance::Gate;
 use koshin_notify::{Bilingual, Mailbox, Sender, Zone};
 use koshin_operator::machine;
 use koshin_ra::Settings;
@@ -131,6 +132,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
             Some(authority) => site.issued_elsewhere(authority)?,
             None => Arc::clone(&site.ca).into(),
         },
+        gate: Arc::new(Gate::new()),
         publishing: publication.map(|listener| Publishing {
             ca: Arc::clone(&site.ca),
             listener,
