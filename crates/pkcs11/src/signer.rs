@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError},
     },
     thread,
@@ -27,7 +27,7 @@ const REST: Duration = Duration::from_secs(1);
 /// at once.
 pub struct TokenSigner {
     jobs: SyncSender<Job>,
-    stalled: Arc<AtomicBool>,
+    overdue: Arc<Overdue>,
     patience: Duration,
     algorithm: SignatureAlgorithm,
     spki: Vec<u8>,
@@ -35,7 +35,44 @@ pub struct TokenSigner {
 
 struct Job {
     digest: Vec<u8>,
+    turn: Arc<Turn>,
     answer: SyncSender<Result<Vec<u8>, SignerError>>,
+}
+
+/// How many calls the token still works on, or has before it, although nobody waits for them any more.
+#[derive(Default)]
+struct Overdue(AtomicUsize);
+
+/// Whether caller or token was the first to be done with a call.
+#[derive(Default)]
+struct Turn(AtomicBool);
+
+impl Turn {
+    fn is_over(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Overdue {
+    fn is_any(&self) -> bool {
+        self.0.load(Ordering::Acquire) != 0
+    }
+
+    /// The caller has lost patience. Answers whether the token has not: then the call counts until it has.
+    fn gave_up(&self, turn: &Turn) -> bool {
+        let first = !turn.0.swap(true, Ordering::AcqRel);
+        if first {
+            self.0.fetch_add(1, Ordering::AcqRel);
+        }
+        first
+    }
+
+    /// The token is done. For a moment there may be one fewer than none, until the caller has counted its own.
+    fn answered(&self, turn: &Turn) {
+        if turn.0.swap(true, Ordering::AcqRel) {
+            self.0.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
 }
 
 impl TokenSigner {
@@ -47,8 +84,8 @@ impl TokenSigner {
     pub fn open(config: TokenConfig, patience: Duration) -> Result<Self, TokenError> {
         let (jobs, queue) = mpsc::sync_channel(QUEUE);
         let (opened, first) = mpsc::sync_channel(1);
-        let stalled = Arc::new(AtomicBool::new(false));
-        let owner = Arc::clone(&stalled);
+        let overdue = Arc::new(Overdue::default());
+        let owner = Arc::clone(&overdue);
         // The session is opened on the thread that will use it: not every module likes to be handed over.
         let spawned = thread::Builder::new().name("koshin-token".to_owned()).spawn(move || {
             let line = Line::open(&config).map(|line| (line.algorithm, line.spki.clone(), line));
@@ -66,7 +103,7 @@ impl TokenSigner {
         let no_thread = || TokenError::Token(cryptoki::error::Error::NotSupported);
         spawned.map_err(|_| no_thread())?;
         let (algorithm, spki) = first.recv().map_err(|_| no_thread())??;
-        Ok(Self { jobs, stalled, patience, algorithm, spki })
+        Ok(Self { jobs, overdue, patience, algorithm, spki })
     }
 
     /// A key that is known already, by its certificate: the token is opened with the first signature, so that a CA starts
@@ -79,13 +116,13 @@ impl TokenSigner {
         let unusable = || TokenError::KeyType { key: config.key.clone() };
         let algorithm = SignatureAlgorithm::of_key(spki).ok_or_else(unusable)?;
         let (jobs, queue) = mpsc::sync_channel(QUEUE);
-        let stalled = Arc::new(AtomicBool::new(false));
-        let (owner, known) = (Arc::clone(&stalled), spki.to_vec());
+        let overdue = Arc::new(Overdue::default());
+        let (owner, known) = (Arc::clone(&overdue), spki.to_vec());
         let spawned = thread::Builder::new().name("koshin-token".to_owned()).spawn(move || {
             Owner { config, known, line: None, refused: None, rest_until: None }.run(&queue, &owner);
         });
         spawned.map_err(|_| TokenError::Token(cryptoki::error::Error::NotSupported))?;
-        Ok(Self { jobs, stalled, patience, algorithm, spki: spki.to_vec() })
+        Ok(Self { jobs, overdue, patience, algorithm, spki: spki.to_vec() })
     }
 
     /// Makes a key pair in the token, under the label of the configuration. It can never leave the token.
@@ -117,21 +154,26 @@ impl Signer for TokenSigner {
         if expected != found {
             return Err(SignerError::Refused { detail: format!("a digest has {expected} octets, not {found}") });
         }
-        if self.stalled.load(Ordering::Acquire) {
+        if self.overdue.is_any() {
             return Err(unavailable("it has not answered the last call yet"));
         }
         let (answer, signature) = mpsc::sync_channel(1);
-        self.jobs.try_send(Job { digest: digest.to_vec(), answer }).map_err(|error| match error {
-            TrySendError::Full(_) => unavailable("too many signatures wait for it"),
-            TrySendError::Disconnected(_) => unavailable("its thread has ended"),
+        let turn = Arc::new(Turn::default());
+        self.jobs.try_send(Job { digest: digest.to_vec(), turn: Arc::clone(&turn), answer }).map_err(|error| {
+            match error {
+                TrySendError::Full(_) => unavailable("too many signatures wait for it"),
+                TrySendError::Disconnected(_) => unavailable("its thread has ended"),
+            }
         })?;
+        let ended = || Err(unavailable("its thread has ended"));
         match signature.recv_timeout(self.patience) {
             Ok(answer) => answer,
-            Err(RecvTimeoutError::Disconnected) => Err(unavailable("its thread has ended")),
-            Err(RecvTimeoutError::Timeout) => {
-                self.stalled.store(true, Ordering::Release);
+            Err(RecvTimeoutError::Disconnected) => ended(),
+            Err(RecvTimeoutError::Timeout) if self.overdue.gave_up(&turn) => {
                 Err(unavailable(&format!("it has not answered for {} s", self.patience.as_secs_f32())))
             }
+            // In the last moment: the answer is here, or on its way out of the thread.
+            Err(RecvTimeoutError::Timeout) => signature.recv().unwrap_or_else(|_| ended()),
         }
     }
 }
@@ -155,10 +197,11 @@ struct Owner {
 }
 
 impl Owner {
-    fn run(mut self, queue: &Receiver<Job>, stalled: &AtomicBool) {
-        while let Ok(Job { digest, answer }) = queue.recv() {
-            let signed = self.sign(&digest);
-            stalled.store(false, Ordering::Release);
+    fn run(mut self, queue: &Receiver<Job>, overdue: &Overdue) {
+        while let Ok(Job { digest, turn, answer }) = queue.recv() {
+            // Those who lost patience behind a slow call are not worth the token's time.
+            let signed = if turn.is_over() { Err(unavailable("nobody waits")) } else { self.sign(&digest) };
+            overdue.answered(&turn);
             // Whoever lost patience gets no answer; a signature nobody stores is worth nothing.
             let _: Result<(), _> = answer.try_send(signed);
         }
@@ -218,4 +261,38 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_in_the_last_moment_leaves_nothing_overdue() {
+        let overdue = Overdue::default();
+        let turn = Turn::default();
+        overdue.answered(&turn);
+        assert!(!overdue.gave_up(&turn), "the answer is there");
+        assert!(!overdue.is_any());
+
+        let (turn, next) = (Turn::default(), Turn::default());
+        assert!(overdue.gave_up(&turn) && overdue.gave_up(&next));
+        overdue.answered(&turn);
+        assert!(overdue.is_any(), "the next one is still with the token");
+        overdue.answered(&next);
+        assert!(!overdue.is_any());
+    }
+
+    #[test]
+    fn whoever_is_first_the_count_ends_at_none() {
+        let overdue = Overdue::default();
+        for _ in 0..10_000 {
+            let turn = Turn::default();
+            thread::scope(|scope| {
+                scope.spawn(|| overdue.answered(&turn));
+                overdue.gave_up(&turn);
+            });
+            assert!(!overdue.is_any());
+        }
+    }
 }
