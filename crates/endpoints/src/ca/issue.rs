@@ -115,6 +115,11 @@ impl CaService {
             }
             for intent in intents {
                 let (serial, _turn) = (intent.serial, self.turns.of(intent.order).await);
+                // Its own request may have been at work on it: what has its certificate is not signed once more.
+                let status = self.ledger.status(&serial).await?;
+                if status.is_none_or(|status| status.standing != Standing::Intended) {
+                    continue;
+                }
                 match self.sign_recorded(intent, now).await {
                     Ok(issued) => finished.issued.push(issued.serial),
                     Err(IssueRefused::Unsignable { serial, source }) => finished.abandoned.push((serial, source)),

@@ -115,3 +115,20 @@ async fn who_gives_up_while_the_key_works_gets_the_certificate_later() {
     assert_eq!(issued.serial, intent.serial);
     assert_eq!(bench.ledger.audited(), 2);
 }
+
+/// Recovery comes by while a request is at work: what the request has signed by then is not signed once more.
+#[tokio::test]
+async fn recovery_signs_nothing_that_has_its_certificate() {
+    let mut bench = Bench::with_slow(Elapsed::from_millis(200));
+    bench.signing = Signing::token();
+    let service = Arc::new(bench.service());
+    let (asked, portal) = (Arc::clone(&service), bench.portal().clone());
+    let request = tokio::spawn(async move { asked.issue(&portal, &order(1), now()).await });
+    while bench.ledger.unfinished(10).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let finished = service.finish_unfinished(now()).await.unwrap();
+    assert!(finished.issued.is_empty() && finished.stopped.is_none(), "{finished:?}");
+    request.await.unwrap().unwrap();
+    assert_eq!(bench.signatures(), 1);
+}
