@@ -138,8 +138,9 @@ impl Database {
         if self.is_current() {
             return Ok(Standing::Current);
         }
-        let mine = self.testimony().await?;
+        // The witness first: another process may write between the two, and is not to look as if it had gone ahead.
         let witness = self.newest().await?;
+        let mine = self.testimony().await?;
         let there = match witness {
             Some(seen) => self.hash_at(seen.head.sequence).await?,
             None => None,

@@ -29,7 +29,8 @@ pub(crate) const REGISTRY: Schema = Schema {
     application: 0x4b53_484e,
     mark: "/* open::migrate */ PRAGMA application_id = 0x4b53484e",
     testimony: "/* open::REGISTRY */ SELECT p.epoch, p.witnessed, p.copied, a.sequence, a.hash, \
-                (SELECT serial FROM intents ORDER BY number DESC LIMIT 1), l.number, l.this_update, l.next_update \
+                (SELECT serial FROM intents ORDER BY number DESC LIMIT 1), l.number, l.this_update, l.next_update, \
+                (SELECT number FROM editions WHERE state = 'published') \
                 FROM provenance AS p LEFT JOIN (SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1) AS a \
                 ON true LEFT JOIN editions AS l ON l.state = 'reserved' WHERE p.number = 1",
     migrations: &[
@@ -53,7 +54,8 @@ pub(crate) const LEDGER: Schema = Schema {
     application: 0x4b53_484c,
     mark: "/* open::migrate */ PRAGMA application_id = 0x4b53484c",
     testimony: "/* open::LEDGER */ SELECT p.epoch, p.witnessed, p.copied, a.sequence, a.hash, \
-                (SELECT serial FROM entries ORDER BY number DESC LIMIT 1), l.number, l.this_update, l.next_update \
+                (SELECT serial FROM entries ORDER BY number DESC LIMIT 1), l.number, l.this_update, l.next_update, \
+                (SELECT number FROM editions WHERE state = 'published') \
                 FROM provenance AS p LEFT JOIN (SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1) AS a \
                 ON true LEFT JOIN editions AS l ON l.state = 'reserved' WHERE p.number = 1",
     migrations: &[(1, "ledger", include_str!("../migrations/ledger/0001_ledger.sql"))],

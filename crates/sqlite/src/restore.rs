@@ -91,7 +91,7 @@ pub enum ReconcileError {
     /// Nothing is missing.
     #[error("the database is the one that was written last; there is nothing to reconcile")]
     NotBehind,
-    /// A newer list than this one was there before.
+    /// A newer list than this one could be fetched before.
     #[error("a revocation list with the number {witnessed} was published; the one at hand has {found}")]
     OlderList {
         /// The number of the list that was handed in.
@@ -175,14 +175,16 @@ impl Database {
         if self.standing().await? == Standing::Current {
             return Err(ReconcileError::NotBehind);
         }
-        let (mine, witness) = (self.testimony().await?, self.newest().await?);
+        let witness = self.newest().await?;
+        let mine = self.testimony().await?;
         let seen = witness.and_then(|seen| seen.list);
         let known = later(mine.list, seen);
         let list = match &evidence.list {
             NewestList::Found(PublishedList { edition, .. }) => {
-                let witnessed = known.map_or(0, |known| known.number);
-                // The newest number may have been reserved for a list that never was.
-                if edition.number.saturating_add(1) < witnessed {
+                // Of numbers that were only reserved, while the key was away for example, there never was a list.
+                let published = mine.published.max(witness.and_then(|seen| seen.published));
+                let witnessed = published.unwrap_or_default();
+                if edition.number < witnessed {
                     return Err(ReconcileError::OlderList { found: edition.number, witnessed });
                 }
                 later(known, Some(*edition))

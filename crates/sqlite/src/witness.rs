@@ -48,6 +48,8 @@ pub struct Witnessed {
     pub serial: Option<SerialNumber>,
     /// The newest edition of a revocation list that may have been signed.
     pub list: Option<ListEdition>,
+    /// The number of the newest one that could be fetched.
+    pub published: Option<u64>,
     /// Whether nothing was written afterwards by whoever wrote this.
     pub closed: bool,
 }
@@ -104,11 +106,12 @@ pub(crate) struct Testimony {
     pub(crate) head: AuditHead,
     pub(crate) serial: Option<SerialNumber>,
     pub(crate) list: Option<ListEdition>,
+    pub(crate) published: Option<u64>,
 }
 
 impl Testimony {
     /// A row with epoch, witnessed, copied; sequence and hash of the newest audit record; the newest serial number; number
-    /// and dates of the newest list.
+    /// and dates of the newest list; the number of the newest one that could be fetched.
     pub(crate) fn read(row: &SqliteRow) -> Result<Self, StoreError> {
         let mut columns = Columns::of(row);
         let epoch = columns.unsigned("provenance.epoch")?;
@@ -119,11 +122,14 @@ impl Testimony {
         let hash = columns.maybe_fingerprint("audit.hash")?.unwrap_or(AuditHead::default().hash);
         let serial = columns.maybe_serial("entries.serial")?;
         let list = edition(&mut columns)?;
-        Ok(Self { epoch, witnessed, copied, head: AuditHead { sequence, hash }, serial, list })
+        let published: Option<i64> = columns.get("editions.number")?;
+        let published = published.map(|number| crate::codec::unsigned(number, "editions.number")).transpose()?;
+        Ok(Self { epoch, witnessed, copied, head: AuditHead { sequence, hash }, serial, list, published })
     }
 
     pub(crate) const fn witnessed(&self, closed: bool) -> Witnessed {
-        Witnessed { epoch: self.epoch, head: self.head, serial: self.serial, list: self.list, closed }
+        let Self { epoch, head, serial, list, published, .. } = *self;
+        Witnessed { epoch, head, serial, list, published, closed }
     }
 
     /// Compares with what the witness saw. `there` is the hash of the database's own record at the witness's place.
@@ -192,6 +198,8 @@ pub(crate) fn put_edition(script: &mut Script, state: &'static str, list: ListEd
 /// The file. Its lines are only added.
 pub(crate) struct Witness {
     path: PathBuf,
+    /// Whoever owns it owns the witness.
+    database: PathBuf,
     /// What this process wrote last.
     last: Mutex<Option<Witnessed>>,
 }
@@ -204,7 +212,8 @@ impl Witness {
             name.push(".witness");
             PathBuf::from(name)
         };
-        Self { path: elsewhere.map_or_else(beside, Path::to_owned), last: Mutex::default() }
+        let path = elsewhere.map_or_else(beside, Path::to_owned);
+        Self { path, database: database.to_owned(), last: Mutex::default() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -213,8 +222,9 @@ impl Witness {
 
     /// The farthest that it saw; `None` when there is no file or nothing in it.
     pub(crate) fn newest(&self) -> io::Result<Option<Witnessed>> {
-        let text = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
+        // What stands where the power went off may be no text at all.
+        let text = match fs::read(&self.path) {
+            Ok(octets) => String::from_utf8_lossy(&octets).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -239,6 +249,7 @@ impl Witness {
             Ok(_) => append(&self.path, &line, false)?,
             Err(_) => {
                 append(&self.path, &line, true)?;
+                self.hand_over(&self.path);
                 sync_folder(&self.path)?;
             }
         }
@@ -255,9 +266,32 @@ impl Witness {
         let _: io::Result<()> = fs::remove_file(&new);
         let before = self.newest()?.map(|newest| line(&newest)).unwrap_or_default();
         append(&new, &[before, line(seen)].concat(), true)?;
+        self.hand_over(&new);
         fs::rename(&new, &self.path)?;
         sync_folder(&self.path)
     }
+
+    fn hand_over(&self, file: &Path) {
+        if let Err(error) = own_like(file, &self.database) {
+            tracing::warn!(%error, path = %file.display(), "the witness does not belong to the database's owner");
+        }
+    }
+}
+
+/// A file of root's that root made for a service would shut the service out: it goes to the database's owner.
+#[cfg(unix)]
+fn own_like(file: &Path, other: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let (mine, theirs) = (fs::metadata(file)?, fs::metadata(other)?);
+    if (mine.uid(), mine.gid()) == (theirs.uid(), theirs.gid()) {
+        return Ok(());
+    }
+    chown(file, Some(theirs.uid()), Some(theirs.gid()))
+}
+
+#[cfg(not(unix))]
+fn own_like(_: &Path, _: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// What is farther: reconciled more often, then more records, then more lists.
@@ -271,7 +305,8 @@ fn line(seen: &Witnessed) -> String {
         .map(|list| [signed(list.number), list.this_update.unix_timestamp(), list.next_update.unix_timestamp()]);
     let line = json!({
         "epoch": seen.epoch, "sequence": seen.head.sequence, "hash": seen.head.hash.to_string(),
-        "serial": seen.serial.map(|serial| serial.to_string()), "list": list, "closed": seen.closed,
+        "serial": seen.serial.map(|serial| serial.to_string()), "list": list, "published": seen.published,
+        "closed": seen.closed,
     });
     // The line break stands in front, so that half a line spoils no other.
     format!("\n{line}")
@@ -297,12 +332,17 @@ fn read(line: &str) -> Option<Witnessed> {
         Some(value) => Some(value.as_str()?.parse().ok()?),
         None => None,
     };
+    let published = match maybe("published") {
+        Some(value) => Some(value.as_u64()?),
+        None => None,
+    };
     let hash = line.get("hash")?.as_str()?.parse().ok()?;
     Some(Witnessed {
         epoch: line.get("epoch")?.as_u64()?,
         head: AuditHead { sequence: line.get("sequence")?.as_u64()?, hash },
         serial,
         list,
+        published,
         closed: line.get("closed")?.as_bool()?,
     })
 }
@@ -340,9 +380,17 @@ mod tests {
     /// Every way in which a database can be older than its witness, and none in which it cannot.
     #[test]
     fn what_is_missing_shows() {
-        let mine =
-            Testimony { epoch: 1, witnessed: true, copied: false, head: head(9, 9), serial: None, list: Some(list(3)) };
-        let seen = Witnessed { epoch: 1, head: head(7, 7), serial: None, list: Some(list(3)), closed: false };
+        let mine = Testimony {
+            epoch: 1,
+            witnessed: true,
+            copied: false,
+            head: head(9, 9),
+            serial: None,
+            list: Some(list(3)),
+            published: None,
+        };
+        let seen =
+            Witnessed { epoch: 1, head: head(7, 7), serial: None, list: Some(list(3)), published: None, closed: false };
         let ours = Some(head(7, 7).hash);
         let closed = Witnessed { head: head(9, 9), closed: true, ..seen };
         let copied = Testimony { copied: true, ..mine };
@@ -372,9 +420,15 @@ mod tests {
     #[test]
     fn a_line_reads_as_it_was_written() {
         let serial = Some(SerialNumber::from_time_and_random(1_700_000_000_000, [7; 13]));
-        let full =
-            Witnessed { epoch: 2, head: head(7, 7), serial, list: Some(list(u64::from(u32::MAX))), closed: true };
-        let bare = Witnessed { serial: None, list: None, closed: false, ..full };
+        let full = Witnessed {
+            epoch: 2,
+            head: head(7, 7),
+            serial,
+            list: Some(list(u64::from(u32::MAX))),
+            published: Some(6),
+            closed: true,
+        };
+        let bare = Witnessed { serial: None, list: None, published: None, closed: false, ..full };
         for seen in [full, bare] {
             assert_eq!(read(line(&seen).trim()), Some(seen));
         }

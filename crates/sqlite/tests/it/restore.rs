@@ -70,6 +70,11 @@ async fn put_back_ledger() -> (Desk, LedgerStore) {
     ledger.revoke(&serial(1), &revocation(11), at(11)).await.unwrap();
     ledger.issued(&serial(3), &certificate(3), at(12)).await.unwrap();
     for minutes in [13, 14, 15] {
+        let edition = ledger.reserve(edition(1, minutes)).await.unwrap();
+        ledger.published(edition).await.unwrap();
+    }
+    // For these there was no signature.
+    for minutes in [16, 17] {
         ledger.reserve(edition(1, minutes)).await.unwrap();
     }
     ledger.shut_down().await;
@@ -93,9 +98,10 @@ fn found(number: u32) -> FoundCertificate {
 async fn an_older_ledger_signs_nothing() {
     let (desk, back) = put_back_ledger().await;
     let behind = why(back.standing().await.unwrap());
-    let Witnessed { head, serial: newest, list, closed, epoch } = behind.witness.unwrap();
+    let Witnessed { head, serial: newest, list, closed, epoch, published } = behind.witness.unwrap();
     assert_eq!((behind.why, behind.head.sequence, behind.list.unwrap().number), (Why::Older, 6, 1));
-    assert_eq!((head.sequence, newest, list.unwrap().number, closed, epoch), (13, Some(serial(4)), 4, true, 0));
+    assert_eq!((head.sequence, newest, list.unwrap().number, closed, epoch), (15, Some(serial(4)), 6, true, 0));
+    assert_eq!(published, Some(4));
     let Err(IntendError::Ledger(error)) = back.intend(intent(5, at(20))).await else { panic!("it was recorded") };
     assert!(is_not_reconciled(&error), "{error:?}");
     let Err(IssuedError::Ledger(error)) = back.issued(&serial(3), &[9; 9], at(20)).await else { panic!("stored") };
@@ -117,9 +123,9 @@ async fn an_older_ledger_signs_nothing() {
 async fn invariant_43_a_reconciled_ledger_goes_on_after_what_was_published() {
     let (desk, back) = put_back_ledger().await;
     let server = LedgerStore::open(&desk.path(), &options()).await.unwrap();
-    let older = published(edition(2, 13), vec![]);
+    let older = published(edition(3, 14), vec![]);
     let refused = back.reconcile(older, "operator", at(30)).await;
-    assert!(matches!(refused, Err(ReconcileError::OlderList { found: 2, witnessed: 4 })), "{refused:?}");
+    assert!(matches!(refused, Err(ReconcileError::OlderList { found: 3, witnessed: 4 })), "{refused:?}");
     let stranger = SerialNumber::from_be_bytes(&[0x99; 19]).unwrap();
     let evidence = Evidence {
         certificates: vec![found(3), found(4)],
@@ -155,7 +161,7 @@ async fn invariant_43_a_reconciled_ledger_goes_on_after_what_was_published() {
     assert!(matches!(refused, Err(IntendError::SerialTaken { .. })), "{refused:?}");
     issue(&back, 5, at(33)).await;
     let next = back.reserve(edition(1, 3)).await.unwrap();
-    assert_eq!((next.number, next.this_update), (5, at(15)));
+    assert_eq!((next.number, next.this_update), (7, at(17)));
     // Another process that has it open, and one that opens it, see the same.
     assert_eq!(server.standing().await.unwrap(), Standing::Current);
     issue(&server, 6, at(34)).await;
@@ -239,6 +245,12 @@ async fn a_witness_that_is_gone_is_missed() {
     back.shut_down().await;
     let back = LedgerStore::open(&desk.path(), &options()).await.unwrap();
     assert_eq!(back.standing().await.unwrap(), Standing::Current);
+    back.shut_down().await;
+    // Nor is what the disk made of such a half line.
+    let kept = fs::read(&witness).unwrap();
+    fs::write(&witness, [&kept[..], b"\n{\xff\0\0"].concat()).unwrap();
+    let back = LedgerStore::open(&desk.path(), &options()).await.unwrap();
+    assert_eq!(back.standing().await.unwrap(), Standing::Current);
     // Rubbish is no witness, and no reason to go on.
     back.shut_down().await;
     fs::write(&witness, "rubbish").unwrap();
@@ -286,6 +298,16 @@ async fn the_witness_stays_small() {
     {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(fs::metadata(&witness).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    // And its owner is the database's, whoever made it: root is allowed to make it another's, and nobody else has to.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+        let _ = chown(desk.path(), Some(65_534), None);
+        fs::write(&witness, line.repeat(2 * 1024 * 1024 / line.len())).unwrap();
+        desk.ledger.reserve(edition(1, 2)).await.unwrap();
+        assert_eq!(owner(&witness), owner(&desk.path()));
     }
     drop(desk.ledger.clone());
     let again = LedgerStore::open(&desk.path(), &options()).await.unwrap();
