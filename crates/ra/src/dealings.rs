@@ -79,7 +79,7 @@ impl Ra {
     /// second.
     ///
     /// A serial number that the registry does not know may be that of a certificate whose issue has not been answered yet:
-    /// as long as any has not, it is asked about again.
+    /// as long as any has not, it is asked about again. What comes after it is taken over all the same.
     ///
     /// # Errors
     ///
@@ -87,9 +87,10 @@ impl Ra {
     pub async fn follow_authority(&self, now: UtcDateTime) -> Result<Owed, DealingsError> {
         let mut owed = Owed::default();
         let Some(there) = self.issuing.elsewhere() else { return Ok(owed) };
-        let mut heard = there.correspondence.progress().await?.heard;
+        let mut place = there.correspondence.progress().await?.heard;
+        let mut passed = true;
         for _ in 0..PAGES {
-            let (next, revoked) = there.authority.changes(heard).await?;
+            let (next, revoked) = there.authority.changes(place).await?;
             // Asked after the changes and before the registry: an order of before them is waiting, or its certificate known.
             let waiting = there.correspondence.waiting().await?;
             let mut unknown = false;
@@ -102,12 +103,15 @@ impl Ra {
                     Known::Unknown => unknown = true,
                 }
             }
-            if next == heard || (unknown && waiting) {
+            if next == place {
                 break;
             }
+            passed &= !(unknown && waiting);
             // An older copy of the CA's ledger: what it tells may be new from its beginning on.
-            heard = if next < heard { 0 } else { next };
-            there.correspondence.reached(Reached::Heard(heard)).await?;
+            place = if next < place { 0 } else { next };
+            if passed {
+                there.correspondence.reached(Reached::Heard(place)).await?;
+            }
         }
         Ok(owed)
     }

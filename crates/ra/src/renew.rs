@@ -229,8 +229,19 @@ impl Ra {
         id: RenewalId,
         now: UtcDateTime,
     ) -> Result<(), ChangeError> {
+        self.takes_key(file, id, None, now).await
+    }
+
+    /// The same for one key; without one, for any that could be taken.
+    pub(crate) async fn takes_key(
+        &self,
+        file: &SubjectFile,
+        id: RenewalId,
+        key: Option<Key>,
+        now: UtcDateTime,
+    ) -> Result<(), ChangeError> {
         let takes = |file: &SubjectFile| {
-            let bound = file.holding.renewal.as_ref().and_then(|renewal| renewal.state.key());
+            let bound = key.or_else(|| file.holding.renewal.as_ref().and_then(|renewal| renewal.state.key()));
             let key = bound.unwrap_or(Key { spki: Fingerprint::new([0; 32]), protection: ProtectionLevel::File });
             file.holding.step(id, &Event::Request { key }, now, &self.desk.settings.deadlines)
         };

@@ -2,7 +2,7 @@
 //! in programs' files may not do.
 
 use koshin_notify::{Audience, Mail, Notice, Way};
-use koshin_renewal::{Admission, Basis};
+use koshin_renewal::{Admission, Basis, Key};
 use koshin_types::{Fingerprint, ProtectionLevel, RenewalId, Rfc3339, SerialNumber, Validity};
 use time::UtcDateTime;
 
@@ -185,7 +185,10 @@ impl Ra {
     ) -> Result<(Bundle, Owed), IssuanceError> {
         self.takes_requests(&access.file, id, now).await?;
         let request = self.through_the_gate(request).await?;
-        self.mark_program_key(access, id, &request.spki_fingerprint(), now).await?;
+        let key = Key { spki: request.spki_fingerprint(), protection: ProtectionLevel::File };
+        // A mark stays for ever: there is none for another key than the one that the renewal is bound to.
+        self.takes_key(&access.file, id, Some(key), now).await?;
+        self.mark_program_key(access, id, &key.spki, now).await?;
         self.request_gated(access, id, request, ProtectionLevel::File, now).await
     }
 

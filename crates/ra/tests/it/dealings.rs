@@ -147,7 +147,8 @@ async fn a_ca_that_is_away_stops_no_login() {
     assert_eq!(town.ra.follow_authority(NOW).await.unwrap().close, [mine]);
 }
 
-/// The CA's operator revokes a certificate whose issue has not been answered: it is not passed over.
+/// The CA's operator revokes a certificate whose issue has not been answered: it is not passed over, and keeps nothing back
+/// that was revoked after it.
 #[tokio::test]
 async fn a_certificate_that_is_revoked_before_it_arrives_never_logs_in() {
     let (town, there) = town().await;
@@ -158,6 +159,9 @@ async fn a_certificate_that_is_revoked_before_it_arrives_never_logs_in() {
     there.set(Fault::None);
     let (_, lost) = there.good().into_iter().find(|(renewal, _)| *renewal == id).unwrap();
     assert!(there.sound.revoke_there(lost, RevocationReason::KeyCompromise, NOW));
+    let other = town.enrolled("U-2", enrolled_for(8)).await;
+    assert!(there.sound.revoke_there(serial(&town, &other).await, RevocationReason::KeyCompromise, NOW));
+    assert_eq!(town.ra.follow_authority(NOW).await.unwrap().close, [other]);
     for _ in 0..3 {
         assert_eq!(town.ra.follow_authority(NOW).await.unwrap().close, []);
         assert_eq!(town.store.progress().await.unwrap(), Progress::default(), "asked about again");
@@ -168,7 +172,7 @@ async fn a_certificate_that_is_revoked_before_it_arrives_never_logs_in() {
     // What is void is settled, and the place is passed.
     let _ = town.ra.sweep(NOW + Duration::MINUTE).await.unwrap();
     assert_eq!(town.ra.follow_authority(NOW).await.unwrap().close, []);
-    assert_eq!(town.store.progress().await.unwrap().heard, 1);
+    assert_eq!(town.store.progress().await.unwrap().heard, 2);
 }
 
 /// An older copy of the CA's ledger was put back: what it tells is taken from its beginning.

@@ -154,7 +154,13 @@ impl Authority for Faulty {
     async fn changes(&self, after: u64) -> Result<(u64, Vec<Revocation>), AuthorityError> {
         match self.fault() {
             Fault::Down | Fault::AnswerLost => Err(down()),
-            _ => self.sound.changes(after).await,
+            // Pages of one.
+            _ => {
+                let (end, mut newer) = self.sound.changes(after).await?;
+                let next = if newer.len() > 1 { after + 1 } else { end };
+                newer.truncate(1);
+                Ok((next, newer))
+            }
         }
     }
 }

@@ -148,6 +148,7 @@ async fn a_used_ticket_gets_no_second_certificate() {
     let other = town.ra.request_by_program(&by_ticket, renewal, &key(), NOW).await;
     assert!(matches!(other, Err(IssuanceError::Change(ChangeError::Refused(Refused::OtherKey { .. })))), "{other:?}");
     assert_eq!(town.holding("U-1").await.certificates.len(), 2);
+    assert_eq!(town.noted("requested_by_program"), 1, "nothing is kept of a key that is not taken");
 
     // Once the successor is in use, the old certificate and its ticket open nothing.
     let new = sha256(&bundle.certificate);
