@@ -117,12 +117,77 @@ fn everything_that_is_wrong_is_said_at_once() {
     let keys: Vec<_> = said.lines().filter_map(|line| line.trim().split(": ").nth(1)).collect();
     assert_eq!(
         keys,
-        ["hosts.public", "hosts.publication", "rules.code_tries", "mail.smtp", "ca", "mail.from"],
+        ["hosts.public", "hosts.publication", "rules.code_tries", "mail.smtp", "ca.country", "mail.from"],
         "{said}"
     );
     assert!(with("[mail.smtp]", "maildir = \"mail\"\n\n[mail.smtp]").contains("mail: smtp and maildir exclude"));
     let clear = with("host = \"mail.midori.example\"", "host = \"mail.midori.example\"\ntls = \"none\"");
     assert_eq!(clear, "koshin.toml: mail.smtp.tls: a password needs TLS");
+}
+
+#[test]
+fn what_cannot_stand_in_certificates_is_said_with_its_setting() {
+    let table = |lines: &str| with("[hosts]", &format!("{lines}\n\n[hosts]"));
+    let said = table(
+        "organizational_unit = \"\"\nextended_key_usages = [\"1.3.6.1.5.5.7.3.1\"]\nocsp_url = \"https://ca.example\"\n\
+         cps_url = \"https://ca.example/cps\"\nkeys = [\"p256\", \"RSA-1024\", \"P-384\"]",
+    );
+    let keys: Vec<_> = said.lines().filter_map(|line| line.trim().split(": ").nth(1)).collect();
+    let settings = ["keys", "keys", "organizational_unit", "extended_key_usages", "ocsp_url", "cps_url"];
+    assert_eq!(keys, settings.map(|setting| format!("ca.{setting}")), "{said}");
+    assert!(table("keys = []").ends_with("ca.keys: no kind of key is named; leave it out to take every one"));
+    assert!(table("mail_in_certificate = \"no\"").starts_with("koshin.toml: ca.mail_in_certificate: invalid type"));
+    let good = "organizational_unit = \"電子契約\"\nextended_key_usages = [\"1.3.6.1.5.5.7.3.4\"]\nmail_in_certificate = false\n\
+                policy_oids = [\"1.2.3\"]\ncps_url = \"https://ca.example/cps\"\nkeys = [\"RSA-3072\"]\nblocked_keys = \"b.txt\"";
+    assert_eq!(table(good), "none");
+}
+
+#[test]
+fn the_gate_knows_the_keys_of_the_profile_and_of_the_block_list() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), authority(3650));
+    let request = p12::new_key_and_request().unwrap().1;
+    let asked = |checked: &Checked| {
+        let gate = checked.load().unwrap().gate;
+        CertificationRequest::from_bytes(&request, &gate).map(|it| it.spki_fingerprint()).map_err(|no| no.code())
+    };
+    let spki = asked(&installed(folder.path(), &authority, "")).unwrap();
+    let with = |lines: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let checked = installed(folder.path(), &authority, lines);
+        (folder, checked)
+    };
+    let (_folder, p384) = with("keys = [\"P-384\"]");
+    assert_eq!(asked(&p384), Err("request.key_not_issued_for"));
+    let (place, blocking) = with("blocked_keys = \"blocked.txt\"");
+    let missing = blocking.load().err().unwrap().to_string();
+    assert!(missing.contains("koshin.toml: ca.blocked_keys: ") && missing.contains("blocked.txt"), "{missing}");
+    fs::write(place.path().join("blocked.txt"), "\nno fingerprint\n").unwrap();
+    let wrong = blocking.load().err().unwrap().to_string();
+    assert!(wrong.contains("line 2 of the block list"), "{wrong}");
+    fs::write(place.path().join("blocked.txt"), format!("{spki}  # found\n")).unwrap();
+    assert_eq!(asked(&blocking), Err("request.key_blocked"));
+    fs::write(place.path().join("blocked.txt"), format!("{}\n", "0a".repeat(32))).unwrap();
+    assert_eq!(asked(&blocking), Ok(spki));
+}
+
+/// The profile of a configuration, at work.
+#[test]
+fn what_a_configuration_says_stands_in_a_certificate() {
+    let authority = authority(3650);
+    let issued = |lines: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let checked = installed(folder.path(), &authority, lines);
+        issue_with(&authority.0, &authority.1, checked.profile, Some("taro@example.jp"))
+    };
+    let contains = |der: &[u8], part: &[u8]| der.windows(part.len()).any(|window| window == part);
+    let plain = issued("");
+    assert!(contains(&plain, b"taro@example.jp") && !contains(&plain, "電子契約".as_bytes()));
+    let said = issued(
+        "organizational_unit = \"電子契約\"\nmail_in_certificate = false\nextended_key_usages = [\"1.3.6.1.5.5.7.3.4\"]\n\
+         policy_oids = [\"1.2.3\"]\ncps_url = \"https://ca.example/cps\"",
+    );
+    assert!(!contains(&said, b"taro@example.jp") && contains(&said, "電子契約".as_bytes()));
+    assert!(contains(&said, b"https://ca.example/cps") && contains(&said, &[0x2b, 6, 1, 5, 5, 7, 3, 4]));
 }
 
 const NOW: UtcDateTime = utc_datetime!(2026-11-22 03:00);
@@ -140,9 +205,12 @@ fn authority(days: i64) -> (KeyedCertificate, KeyedCertificate) {
 
 /// A certificate for a person, by this CA.
 fn issue(root: &KeyedCertificate, issuing: &KeyedCertificate) -> Vec<u8> {
+    issue_with(root, issuing, Profile::new(ProfileConfig::default()).unwrap(), None)
+}
+
+fn issue_with(root: &KeyedCertificate, issuing: &KeyedCertificate, profile: Profile, mail: Option<&str>) -> Vec<u8> {
     let random: Random = Arc::new(ring::rand::SystemRandom::new());
     let signer = FileSigner::from_pkcs8_pem(&issuing.pkcs8_pem(), Arc::clone(&random)).unwrap();
-    let profile = Profile::new(ProfileConfig::default()).unwrap();
     let above = [root.certificate_der().to_vec()];
     let ca = Ca::load(issuing.certificate_der(), &above, Box::new(signer), profile).unwrap();
     let (_, request) = p12::new_key_and_request().unwrap();
@@ -150,7 +218,7 @@ fn issue(root: &KeyedCertificate, issuing: &KeyedCertificate) -> Vec<u8> {
     let spki = request.spki_fingerprint();
     let validity = Validity::new(NOW - Duration::HOUR, NOW + Duration::DAY).unwrap();
     let (name, serial) = (SubjectName::new("更新商店", "U-1").unwrap(), new_serial(NOW, random.as_ref()).unwrap());
-    let prepared = ca.prepare(request, &name, None, serial, validity).unwrap();
+    let prepared = ca.prepare(request, &name, mail, serial, validity).unwrap();
     let recorded = Recorded::restore(prepared.tbs().to_vec(), serial, validity, spki).unwrap();
     ca.issue(recorded).unwrap().into_der()
 }

@@ -54,6 +54,25 @@ fn what_it_refuses_is_named_with_a_code_and_a_reason() {
 }
 
 #[test]
+fn a_blocked_key_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("blocked.txt");
+    let request = csr("ec_paramgen_curve:P-256", "PEM");
+    let check = |more: &[&str]| koshin_reading(&request, [&["request", "check", "-", "--json"], more].concat());
+    let blocked = ["--blocked", list.to_str().unwrap()];
+    assert!(check(&blocked).refused(3).contains("blocked.txt cannot be read"));
+    let spki = check(&[]).one()["spki_sha256"].as_str().unwrap().to_owned();
+    fs::write(&list, format!("# known keys\n{}\n", "0a".repeat(32))).unwrap();
+    assert_eq!(check(&blocked).one()["accepted"], true);
+    fs::write(&list, format!("# known keys\n{}\n{}  # in a repository\n", "0a".repeat(32), spki.to_uppercase()))
+        .unwrap();
+    refused(&check(&blocked), "request.key_blocked");
+    fs::write(&list, format!("{spki}\nabc\n")).unwrap();
+    let wrong = check(&blocked);
+    assert!(wrong.refused(1).contains("line 2 of the block list"), "{wrong:?}");
+}
+
+#[test]
 fn files_are_read_and_missing_ones_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("request.pem");
