@@ -97,11 +97,12 @@ impl Outsiders {
         (looked?.elapsed() < BELIEVED).then(|| self.writes.load(Ordering::Acquire))
     }
 
-    fn looked(&self, wrote: bool) {
+    /// `at` is not after the instant at which the file was looked at.
+    fn looked(&self, wrote: bool, at: Instant) {
         if wrote {
             self.writes.fetch_add(1, Ordering::AcqRel);
         }
-        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
     }
 }
 
@@ -393,7 +394,8 @@ impl Task {
             let script = Script::one("/* Task::begin */ BEGIN IMMEDIATE").then(VERSION).then(audit::HEAD);
             match readers::all(&mut self.connection, script).await {
                 Ok(rows) => {
-                    self.others(rows.first())?;
+                    // The write lock is held: nobody has written since.
+                    self.others(rows.first(), Instant::now())?;
                     return audit::head(rows.get(1)).map_err(|error| sqlx::Error::Decode(Box::new(error)));
                 }
                 Err(error) if is_busy(&error) && tries < BEGIN_TRIES => tries += 1,
@@ -404,8 +406,9 @@ impl Task {
 
     /// Looks whether others wrote.
     async fn look(&mut self) {
+        let asked = Instant::now();
         let looked = match readers::all(&mut self.connection, Script::one(VERSION)).await {
-            Ok(rows) => self.others(rows.first()),
+            Ok(rows) => self.others(rows.first(), asked),
             Err(error) => Err(error),
         };
         if let Err(error) = looked {
@@ -413,9 +416,9 @@ impl Task {
         }
     }
 
-    fn others(&mut self, row: Option<&SqliteRow>) -> sqlx::Result<()> {
+    fn others(&mut self, row: Option<&SqliteRow>, at: Instant) -> sqlx::Result<()> {
         let version = row.map(|row| row.try_get(0)).transpose()?;
-        self.outsiders.looked(version != self.version);
+        self.outsiders.looked(version != self.version, at);
         self.version = version;
         Ok(())
     }
