@@ -1,15 +1,17 @@
 //! `koshin doctor`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use koshin_operator::{
     evidence::{Sources, said},
     exit::{Fault, Status},
+    machine,
     output::Form,
 };
-use koshin_sqlite::{ReconcileError, Standing};
+use koshin_sqlite::{ReconcileError, Standing, Store};
 use serde_json::json;
+use time::UtcDateTime;
 
 use super::desk::{self, ConfigFile};
 use crate::{
@@ -87,33 +89,63 @@ pub(crate) async fn run(arguments: DoctorArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What was found at an installation.
+#[derive(Debug, Default)]
+struct Findings {
+    problems: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Findings {
+    /// An error may say several things, one on each line.
+    fn note(&mut self, error: &anyhow::Error) {
+        self.problems.extend(format!("{error:#}").lines().map(|line| line.trim().to_owned()));
+    }
+}
+
 /// Looks at everything that can be looked at.
 async fn examine(checked: &Checked, form: Form) -> anyhow::Result<()> {
-    let mut problems: Vec<String> = Vec::new();
-    let mut warnings = Vec::new();
-    let loaded = checked.load()?;
-    let store = desk::open(&checked.database()).await?;
-    let clock = Clock::open(&store, Confirms::Operator).await?;
-    match checked.inspect(&loaded, clock.now()) {
-        Ok(found) => warnings = found,
-        Err(error) => problems.push(format!("{error:#}")),
+    let mut findings = Findings::default();
+    let loaded = checked.load().map_err(|error| findings.note(&error)).ok();
+    let now = match desk::open(&checked.database()).await {
+        Ok(store) => {
+            let now = examine_data(&store, &mut findings).await?;
+            store.shut_down().await;
+            now
+        }
+        Err(error) => {
+            findings.note(&error);
+            machine::now()
+        }
+    };
+    if let Some(loaded) = &loaded {
+        match checked.inspect(loaded, now) {
+            Ok(warnings) => findings.warnings = warnings,
+            Err(error) => findings.note(&error),
+        }
+        if let LoadedCa::Here { ca, .. } = &loaded.ca
+            && let Err(error) = ca.try_key()
+        {
+            findings.problems.push(format!("the CA's key: {:#}", anyhow::Error::from(error)));
+        }
     }
-    if let Err(doubt) = clock.trusted() {
-        problems.push(format!("clock: {doubt}; if it is right, `koshin clock confirm`"));
-    }
-    if let Standing::Behind(behind) = store.standing().await? {
-        problems.push(format!("database: {}; `koshin doctor --after-restore`", said(&behind)));
-    }
-    if let Err(error) = store.audit_replay().await {
-        problems.push(format!("audit log: {:#}", anyhow::Error::from(error)));
-    }
-    if let LoadedCa::Here { ca, .. } = &loaded.ca
-        && let Err(error) = ca.try_key()
-    {
-        problems.push(format!("the CA's key: {:#}", anyhow::Error::from(error)));
-    }
-    store.shut_down().await;
+    let Findings { problems, warnings } = findings;
     let (ok, count) = (problems.is_empty(), problems.len());
     form.one(&json!({"ok": ok, "problems": problems, "warnings": warnings}))?;
     if ok { Ok(()) } else { Err(Fault::new(Status::Failure, format!("{count} problems were found")).into()) }
+}
+
+/// Looks at the database and at what it remembers of the time; answers with the instant to judge by.
+async fn examine_data(store: &Arc<Store>, findings: &mut Findings) -> anyhow::Result<UtcDateTime> {
+    let clock = Clock::open(store, Confirms::Operator).await?;
+    if let Err(doubt) = clock.trusted() {
+        findings.problems.push(format!("clock: {doubt}; if it is right, `koshin clock confirm`"));
+    }
+    if let Standing::Behind(behind) = store.standing().await? {
+        findings.problems.push(format!("database: {}; `koshin doctor --after-restore`", said(&behind)));
+    }
+    if let Err(error) = store.audit_replay().await {
+        findings.problems.push(format!("audit log: {:#}", anyhow::Error::from(error)));
+    }
+    Ok(clock.now())
 }

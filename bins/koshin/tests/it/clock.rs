@@ -31,7 +31,7 @@ fn now() -> UtcDateTime {
 }
 
 /// Lets a database remember that it was `offset` from now, as if the machine had worked on it then.
-fn remember(database: &std::path::Path, offset: Duration) -> UtcDateTime {
+pub(crate) fn remember(database: &std::path::Path, offset: Duration) -> UtcDateTime {
     let at = now() + offset;
     let note = AuditNote { actor: Actor::System, subject: None, word: "clock_confirmed", details: [].into() };
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

@@ -18,18 +18,18 @@ fn blocks(page: &str) -> Vec<&str> {
 }
 
 /// A shell in a folder, with these variables.
-struct Shell<'a> {
-    folder: &'a Path,
-    variables: Vec<(&'static str, String)>,
+pub(crate) struct Shell<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) variables: Vec<(&'static str, String)>,
 }
 
 impl Shell<'_> {
-    fn set(&mut self, name: &'static str, value: &str) {
+    pub(crate) fn set(&mut self, name: &'static str, value: &str) {
         self.variables.push((name, value.to_owned()));
     }
 
     /// What the lines write.
-    fn run(&self, lines: &str) -> String {
+    pub(crate) fn run(&self, lines: &str) -> String {
         let mut command = Command::new("bash");
         command.args(["-euo", "pipefail", "-c", lines]).current_dir(self.folder);
         let ended = command.envs(self.variables.iter().cloned()).output().unwrap();
@@ -45,7 +45,7 @@ impl Shell<'_> {
     }
 }
 
-fn person<'a>(ready: &'a Value, id: &str) -> &'a Value {
+pub(crate) fn person<'a>(ready: &'a Value, id: &str) -> &'a Value {
     ready["subjects"].as_array().unwrap().iter().find(|person| person["id"] == id).unwrap()
 }
 

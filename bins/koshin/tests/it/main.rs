@@ -9,6 +9,8 @@ mod demo;
 #[cfg(unix)]
 mod docs;
 #[cfg(unix)]
+mod doctor;
+#[cfg(unix)]
 mod est;
 #[cfg(unix)]
 mod mailbox;
