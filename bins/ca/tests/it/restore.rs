@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use crate::{program::eventually, site::Site};
 
 #[test]
@@ -27,6 +29,13 @@ fn what_was_issued_since_the_backup_is_found_again() {
     let order = site.order(4);
     let refused = site.issue(&server, &order);
     assert_eq!(refused.status, 503, "{refused:?}");
+    // Nobody is told that a certificate was never issued, and leaves it at that.
+    let now = &order["now"];
+    let body = json!({"serial": kept.serial(), "reason": "keyCompromise", "revoked_at": now, "now": now});
+    assert_eq!(site.post(&server, "/v1/revoke", &body).status, 503);
+    assert!(
+        site.run(&format!("revoke {} --reason keyCompromise", kept.serial())).refused(4).contains("--after-restore")
+    );
     assert!(site.published(&server, "/readyz").body.contains("restored and not reconciled"));
     let status = site.run("status --json");
     assert_eq!((status.status, &status.data()["ledger"]), (4, &"behind".into()));

@@ -213,6 +213,10 @@ impl Ledger for LedgerStore {
 
     async fn status(&self, serial: &SerialNumber) -> Result<Option<Status>, LedgerError> {
         let row = self.database.readers().one(rows::status_of(serial)).await?;
+        if row.is_none() {
+            // Who is told that it was never recorded does not ask again: not to revoke it either.
+            self.database.has_to_be_current().await?;
+        }
         Ok(row.map(|row| rows::status(&mut Columns::of(&row))).transpose()?)
     }
 

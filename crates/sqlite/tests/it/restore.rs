@@ -111,6 +111,8 @@ async fn an_older_ledger_signs_nothing() {
     assert_eq!(back.issued(&serial(1), &[9; 9], at(20)).await.unwrap(), [2; 700]);
     assert!(StatusSource::status(&back, &serial(2)).await.is_err());
     assert!(StatusSource::status(&back, &serial(4)).await.is_err());
+    // Nor that something was never recorded.
+    assert!(is_not_reconciled(&koshin_endpoints::ca::Ledger::status(&back, &serial(4)).await.unwrap_err()));
     back.revoke(&serial(2), &revocation(21), at(21)).await.unwrap();
     assert!(matches!(StatusSource::status(&back, &serial(2)).await.unwrap(), OcspStatus::Revoked { .. }));
     back.shut_down().await;
