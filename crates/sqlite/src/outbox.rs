@@ -118,6 +118,14 @@ fn recipient(address: &Address) -> Vec<u8> {
     digest.as_ref().iter().take(16).copied().collect()
 }
 
+/// Whether a mail to an ID's holder went to another address than is registered by now, so that there is nothing to see to
+/// if it did not arrive. Mails to administrators and operators are about an ID, and go elsewhere.
+pub(crate) fn is_readdressed(kind: &str, to: Option<&[u8]>, registered: Option<&str>) -> bool {
+    let to_holder = !kind.ends_with("_administrator") && kind != "operator_summary";
+    let registered = registered.and_then(|address| address.parse().ok());
+    to_holder && to.zip(registered).is_some_and(|(to, registered)| to != recipient(&registered))
+}
+
 fn reply(disposition: &Disposition) -> Option<String> {
     match disposition {
         Disposition::Undeliverable { reply }
@@ -211,8 +219,9 @@ impl Job for Record {
 
     async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<(), Failed<Refusal>> {
         let held = Script::one(
-            "/* Record::run */ SELECT number, mail FROM outbox \
-             WHERE id = ? AND fence = ? AND state IN ('claimed', 'transmitting')",
+            "/* Record::run */ SELECT o.number, o.mail, o.kind, o.recipient, s.address FROM outbox AS o \
+             LEFT JOIN subjects AS s ON s.id = o.subject \
+             WHERE o.id = ? AND o.fence = ? AND o.state IN ('claimed', 'transmitting')",
         );
         let rows = tx.read(held.with(self.id.as_bytes().to_vec()).with(signed(self.fence.0))).await?;
         let Some(row) = rows.first() else { return Err(Failed::Refused(Refusal::LeaseLost)) };
@@ -220,9 +229,12 @@ impl Job for Record {
         let storage = |error| Failed::Refused(Refusal::Storage(error));
         let number: i64 = columns.get("outbox.number").map_err(storage)?;
         let mail: &str = columns.get("outbox.mail").map_err(storage)?;
+        let (kind, to) =
+            (columns.get("outbox.kind").map_err(storage)?, columns.get("outbox.recipient").map_err(storage)?);
+        let readdressed = is_readdressed(kind, to, columns.get("subjects.address").map_err(storage)?);
         let mut script = Script::one(
             "/* Record::run */ UPDATE outbox SET state = ?, claimable_from = ?, mail = ?, \
-             unanswered = unanswered + ?, disposition = ?, reply = ?, recorded_at = ? WHERE number = ?",
+             unanswered = unanswered + ?, disposition = ?, reply = ?, recorded_at = ?, settled = ? WHERE number = ?",
         );
         match self.disposition {
             Disposition::Retry { at, .. } => script.bind("waiting").bind(millis(at)).bind(mail).bind(0_i64),
@@ -232,7 +244,8 @@ impl Job for Record {
                 script.bind("done").bind(None::<i64>).bind(kept.unwrap_or_default()).bind(0_i64)
             }
         };
-        script.bind(self.disposition.word()).bind(reply(&self.disposition)).bind(millis(self.now)).bind(number);
+        script.bind(self.disposition.word()).bind(reply(&self.disposition)).bind(millis(self.now));
+        script.bind(i64::from(readdressed)).bind(number);
         tx.write_last(script).await?;
         Ok(())
     }

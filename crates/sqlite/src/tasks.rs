@@ -9,7 +9,7 @@ use time::UtcDateTime;
 use crate::{
     codec::{Columns, millis},
     error::{StoreError, damaged},
-    outbox::unavailable,
+    outbox::{is_readdressed, unavailable},
     script::Script,
     store::Store,
     writer::{Failed, Job, Transaction},
@@ -28,8 +28,9 @@ impl Job for Bounced {
 
     async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<bool, Failed<StoreError>> {
         let known = Script::one(
-            "/* Bounced::run */ SELECT number, mail, state FROM outbox WHERE id = ? AND attempts > 0 \
-             AND (state <> 'done' OR disposition IN ('sent', 'unknown'))",
+            "/* Bounced::run */ SELECT o.number, o.mail, o.state, o.kind, o.recipient, s.address FROM outbox AS o \
+             LEFT JOIN subjects AS s ON s.id = o.subject WHERE o.id = ? AND o.attempts > 0 \
+             AND (o.state <> 'done' OR o.disposition IN ('sent', 'unknown'))",
         );
         let rows = tx.read(known.with(self.id.as_bytes().to_vec())).await?;
         let Some(row) = rows.first() else { return Ok(false) };
@@ -37,15 +38,19 @@ impl Job for Bounced {
         let number: i64 = columns.get("outbox.number").map_err(Failed::Refused)?;
         let mail: &str = columns.get("outbox.mail").map_err(Failed::Refused)?;
         let state: &str = columns.get("outbox.state").map_err(Failed::Refused)?;
+        let (kind, to) = (columns.get("outbox.kind")?, columns.get("outbox.recipient")?);
+        let readdressed = is_readdressed(kind, to, columns.get("subjects.address")?);
         match &self.bounce {
             Bounce::Failed { reply } => {
                 let kept = Mail::decode(mail).map(|mail| mail.without_secret().encode().to_string());
                 // Whoever is about to record or to repeat it is overtaken.
                 let mut script = Script::one(
                     "/* Bounced::run */ UPDATE outbox SET state = 'done', claimable_from = NULL, mail = ?, \
-                     fence = fence + 1, disposition = 'bounced', reply = ?, recorded_at = ? WHERE number = ?",
+                     fence = fence + 1, disposition = 'bounced', reply = ?, recorded_at = ?, settled = ? \
+                     WHERE number = ?",
                 );
-                script.bind(kept.unwrap_or_default()).bind(reply.to_string()).bind(millis(self.now)).bind(number);
+                script.bind(kept.unwrap_or_default()).bind(reply.to_string()).bind(millis(self.now));
+                script.bind(i64::from(readdressed)).bind(number);
                 tx.write_last(script).await?;
             }
             Bounce::Delayed { reply } if state == "done" => {

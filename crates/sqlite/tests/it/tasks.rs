@@ -1,6 +1,6 @@
 //! Mails that reached nobody, on a file: what closes their tasks, and that nothing of it scans a table.
 
-use koshin_notify::{Disposition, Mail, Notice, Outbox, Reply, Tasks as _};
+use koshin_notify::{Bounce, Disposition, Mail, MailId, Notice, Outbox, Reply, Tasks as _};
 use koshin_ra::{Commit, Directory as _, Registry as _, Subject};
 use koshin_types::Language;
 use sqlx::Row as _;
@@ -9,14 +9,22 @@ use time::Duration;
 use crate::bench::{Bench, at, commit, id, note};
 
 async fn refused(bench: &Bench, notice: Notice, to: &str) {
+    ended(bench, notice, to, &Disposition::Undeliverable { reply: Reply::new(Some(550), "no") }).await;
+}
+
+async fn sent(bench: &Bench, notice: Notice, to: &str) -> MailId {
+    ended(bench, notice, to, &Disposition::Sent).await
+}
+
+async fn ended(bench: &Bench, notice: Notice, to: &str, end: &Disposition) -> MailId {
     let file = bench.file(1).await;
     let nothing = koshin_renewal::Change { next: file.holding.clone(), facts: vec![], effects: vec![] };
-    let mail = Mail::new(notice, "1", to.parse().unwrap(), Language::Ja, id(1));
+    let mail = Mail::new(notice, &format!("{to} {}", file.version), to.parse().unwrap(), Language::Ja, id(1));
     bench.store.commit(Commit { mails: vec![mail], ..commit(&file, nothing, at(0)) }).await.unwrap();
     let claimed = bench.store.claim(at(0), "w", Duration::minutes(10), 9).await.unwrap().remove(0);
     bench.store.transmitting(claimed.mail.id, claimed.fence, at(0)).await.unwrap();
-    let end = Disposition::Undeliverable { reply: Reply::new(Some(550), "no") };
-    Outbox::record(&bench.store, claimed.mail.id, claimed.fence, &end, at(0)).await.unwrap();
+    Outbox::record(&bench.store, claimed.mail.id, claimed.fence, end, at(0)).await.unwrap();
+    claimed.mail.id
 }
 
 /// Another address is what a refused mail to the holder asks for. A mail to an administrator went elsewhere.
@@ -33,6 +41,15 @@ async fn another_address_settles_what_did_not_reach_the_old_one() {
     let left: Vec<_> = open().await.into_iter().map(|task| task.kind).collect();
     assert_eq!(left, ["address_undeliverable_administrator"]);
     assert!(bench.store.open_tasks(Some(&id(2)), None, 9).await.unwrap().is_empty());
+    // What the old address refuses or returns after that says nothing about the new one.
+    refused(&bench, Notice::AddressChanged { at: at(1) }, "taro@example.co.jp").await;
+    let late = sent(&bench, Notice::EnrolmentPermitted { until: at(9) }, "taro@example.co.jp").await;
+    let bounce = Bounce::Failed { reply: Reply::new(None, "5.1.1 unknown") };
+    assert!(bench.store.bounced(late, &bounce, at(2)).await.unwrap());
+    assert_eq!(open().await.len(), 1);
+    let here = sent(&bench, Notice::EnrolmentReminder { until: at(9) }, "Jiro@example.co.jp").await;
+    assert!(bench.store.bounced(here, &bounce, at(2)).await.unwrap());
+    assert_eq!(open().await.len(), 2);
 }
 
 #[tokio::test]
