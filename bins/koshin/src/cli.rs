@@ -7,7 +7,8 @@ use koshin_operator::machine;
 
 use crate::{
     commands::{
-        audit, backup, certificate, clock, config, doctor, init, organization, policy, request, serve, subject,
+        audit, backup, certificate, clock, config, doctor, init, mail, organization, policy, request, serve, subject,
+        task,
     },
     demo, exit,
 };
@@ -51,6 +52,10 @@ enum Command {
     Policy(policy::PolicyCommand),
     #[command(subcommand)]
     Request(request::RequestCommand),
+    #[command(subcommand)]
+    Mail(mail::MailCommand),
+    #[command(subcommand)]
+    Task(task::TaskCommand),
 }
 
 impl Arguments {
@@ -73,6 +78,8 @@ impl Arguments {
             Command::Config(command) => config::run(command),
             Command::Policy(command) => policy::run(command),
             Command::Request(command) => request::run(command),
+            Command::Mail(command) => mail::run(command).await,
+            Command::Task(command) => task::run(command).await,
         }?;
         Ok(ExitCode::SUCCESS)
     }

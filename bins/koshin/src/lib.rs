@@ -10,6 +10,7 @@ mod exit;
 mod nss;
 mod ocsp;
 mod p12;
+mod post;
 mod remote;
 mod revocation;
 mod service;

@@ -7,7 +7,6 @@ use koshin_edge::{Connections, Edge, GreetingVerifier, Limits, serve, tls_config
 use koshin_endpoints::{CrlSettings, OcspService, Place, Publication, Publisher, Readings};
 use koshin_expiry::Policy;
 use koshin_issuance::{Ca, Gate};
-use koshin_notify::{Mailer, Planner, Sender, Transport, Wake};
 use koshin_ra::{ChangeError, Issuing, Passwords, Ra, Settings, Settled};
 use koshin_sqlite::Store;
 use koshin_web::{
@@ -24,6 +23,7 @@ use tokio::{
 use crate::{
     clock::{Clock, entropy},
     ocsp::{self, OCSP_PATH},
+    post::Mailing,
     revocation::Revocations,
     zone::NamedZone,
 };
@@ -68,12 +68,6 @@ pub(crate) struct Publishing {
     pub(crate) folder: PathBuf,
 }
 
-/// Who sends mails, and by which way.
-pub(crate) struct Mailing {
-    pub(crate) sender: Sender,
-    pub(crate) transport: Arc<dyn Transport>,
-}
-
 /// The sockets of the three hosts, bound but not yet served.
 pub(crate) struct Listeners {
     pub(crate) portal: TcpListener,
@@ -91,7 +85,6 @@ const CHANGES_EVERY: Wait = Wait::from_millis(200);
 /// How often a CA elsewhere is asked what it revoked.
 const FOLLOW_EVERY: Wait = Wait::from_millis(500);
 const SWEEP_EVERY: Wait = Wait::from_secs(1);
-const MAIL_EVERY: Wait = Wait::from_secs(2);
 
 impl Parts {
     /// The registration authority of these parts.
@@ -153,12 +146,8 @@ impl Parts {
         if elsewhere {
             tasks.spawn(follow(portal, clock.clone(), stopping.clone()));
         }
-        if let Some(Mailing { sender, transport }) = mailing {
-            let post = Post {
-                planner: Planner::new(store.clone(), Policy::clone(&policy)),
-                mailer: Mailer::new(store, transport, sender),
-            };
-            tasks.spawn(send_mails(post, clock, mail, stopping));
+        if let Some(mailing) = mailing {
+            mailing.begin(&mut tasks, &store, &policy, &clock, mail, &stopping);
         }
         ready()?;
         shutdown.await;
@@ -235,7 +224,7 @@ fn serve_hosts(
 }
 
 /// Waits until the service is to stop.
-async fn stopped(mut stopping: watch::Receiver<bool>) {
+pub(crate) async fn stopped(mut stopping: watch::Receiver<bool>) {
     // A sender that is gone has stopped too.
     let _ = stopping.wait_for(|stop| *stop).await;
 }
@@ -326,48 +315,6 @@ async fn follow(portal: Arc<Portal>, clock: Clock, stopping: watch::Receiver<boo
             () = stopped(stopping.clone()) => return,
             () = tokio::time::sleep(FOLLOW_EVERY) => {}
         }
-    }
-}
-
-/// The planner owes the notices of expiry; the mailer sends whatever is owed.
-struct Post<T> {
-    planner: Planner<Arc<Store>>,
-    mailer: Mailer<Arc<Store>, T>,
-}
-
-/// Plans what time makes due, and sends what is owed, as soon as it is planned here and soon after it is planned
-/// elsewhere.
-async fn send_mails<T: Transport>(post: Post<T>, clock: Clock, planned: Arc<Notify>, stopping: watch::Receiver<bool>) {
-    loop {
-        let wake = match clock.trusted() {
-            Ok(()) => post.run(&clock).await,
-            Err(_) => MAIL_EVERY,
-        };
-        tokio::select! {
-            () = stopped(stopping.clone()) => return,
-            () = planned.notified() => {}
-            () = tokio::time::sleep(wake) => {}
-        }
-    }
-}
-
-impl<T: Transport> Post<T> {
-    /// Plans and sends what is due, and answers how long to wait. Mails go out even where none can be planned.
-    async fn run(&self, clock: &Clock) -> Wait {
-        let planned = self.planner.run(clock.now()).await.unwrap_or_else(|error| {
-            tracing::error!(error = ?error, "notices of expiry cannot be planned");
-            Wake::Idle
-        });
-        let sent = self.mailer.run(clock.now()).await.unwrap_or_else(|error| {
-            tracing::error!(error = ?error, "mails cannot be sent");
-            Wake::Idle
-        });
-        let wait = |wake| match wake {
-            Wake::Now => Wait::ZERO,
-            Wake::At(at) => Wait::try_from(at - clock.now()).unwrap_or_default(),
-            Wake::Idle => MAIL_EVERY,
-        };
-        wait(planned).min(wait(sent)).min(MAIL_EVERY)
     }
 }
 

@@ -12,7 +12,8 @@ use super::desk::{self, ConfigFile};
 use crate::{
     clock::{Clock, Confirms},
     config::{Checked, Listen, LoadedCa},
-    service::{Listeners, Mailing, Parts, Publishing, bind},
+    post::Mailing,
+    service::{Listeners, Parts, Publishing, bind},
 };
 
 #[derive(Debug, Args)]
@@ -80,9 +81,15 @@ async fn serve(program: &str, checked: Checked, mails: Mails) -> anyhow::Result<
         LoadedCa::Elsewhere { .. } => None,
     };
     let est = checked.config.est.holders.into();
-    let Checked { policy, zone, settings, hosts, brand, contact, sender, .. } = checked;
+    let mailing = Mailing {
+        sender: loaded.sender,
+        transport: loaded.transport,
+        settings: checked.mailer(),
+        returns: loaded.returns,
+    };
+    let mailing = (mails == Mails::AreSentHere).then_some(mailing);
+    let Checked { policy, zone, settings, hosts, brand, contact, .. } = checked;
     let open = format!("{program}: {} is open; {} issues certificates", hosts.portal, issuing.issuer().issuer_name());
-    let mailing = (mails == Mails::AreSentHere).then_some(Mailing { sender, transport: loaded.transport });
     let parts = Parts {
         store: store.clone(),
         clock,

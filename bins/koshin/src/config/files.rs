@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use koshin_edge::{GreetingVerifier, tls_config};
 use koshin_issuance::{Ca, Gate, IssuerCertificate};
 use koshin_notify::{
-    Maildir, SmtpTransport, Transport,
+    Maildir, Sender, SmtpTransport, Transport,
     smtp::{Login, Roots, SmtpConfig, Tls},
 };
 use koshin_operator::{config::Problems, pem, profile, secret};
@@ -16,7 +16,7 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{
-    Checked,
+    Checked, Returns,
     schema::{Config, Smtp, SmtpTls},
 };
 use crate::{exit, remote::RemoteAuthority, service::ServerIdentity};
@@ -28,6 +28,9 @@ pub(crate) struct Loaded {
     pub(crate) verifier: Arc<GreetingVerifier>,
     pub(crate) identity: ServerIdentity,
     pub(crate) transport: Arc<dyn Transport>,
+    /// Who sends, in the operator's words.
+    pub(crate) sender: Sender,
+    pub(crate) returns: Option<Returns>,
     /// What requests have to pass.
     pub(crate) gate: Arc<Gate>,
 }
@@ -71,12 +74,19 @@ impl Checked {
         let identity = self.identity(&mut problems);
         let transport = self.transport(&mut problems);
         let gate = self.gate(&mut problems);
-        match (ca, verifier, identity, transport, gate) {
-            (Some(ca), Some(verifier), Some(identity), Some(transport), Some(gate)) => {
-                Ok(Loaded { ca, verifier: Arc::new(verifier), identity, transport, gate: Arc::new(gate) })
-            }
-            _ => Err(problems.into()),
-        }
+        let words = self.words(&mut problems);
+        let returns = self.returns(&mut problems);
+        let (Some(ca), Some(verifier), Some(identity), Some(transport), Some(gate), Some(words), true) =
+            (ca, verifier, identity, transport, gate, words, problems.is_empty())
+        else {
+            return Err(problems.into());
+        };
+        let sender = match &returns {
+            Some(returns) => words.with_verp(returns.verp.clone()),
+            None => words,
+        };
+        let (verifier, gate) = (Arc::new(verifier), Arc::new(gate));
+        Ok(Loaded { ca, verifier, identity, transport, sender, returns, gate })
     }
 
     /// The certificates of the issuing CA and of those before it, DER.

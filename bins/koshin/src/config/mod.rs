@@ -3,6 +3,7 @@
 mod build;
 mod files;
 mod inspect;
+mod mails;
 mod schema;
 
 use std::{
@@ -19,6 +20,7 @@ use koshin_web::screens::{Brand, Contact, Hosts};
 
 pub(crate) use self::{
     files::LoadedCa,
+    mails::{KEY_OCTETS, Returns},
     schema::{Config, Holders, Listen, Remote},
 };
 use crate::{exit, remote::RemoteAuthority, zone::NamedZone};
@@ -59,6 +61,7 @@ impl Checked {
         config.rules.check(&mut problems);
         config.check_ca(&mut problems);
         config.check_mail(&mut problems);
+        config.check_bounces(&mut problems);
         let policy = config.policy.policy(&mut problems);
         let profile = config.profile(&mut problems);
         let zone = policy.as_ref().map(|(_, zone)| zone.clone());

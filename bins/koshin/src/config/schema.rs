@@ -1,6 +1,6 @@
 //! The tables of the configuration file and their defaults.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use koshin_operator::{key::KeyPlace, profile::all_keys};
 use serde::{Deserialize, Serialize};
@@ -188,8 +188,28 @@ pub(crate) struct Mail {
     pub(crate) from: String,
     #[serde(default)]
     pub(crate) maildir: Option<PathBuf>,
+    /// The operator's own words: a folder with `ja/NAME.txt` and `en/NAME.txt`. Default: the built-in ones.
+    #[serde(default)]
+    pub(crate) texts: Option<PathBuf>,
+    /// How many mails one address gets on one day, at most. Default: no limit.
+    #[serde(default)]
+    pub(crate) per_address_per_day: Option<NonZeroU32>,
     #[serde(default)]
     pub(crate) smtp: Option<Smtp>,
+    /// Default: nobody listens for what comes back.
+    #[serde(default)]
+    pub(crate) bounces: Option<Bounces>,
+}
+
+/// What comes back: mails leave from `prefix+TOKEN@domain`, and a mail server puts what is sent there into a maildir.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bounces {
+    pub(crate) prefix: String,
+    pub(crate) domain: String,
+    /// With the key that tokens are made of, in hexadecimal digits.
+    pub(crate) key_file: PathBuf,
+    pub(crate) maildir: PathBuf,
 }
 
 /// One relay.

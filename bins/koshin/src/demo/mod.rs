@@ -21,7 +21,8 @@ use koshin_web::screens::{self, Zone as _};
 use crate::{
     clock::{Clock, Confirms},
     config::{self, Holders},
-    service::{Listeners, Mailing, Parts, Publishing, bind},
+    post::Mailing,
+    service::{Listeners, Parts, Publishing, bind},
     zone::NamedZone,
 };
 
@@ -125,6 +126,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     let mailbox = Mailbox::default();
     let token = people.mailbox_token.clone();
     let mailbox_url = format!("http://127.0.0.1:{}/{token}", addresses.port(4));
+    let publishing = |listener| Publishing { ca: Arc::clone(&site.ca), listener, folder: folder.join("lists") };
     let parts = Parts {
         store: Arc::clone(&site.store),
         clock: clock.clone(),
@@ -133,11 +135,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
             None => Arc::clone(&site.ca).into(),
         },
         gate: Arc::new(Gate::new()),
-        publishing: publication.map(|listener| Publishing {
-            ca: Arc::clone(&site.ca),
-            listener,
-            folder: folder.join("lists"),
-        }),
+        publishing: publication.map(publishing),
         verifier: Arc::new(GreetingVerifier::new(&[site.ca.certificate_der().into()])?),
         policy: site::policy(&zone, ValidityRule::OneYear)?,
         zone: zone.clone(),
@@ -146,7 +144,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
         contact: contact(),
         hosts: addresses.hosts(),
         est: arguments.est.into(),
-        mailing: Some(Mailing { sender, transport: Arc::new(mailbox.clone()) }),
+        mailing: Some(Mailing::new(sender, Arc::new(mailbox.clone()))),
         identity: site.identity,
         listeners,
     };
