@@ -137,6 +137,8 @@ fn portal(store: &Arc<Store>, authorities: &Authorities, ports: [u16; 3]) -> any
         zone: Box::new(Clocked::jst()),
         connections: koshin_edge::Connections::default(),
         completion: CompletionKey::new(&rim::octets()?),
+        // No load asks for one.
+        calendar: Box::new(|_| String::new()),
         mail: Arc::new(Notify::new()),
         est: koshin_web::portal::HolderEst::Off,
     })

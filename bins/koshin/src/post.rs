@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration as Wait};
 use koshin_expiry::Policy;
 use koshin_notify::{Mailer, Planner, Sender, Settings, Transport, Wake};
 use koshin_sqlite::Store;
+use koshin_web::portal::Calendar;
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
@@ -19,6 +20,13 @@ pub(crate) struct Mailing {
     pub(crate) settings: Settings,
     /// `None` where nobody listens for what comes back.
     pub(crate) returns: Option<Returns>,
+}
+
+/// Calendar files in the words of a sender.
+pub(crate) fn calendar(sender: Sender) -> Calendar {
+    Box::new(move |dates| {
+        koshin_notify::calendar(&dates.serial, dates.validity, dates.window_opens, dates.language, &sender, dates.now)
+    })
 }
 
 /// How often other processes' mails are looked for.

@@ -10,7 +10,7 @@ use koshin_issuance::{Ca, Gate};
 use koshin_ra::{ChangeError, Issuing, Passwords, Ra, Settings, Settled};
 use koshin_sqlite::Store;
 use koshin_web::{
-    portal::{CompletionKey, HolderEst, Portal},
+    portal::{Calendar, CompletionKey, HolderEst, Portal},
     screens::{Brand, Contact, Host, Hosts, Texts},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -48,6 +48,8 @@ pub(crate) struct Parts {
     pub(crate) hosts: Hosts,
     /// Whether programs may obtain and renew certificates for holders.
     pub(crate) est: HolderEst,
+    /// Who makes calendar files, in the words of the mails.
+    pub(crate) calendar: Calendar,
     /// How mails leave; `None` where another process sends what is owed.
     pub(crate) mailing: Option<Mailing>,
     pub(crate) identity: ServerIdentity,
@@ -128,6 +130,7 @@ impl Parts {
             zone: Box::new(zone),
             connections: connections.clone(),
             completion: CompletionKey::new(&key),
+            calendar: self.calendar,
             mail: Arc::clone(&mail),
             est: self.est,
         });

@@ -12,7 +12,7 @@ use super::desk::{self, ConfigFile};
 use crate::{
     clock::{Clock, Confirms},
     config::{Checked, Listen, LoadedCa},
-    post::Mailing,
+    post::{Mailing, calendar},
     service::{Listeners, Parts, Publishing, bind},
 };
 
@@ -81,6 +81,7 @@ async fn serve(program: &str, checked: Checked, mails: Mails) -> anyhow::Result<
         LoadedCa::Elsewhere { .. } => None,
     };
     let est = checked.config.est.holders.into();
+    let calendar = calendar(loaded.sender.clone());
     let mailing = Mailing {
         sender: loaded.sender,
         transport: loaded.transport,
@@ -104,6 +105,7 @@ async fn serve(program: &str, checked: Checked, mails: Mails) -> anyhow::Result<
         contact,
         hosts,
         est,
+        calendar,
         mailing,
         identity: loaded.identity,
         listeners,

@@ -21,7 +21,7 @@ use koshin_web::screens::{self, Zone as _};
 use crate::{
     clock::{Clock, Confirms},
     config::{self, Holders},
-    post::Mailing,
+    post::{Mailing, calendar},
     service::{Listeners, Parts, Publishing, bind},
     zone::NamedZone,
 };
@@ -144,6 +144,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
         contact: contact(),
         hosts: addresses.hosts(),
         est: arguments.est.into(),
+        calendar: calendar(sender.clone()),
         mailing: Some(Mailing::new(sender, Arc::new(mailbox.clone()))),
         identity: site.identity,
         listeners,

@@ -6,6 +6,7 @@
 //! client certificate. The ledger is asked at every request; nothing is decided from a cookie alone.
 
 mod activation;
+mod calendar;
 mod completion;
 mod context;
 mod doctor;
@@ -30,7 +31,11 @@ use koshin_ra::{Owed, Ra};
 use tokio::sync::Notify;
 
 use self::throttle::Throttle;
-pub use self::{completion::CompletionKey, est::HolderEst};
+pub use self::{
+    calendar::{Calendar, Dates},
+    completion::CompletionKey,
+    est::HolderEst,
+};
 use crate::screens::{Brand, Contact, Host, Hosts, Texts, Zone};
 
 /// What a portal is made of. The binary names every part.
@@ -51,6 +56,8 @@ pub struct Portal {
     pub connections: Connections,
     /// The key of completion tokens.
     pub completion: CompletionKey,
+    /// Makes calendar files of certificates.
+    pub calendar: Calendar,
     /// Told whenever a mail was planned.
     pub mail: Arc<Notify>,
     /// Whether programs may obtain and renew certificates for holders.
@@ -82,6 +89,7 @@ impl Portal {
             .route("/notice", get(sign_in::notice))
             .route("/notice/later", post(sign_in::later))
             .route("/main", get(sign_in::main))
+            .route("/certificate.ics", get(calendar::file))
             .route("/renewals", post(renewal::start))
             .merge(renewal_routes())
             .merge(est::routes(self.est, Host::Portal));

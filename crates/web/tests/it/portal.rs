@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use koshin_edge::{ClientCertificate, Connections, Peer, RequestInstant, Trust};
 use koshin_types::{Fingerprint, Language};
 use koshin_web::{
-    portal::{CompletionKey, HolderEst, Portal},
+    portal::{Calendar, CompletionKey, HolderEst, Portal},
     screens::{Bilingual, Brand, Clocked, Contact, Hosts, Texts},
 };
 use time::UtcDateTime;
@@ -67,6 +67,18 @@ impl Answer {
     }
 }
 
+/// Calendar files in the words of the mails.
+pub(crate) fn calendar() -> Calendar {
+    let names = || koshin_notify::Bilingual::new("みどり信用金庫", "Midori Bank");
+    let zone = koshin_notify::Zone::fixed(time::macros::offset!(+9), "JST");
+    let from = "noreply@bank.example".parse().unwrap();
+    let sender = koshin_notify::Sender::new(from, names(), names(), names(), zone).unwrap();
+    Box::new(move |dates| {
+        let opens = dates.window_opens;
+        koshin_notify::calendar(&dates.serial, dates.validity, opens, dates.language, &sender, dates.now)
+    })
+}
+
 struct World {
     town: Town,
     portal: Arc<Portal>,
@@ -101,6 +113,7 @@ impl World {
             zone: Box::new(Clocked::jst()),
             connections: Connections::default(),
             completion: CompletionKey::new(&[7; 32]),
+            calendar: calendar(),
             mail: Arc::new(Notify::new()),
             est: HolderEst::Off,
         });

@@ -48,6 +48,7 @@ main-continue-note = Go on with the renewal that you have begun.
 main-doctor-note = See which certificate our server sees.
 main-certificate = Your certificate
 main-opens = You can renew it from { $date }.
+main-calendar = Add to calendar (.ics)
 main-last-login = Last login
 main-last-login-none = This is your first login.
 main-last-login-check = If you do not recognise this time, please contact the help desk at once.

@@ -42,6 +42,7 @@ main-continue-note = 途中になっている更新の手続きを続けます�
 main-doctor-note = サーバから見えている電子証明書を確認します。
 main-certificate = お使いの電子証明書
 main-opens = 更新は { $date } からできます。
+main-calendar = 予定表に追加（.ics）
 main-last-login = 前回のログイン
 main-last-login-none = 今回が初めてのログインです。
 main-last-login-check = お心当たりのない日時のときは、すぐにお問い合わせ窓口へご連絡ください。

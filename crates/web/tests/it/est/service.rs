@@ -96,6 +96,7 @@ impl Service {
             zone: Box::new(Clocked::jst()),
             connections: connections.clone(),
             completion: CompletionKey::new(&[7; 32]),
+            calendar: crate::portal::calendar(),
             mail: Arc::new(Notify::new()),
             est,
         });

@@ -306,3 +306,42 @@ async fn pages_name_the_keys_that_a_browser_may_keep() {
     assert_eq!(data(&home, "keep-days").as_deref(), Some("37"));
     assert!(home.body.contains("/assets/forget.mjs"));
 }
+
+#[tokio::test]
+async fn whoever_is_signed_in_takes_the_dates_of_the_certificate_along() {
+    let world = World::new().await;
+    let mine = world.town.enrolled("U-1", enrolled_for(100)).await;
+    let cookie = world.signed_in("U-1", &mine).await;
+    let main = world.portal(Method::GET, "/main").session(&cookie).with(&mine).send().await;
+    assert!(main.body.contains("href=\"/certificate.ics\""), "{}", main.body);
+    let (serial, held) = {
+        let holding = world.town.holding("U-1").await;
+        let held = holding.certificate(&mine).unwrap();
+        (held.serial.to_string(), held.validity)
+    };
+    let end = held.not_after();
+    let stamp =
+        format!("{}T{:02}{:02}{:02}Z", end.date().to_string().replace('-', ""), end.hour(), end.minute(), end.second());
+    for (language, words) in [("ja", "電子証明書の有効期限"), ("en", "Certificate ends")] {
+        let ask = world.portal(Method::GET, &format!("/certificate.ics?lang={language}")).session(&cookie).with(&mine);
+        let file = ask.send().await;
+        assert_eq!(file.status, StatusCode::OK, "{}", file.body);
+        assert_eq!(file.headers["content-type"], "text/calendar; charset=utf-8");
+        assert_eq!(file.headers["content-disposition"], "attachment; filename=\"certificate.ics\"");
+        assert_eq!(file.headers["cache-control"], "no-store");
+        assert_eq!(file.body.matches("BEGIN:VEVENT").count(), 2, "{}", file.body);
+        for part in [words, &format!("DTSTART:{stamp}\r\n"), &format!("UID:{serial}-ends@bank.example\r\n")] {
+            assert!(file.body.contains(part), "{part}: {}", file.body);
+        }
+        assert!(!file.body.contains("U-1"), "calendars are shared: {}", file.body);
+    }
+    // Nobody else does: not without the session, not with another certificate, not on the other hosts.
+    let other = world.town.enrolled("U-2", enrolled_for(100)).await;
+    let none = world.portal(Method::GET, "/certificate.ics").with(&mine).send().await;
+    let foreign = world.portal(Method::GET, "/certificate.ics").session(&cookie).with(&other).send().await;
+    for answer in [none, foreign] {
+        assert!(answer.status != StatusCode::OK && !answer.body.contains("VCALENDAR"), "{}", answer.status);
+    }
+    assert_eq!(world.public(Method::GET, "/certificate.ics").send().await.status, StatusCode::NOT_FOUND);
+    assert_eq!(world.activate(Method::GET, "/certificate.ics").with(&mine).send().await.status, StatusCode::NOT_FOUND);
+}
