@@ -47,7 +47,7 @@ pub(crate) fn known(cause: &(dyn Error + 'static)) -> Option<Status> {
 
 /// Whether what is below an error is that the database has to be reconciled.
 fn needs_reconciliation(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(error.source(), |cause| (*cause).source()).any(|cause| cause.is::<NotReconciled>())
+    std::iter::successors(error.source(), |cause| (*cause).source()).any(<dyn Error>::is::<NotReconciled>)
 }
 
 fn open(error: &OpenError) -> Option<Status> {
