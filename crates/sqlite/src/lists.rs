@@ -57,7 +57,9 @@ impl Database {
     }
 
     pub(crate) async fn list_published(&self, edition: CrlEdition) -> Result<(), StoreError> {
-        self.write(Published { edition }).await
+        self.write(Published { edition }).await?;
+        // After a restore no older list is taken for the newest one.
+        self.testify().await
     }
 }
 
