@@ -23,11 +23,11 @@ export class Scenario {
     await this.check(name, work).catch((error) => this.report.fail(this.name, error, this.browsers));
   }
 
-  /** A demo with new data, in the language of the scenario. With --split a koshin-ca issues for it. */
-  async demo() {
+  /** A demo with new data, in the language of the scenario. With --split a koshin-ca issues for it, unless it stays whole. */
+  async demo({ whole = false } = {}) {
     const demo = await Demo.start(this.binary, this.language);
     this.onEnd(() => demo.remove());
-    if (this.split) {
+    if (this.split && !whole) {
       const ca = await this.ca(demo);
       demo.remote = ca.remote;
       await demo.run();

@@ -10,10 +10,10 @@ import { isRefused, stored } from "../lib/ledger.mjs";
 import { same, until } from "../lib/scenario.mjs";
 import { scratch } from "../lib/scratch.mjs";
 
-export const scenarios = [{ name: "a portal and a CA of their own", sets: ["ci", "all"], run: apart }];
+export const scenarios = [{ name: "a portal and a CA of their own", sets: ["ci", "all", "screens"], run: apart }];
 
 async function apart(t) {
-  const demo = await t.demo();
+  const demo = await t.demo({ whole: true });
   const ca = await t.ca(demo);
   const web = await Web.of(demo, ca);
   t.onEnd(() => web.kill());
