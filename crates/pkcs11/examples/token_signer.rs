@@ -1,6 +1,8 @@
 //! Signs each line of standard input with a key in a token, and says how that went: for trying a module and a token out.
 //!
-//! `token_signer MODULE TOKEN KEY PIN-FILE [PATIENCE-MS] [--generate p256|p384|rsa2048]`
+//! `token_signer MODULE TOKEN KEY PIN-FILE [PATIENCE-MS] [--beside] [--generate p256|p384|rsa2048]`
+//!
+//! With `--beside` two signers use the module, as with two keys in one token, and each line is signed by both.
 
 use std::{
     io::{BufRead as _, Write as _},
@@ -17,6 +19,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(place) => arguments.drain(place..).nth(1),
         None => None,
     };
+    let beside =
+        arguments.iter().position(|argument| argument == "--beside").map(|place| arguments.remove(place)).is_some();
     let [module, token, key, pin_file, rest @ ..] = arguments.as_slice() else {
         return Err("MODULE TOKEN KEY PIN-FILE [PATIENCE-MS] [--generate KIND]".into());
     };
@@ -36,12 +40,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         TokenSigner::generate(&config, kind)?;
     }
     let patience = rest.first().map_or(Ok(10_000), |text| text.parse())?;
-    let signer = TokenSigner::open(config, Duration::from_millis(patience))?;
+    let open = || TokenSigner::open(config.clone(), Duration::from_millis(patience));
+    let signer = open()?;
+    let second = beside.then(open).transpose()?;
+    if beside {
+        // One that goes takes everybody's sessions with it.
+        drop(open()?);
+    }
     let mut out = std::io::stdout();
     writeln!(out, "{:?} {}", signer.algorithm(), hex(signer.public_key_spki()))?;
     out.flush()?;
     for line in std::io::stdin().lock().lines() {
-        match signer.sign(line?.as_bytes()) {
+        let line = line?;
+        let also = second.iter().try_for_each(|second| second.sign(line.as_bytes()).map(drop));
+        match also.and_then(|()| signer.sign(line.as_bytes())) {
             Ok(signature) => writeln!(out, "signed {}", hex(&signature))?,
             Err(SignerError::Refused { detail }) => writeln!(out, "refused {detail}")?,
             Err(error) => writeln!(out, "unavailable {error}")?,

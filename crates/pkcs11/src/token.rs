@@ -1,6 +1,11 @@
 //! A key in a token: how it is named, found, made and used by whoever owns the session.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    collections::HashMap,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, LazyLock, Mutex, PoisonError, RwLock},
+};
 
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
@@ -107,6 +112,9 @@ pub enum TokenError {
         /// The label.
         key: String,
     },
+    /// The module was finalized for another key of this process. It is opened anew.
+    #[error("the PKCS#11 module was begun anew for another key")]
+    Finalized,
     /// The token answered with an error.
     #[error("the token answered with an error")]
     Token(#[from] Error),
@@ -121,20 +129,76 @@ impl TokenError {
 
 /// An open session that is logged in, with the key found.
 pub(crate) struct Line {
-    // Dropped in this order: the session before the module it belongs to.
-    session: Session,
+    module: Module,
     key: ObjectHandle,
     pub(crate) algorithm: SignatureAlgorithm,
     pub(crate) spki: Vec<u8>,
-    _module: Module,
 }
 
-/// An initialized module. The last one to go finalizes it, so that the next one begins with a fresh view of its slots.
-struct Module(Option<Pkcs11>);
+/// How often each module of this process was finalized, by its path. A module is one for the whole process: whoever finalizes it
+/// ends everybody's sessions. So that is done while nobody else is inside, and everybody notices.
+static MODULES: LazyLock<Mutex<HashMap<PathBuf, Arc<RwLock<u64>>>>> = LazyLock::new(Mutex::default);
+
+/// An initialized module and a session of it. When it goes it finalizes the module, so that the next one begins with a fresh view
+/// of its slots; unless another one has done so since it was initialized.
+struct Module {
+    context: Option<Pkcs11>,
+    session: Option<Session>,
+    finalized: Arc<RwLock<u64>>,
+    /// How often it was, when this one was initialized.
+    at: u64,
+}
+
+impl Module {
+    fn initialized(config: &TokenConfig) -> Result<Self, TokenError> {
+        let failed = |source| TokenError::Module { module: config.module.clone(), source };
+        let context = Pkcs11::new(&config.module).map_err(failed)?;
+        let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
+        let finalized = Arc::clone(modules.entry(config.module.clone()).or_default());
+        drop(modules);
+        let inside = finalized.write().unwrap_or_else(PoisonError::into_inner);
+        match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+            // Somebody else in this process uses the module too.
+            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let at = *inside;
+        drop(inside);
+        Ok(Self { context: Some(context), session: None, finalized, at })
+    }
+
+    /// Initialized, and logged in.
+    fn open(config: &TokenConfig, access: Access) -> Result<Self, TokenError> {
+        let mut module = Self::initialized(config)?;
+        let context = module.context.as_ref().ok_or(TokenError::Finalized)?;
+        let session = module.inside(|| log_in(context, config, access))?;
+        module.session = Some(session);
+        Ok(module)
+    }
+
+    /// Asks something of the session, while nobody finalizes the module.
+    fn ask<T>(&self, ask: impl FnOnce(&Session) -> Result<T, TokenError>) -> Result<T, TokenError> {
+        let session = self.session.as_ref().ok_or(TokenError::Finalized)?;
+        self.inside(|| ask(session))
+    }
+
+    fn inside<T>(&self, call: impl FnOnce() -> Result<T, TokenError>) -> Result<T, TokenError> {
+        let inside = self.finalized.read().unwrap_or_else(PoisonError::into_inner);
+        if *inside == self.at { call() } else { Err(TokenError::Finalized) }
+    }
+}
 
 impl Drop for Module {
     fn drop(&mut self) {
-        if let Some(Err(error)) = self.0.take().map(Pkcs11::finalize) {
+        let mut alone = self.finalized.write().unwrap_or_else(PoisonError::into_inner);
+        if *alone != self.at {
+            // Another session may have its number by now: it is not closed.
+            std::mem::forget(self.session.take());
+            return;
+        }
+        *alone += 1;
+        drop(self.session.take());
+        if let Some(Err(error)) = self.context.take().map(Pkcs11::finalize) {
             tracing::debug!(%error, "a PKCS#11 module did not finalize well");
         }
     }
@@ -142,51 +206,54 @@ impl Drop for Module {
 
 impl Line {
     pub(crate) fn open(config: &TokenConfig) -> Result<Self, TokenError> {
-        let (module, session) = log_in(config, Access::Read)?;
-        let private = find(&session, config, ObjectClass::PRIVATE_KEY)?;
-        let (algorithm, spki) = public_key(&session, config)?;
-        Ok(Self { session, key: private, algorithm, spki, _module: module })
+        let module = Module::open(config, Access::Read)?;
+        let key = module.ask(|session| find(session, config, ObjectClass::PRIVATE_KEY))?;
+        let (algorithm, spki) = module.ask(|session| public_key(session, config))?;
+        Ok(Self { module, key, algorithm, spki })
     }
 
     /// Makes a key pair that never leaves the token.
     pub(crate) fn generate(config: &TokenConfig, kind: KeyType) -> Result<(), TokenError> {
-        let (_module, session) = log_in(config, Access::Write)?;
-        if !session.find_objects(&[Attribute::Label(config.key.clone().into_bytes())])?.is_empty() {
-            return Err(TokenError::Taken { key: config.key.clone() });
-        }
-        let identifier = session.generate_random_vec(20)?;
-        let named = |mut attributes: Vec<Attribute>| {
-            let label = Attribute::Label(config.key.clone().into_bytes());
-            attributes.extend([Attribute::Token(true), label, Attribute::Id(identifier.clone())]);
-            attributes
-        };
-        let mut public = vec![Attribute::Verify(true)];
-        let mechanism = match kind {
-            KeyType::Curve(curve) => {
-                public.push(Attribute::EcParams(curve.parameters()));
-                Mechanism::EccKeyPairGen
-            }
-            KeyType::Rsa { bits } => {
-                public.push(Attribute::ModulusBits(u64::from(bits).into()));
-                public.push(Attribute::PublicExponent(vec![1, 0, 1]));
-                Mechanism::RsaPkcsKeyPairGen
-            }
-        };
-        let private = [Attribute::Sign(true), Attribute::Private(true), Attribute::Sensitive(true)];
-        let private = named([&private[..], &[Attribute::Extractable(false)]].concat());
-        session.generate_key_pair(&mechanism, &named(public), &private)?;
-        Ok(())
+        Module::open(config, Access::Write)?.ask(|session| generate(session, config, kind))
     }
 
     /// Signs a digest, in the form in which certificates carry signatures.
     pub(crate) fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, TokenError> {
-        match self.algorithm {
+        self.module.ask(|session| match self.algorithm {
             SignatureAlgorithm::RsaPkcs1Sha256 => {
-                Ok(self.session.sign(&Mechanism::RsaPkcs, self.key, &rsa_digest_info(digest))?)
+                Ok(session.sign(&Mechanism::RsaPkcs, self.key, &rsa_digest_info(digest))?)
             }
-            _ => Ok(ecdsa_signature(&self.session.sign(&Mechanism::Ecdsa, self.key, digest)?)),
-        }
+            _ => Ok(ecdsa_signature(&session.sign(&Mechanism::Ecdsa, self.key, digest)?)),
+        })
     }
+}
+
+fn generate(session: &Session, config: &TokenConfig, kind: KeyType) -> Result<(), TokenError> {
+    if !session.find_objects(&[Attribute::Label(config.key.clone().into_bytes())])?.is_empty() {
+        return Err(TokenError::Taken { key: config.key.clone() });
+    }
+    let identifier = session.generate_random_vec(20)?;
+    let named = |mut attributes: Vec<Attribute>| {
+        let label = Attribute::Label(config.key.clone().into_bytes());
+        attributes.extend([Attribute::Token(true), label, Attribute::Id(identifier.clone())]);
+        attributes
+    };
+    let mut public = vec![Attribute::Verify(true)];
+    let mechanism = match kind {
+        KeyType::Curve(curve) => {
+            public.push(Attribute::EcParams(curve.parameters()));
+            Mechanism::EccKeyPairGen
+        }
+        KeyType::Rsa { bits } => {
+            public.push(Attribute::ModulusBits(u64::from(bits).into()));
+            public.push(Attribute::PublicExponent(vec![1, 0, 1]));
+            Mechanism::RsaPkcsKeyPairGen
+        }
+    };
+    let private = [Attribute::Sign(true), Attribute::Private(true), Attribute::Sensitive(true)];
+    let private = named([&private[..], &[Attribute::Extractable(false)]].concat());
+    session.generate_key_pair(&mechanism, &named(public), &private)?;
+    Ok(())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -195,15 +262,7 @@ enum Access {
     Write,
 }
 
-fn log_in(config: &TokenConfig, access: Access) -> Result<(Module, Session), TokenError> {
-    let failed = |source| TokenError::Module { module: config.module.clone(), source };
-    let context = Pkcs11::new(&config.module).map_err(failed)?;
-    match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-        // Somebody else in this process uses the module too.
-        Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let module = Module(Some(context.clone()));
+fn log_in(context: &Pkcs11, config: &TokenConfig, access: Access) -> Result<Session, TokenError> {
     let mut found = Vec::new();
     let mut slot = None;
     for candidate in context.get_slots_with_initialized_token()? {
@@ -242,7 +301,7 @@ fn log_in(config: &TokenConfig, access: Access) -> Result<(Module, Session), Tok
             Err(error) => return Err(error.into()),
         }
     }
-    Ok((module, session))
+    Ok(session)
 }
 
 fn find(session: &Session, config: &TokenConfig, class: ObjectClass) -> Result<ObjectHandle, TokenError> {

@@ -70,8 +70,16 @@ impl Bench {
 
     /// Starts a signer on a module; it makes a key of this kind first where one is named.
     pub(crate) fn signer(&self, module: &str, patience: Duration, generate: Option<&str>) -> Program {
+        self.signers(module, patience, generate, &[])
+    }
+
+    pub(crate) fn signers(&self, module: &str, patience: Duration, generate: Option<&str>, more: &[&str]) -> Program {
         let mut command = self.command(example());
-        command.args([module, "koshin-test", "ca"]).arg(self.path("pin")).arg(patience.as_millis().to_string());
+        command
+            .args([module, "koshin-test", "ca"])
+            .arg(self.path("pin"))
+            .arg(patience.as_millis().to_string())
+            .args(more);
         command.args(generate.map(|kind| ["--generate", kind]).into_iter().flatten());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));

@@ -172,3 +172,17 @@ fn a_slow_token_costs_each_caller_its_patience_once() {
         std::thread::sleep(Duration::from_millis(50));
     }
 }
+
+#[test]
+fn two_keys_in_one_module_do_not_end_each_others_sessions_for_ever() {
+    let bench = Bench::new();
+    let mut both = bench.signers(SOFTHSM, PATIENT, Some("p256"), &["--beside"]);
+    // A third one has gone and taken the module with it: both open it anew.
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!((both.word(), both.word()), ("signed".to_owned(), "signed".to_owned()));
+    // Whoever logs in from here on is refused.
+    bench.change_pin("4321");
+    for _ in 0..3 {
+        assert_eq!(both.word(), "signed");
+    }
+}
