@@ -7,7 +7,7 @@ use koshin_operator::{
     evidence::{Sources, said},
     output::Form,
 };
-use koshin_sqlite::Standing;
+use koshin_sqlite::{Behind, Standing};
 use serde_json::json;
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
 use crate::exit::{Fault, Status};
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch on the command line")]
 pub(crate) struct DoctorArguments {
     /// The ledger was put back from a backup: bring it up to what was issued, revoked and published since
     #[arg(long)]
@@ -31,6 +32,9 @@ pub(crate) struct DoctorArguments {
     /// A folder with certificates of this CA that were found, in PEM, from the RA for example
     #[arg(long, value_name = "DIR", requires = "after_restore")]
     certificates: Option<PathBuf>,
+    /// No certificates can be had: what was issued since the backup stays unknown, and may be issued a second time
+    #[arg(long, requires = "after_restore", conflicts_with = "certificates")]
+    certificates_lost: bool,
     /// One line of JSON
     #[arg(long)]
     json: bool,
@@ -39,7 +43,7 @@ pub(crate) struct DoctorArguments {
 }
 
 pub(crate) async fn run(arguments: DoctorArguments) -> anyhow::Result<()> {
-    let DoctorArguments { after_restore, crl, crl_lost, certificates, json, place } = arguments;
+    let DoctorArguments { after_restore, crl, crl_lost, certificates, certificates_lost, json, place } = arguments;
     let desk = place.open().await?;
     if !after_restore {
         return examine(desk, json).await;
@@ -47,6 +51,14 @@ pub(crate) async fn run(arguments: DoctorArguments) -> anyhow::Result<()> {
     let (opened, now) = (desk.checked.open()?, desk.believed()?);
     if let Standing::Behind(behind) = desk.store.standing().await? {
         eprintln!("koshin-ca: {}", said(&behind));
+        let missing = missing(&behind);
+        if missing > 0 && certificates.is_none() && !certificates_lost {
+            let reason = format!(
+                "{missing} audit records are missing, and certificates may have been issued in them that would be issued a \
+                 second time; name those that the RA has with --certificates DIR, or say --certificates-lost"
+            );
+            return Err(Fault::new(Status::State, reason).into());
+        }
     }
     let folder = desk.checked.path(&desk.checked.config.storage.lists);
     let lists = match (crl_lost, crl.is_empty()) {
@@ -68,6 +80,12 @@ pub(crate) async fn run(arguments: DoctorArguments) -> anyhow::Result<()> {
     }))?;
     eprintln!("koshin-ca: the CA signs again; holders of certificates that were adopted have to enrol anew");
     Ok(())
+}
+
+/// How many audit records the witness saw that the ledger lacks.
+fn missing(behind: &Behind) -> u64 {
+    let seen = behind.witness.as_ref().map_or(0, |seen| seen.head.sequence);
+    seen.saturating_sub(behind.head.sequence)
 }
 
 /// Looks at everything that can be looked at.
