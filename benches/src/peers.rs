@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -21,12 +21,13 @@ pub struct Peer {
     child: Child,
     /// Where it listens on loopback.
     pub port: u16,
-    /// From the start to the first accepted connection.
+    /// From the start until connections are accepted.
     pub accepted_after: Duration,
 }
 
 impl Peer {
-    /// Starts a program and waits until it listens on `port`.
+    /// Starts a program and waits until it listens on `port`. Nobody connects meanwhile: openssl's responder never gets over a
+    /// connection that ends without a request.
     ///
     /// # Errors
     ///
@@ -36,7 +37,7 @@ impl Peer {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let begun = Instant::now();
         let mut child = command.spawn().with_context(|| format!("{name} does not start"))?;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        while !listens(port)? {
             let gone = child.try_wait()?;
             if gone.is_some() || begun.elapsed() > PATIENCE {
                 let _ = child.kill();
@@ -74,6 +75,20 @@ impl Drop for Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Whether somebody listens on a port (`proc(5)`): from then on the kernel accepts connections.
+fn listens(port: u16) -> anyhow::Result<bool> {
+    const LISTEN: &str = "0A";
+    let address = format!(":{port:04X}");
+    let is_it = |line: &str| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next().is_some_and(|local| local.ends_with(&address)) && fields.nth(1) == Some(LISTEN)
+    };
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
+    // A kernel without IPv6 has no second one.
+    let [tables, also] = tables;
+    Ok(tables?.lines().any(is_it) || also.is_ok_and(|also| also.lines().any(is_it)))
 }
 
 /// A port that nobody listens on.
