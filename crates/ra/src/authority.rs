@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use koshin_expiry::{ClockDoubt, Policy};
 use koshin_issuance::{Gate, IssuerCertificate};
 use koshin_renewal::{Deadlines, Refused};
-use koshin_types::{Fingerprint, RenewalId, SubjectId};
+use koshin_types::{Fingerprint, RenewalId, SerialNumber, SubjectId};
 use time::{Duration, UtcDateTime};
 
 use crate::{
@@ -128,6 +128,12 @@ pub enum ChangeError {
     KeySeen {
         /// SHA-256 of the `SubjectPublicKeyInfo`.
         spki: Fingerprint,
+    },
+    /// The certificate's serial number stands revoked, from before the registry was put back.
+    #[error("the serial number {serial} was revoked before the registry was put back")]
+    SerialRevoked {
+        /// The serial number.
+        serial: SerialNumber,
     },
     /// The certificate's key came from a program: it takes a sign-in with password to activate it.
     #[error("the certificate is activated by a sign-in with password")]

@@ -148,6 +148,7 @@ impl Administration {
             Ok(()) => Ok(Some(Changed { file: Arc::new(after), owed, order, intent })),
             Err(CommitError::Conflict { .. } | CommitError::SerialUsed { .. }) => Ok(None),
             Err(CommitError::KeySeen { spki }) => Err(ChangeError::KeySeen { spki }),
+            Err(CommitError::SerialRevoked { serial }) => Err(ChangeError::SerialRevoked { serial }),
             Err(CommitError::NoSubject(id)) => Err(ChangeError::NoSubject(id)),
             Err(CommitError::Storage(error)) => Err(error.into()),
         }

@@ -254,7 +254,7 @@ impl Ra {
         Ok(self.desk.change_from(file, actor, now, decide).await?)
     }
 
-    /// The second commit.
+    /// The second commit. A certificate that stands revoked before it is stored ends its renewal.
     async fn store(
         &self,
         file: Arc<SubjectFile>,
@@ -287,7 +287,13 @@ impl Ra {
             let mails = mails.clone();
             Ok(Decided { intent: intent.clone(), certified: Some(certified), mails, ..change.into() })
         };
-        let changed = self.desk.change_from(file, actor, now, decide).await?;
+        let changed = match self.desk.change_from(Arc::clone(&file), actor, now, decide).await {
+            Err(ChangeError::SerialRevoked { serial }) => {
+                self.refuse(file, id, actor, now).await?;
+                return Err(IssuanceError::SerialRevoked { serial });
+            }
+            changed => changed?,
+        };
         let bundle = if changed.file.holding.certificate(&fingerprint).is_some() {
             Bundle { serial, validity, certificate: certificate.into_der(), chain: self.chain() }
         } else {

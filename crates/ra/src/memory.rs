@@ -6,7 +6,7 @@ mod correspondence;
 pub use authority::MemoryAuthority;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -40,6 +40,8 @@ struct State {
     renewals: BTreeMap<RenewalId, SubjectId>,
     keys: BTreeMap<Fingerprint, RenewalId>,
     documents: BTreeMap<SerialNumber, Document>,
+    /// Serial numbers that stand revoked without a certificate here.
+    strays: BTreeSet<SerialNumber>,
     /// By the order in which they came.
     orders: Vec<Order>,
     progress: Progress,
@@ -67,6 +69,12 @@ impl MemoryStore {
     /// The audit log, oldest record first.
     pub fn audit(&self) -> Vec<Recorded> {
         self.state().audit.clone()
+    }
+
+    /// Takes a serial number for revoked for ever whose certificate is not here, as the reconciliation of a registry that
+    /// was put back does.
+    pub fn adopt(&self, serial: SerialNumber) {
+        self.state().strays.insert(serial);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -144,7 +152,13 @@ impl State {
         }
         match &commit.intent {
             Some(intent) if self.documents.contains_key(&intent.serial) => {
-                Err(CommitError::SerialUsed { serial: intent.serial })
+                return Err(CommitError::SerialUsed { serial: intent.serial });
+            }
+            _ => {}
+        }
+        match &commit.certified {
+            Some(certified) if self.strays.contains(&certified.serial) => {
+                Err(CommitError::SerialRevoked { serial: certified.serial })
             }
             _ => Ok(Arc::clone(file)),
         }

@@ -511,6 +511,13 @@ pub enum CommitError {
         /// The serial number.
         serial: SerialNumber,
     },
+    /// The certificate's serial number stands revoked, from before the registry was put back: the certificate can never be
+    /// stored.
+    #[error("the serial number {serial} was revoked before the registry was put back")]
+    SerialRevoked {
+        /// The serial number.
+        serial: SerialNumber,
+    },
     /// There is no such subject.
     #[error("there is no subject {0}")]
     NoSubject(SubjectId),

@@ -65,6 +65,13 @@ pub enum IssuanceError {
     /// It was recorded for another CA than the one that issues now. The renewal is refused for good.
     #[error("it was recorded for another CA than the one that issues now")]
     OtherAuthority,
+    /// The serial number that was recorded stands revoked, from before the registry was put back. The renewal is refused
+    /// for good.
+    #[error("the serial number {serial} was revoked before the registry was put back")]
+    SerialRevoked {
+        /// The serial number.
+        serial: SerialNumber,
+    },
     /// The rules or storage refuse it.
     #[error(transparent)]
     Change(#[from] ChangeError),
@@ -83,6 +90,7 @@ impl IssuanceError {
                 | Self::Issue(IssueError::Lint(_) | IssueError::Differs { .. })
                 | Self::Authority(AuthorityError::Refused { .. })
                 | Self::OtherAuthority
+                | Self::SerialRevoked { .. }
         )
     }
 }

@@ -144,6 +144,12 @@ impl CommitJob {
                 return Ok(CommitError::SerialUsed { serial: intent.serial });
             }
         }
+        if let Some(certified) = &self.commit.certified {
+            let stray = "/* CommitJob::diagnose */ SELECT serial FROM strays WHERE serial = ?";
+            if !tx.read(Script::one(stray).with(certified.serial.as_be_bytes())).await?.is_empty() {
+                return Ok(CommitError::SerialRevoked { serial: certified.serial });
+            }
+        }
         Ok(damaged(format!("commit: {message}")).into())
     }
 }

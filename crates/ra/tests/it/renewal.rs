@@ -117,6 +117,38 @@ async fn a_signer_that_is_down_loses_nothing() {
     assert_eq!(town.holding("U-1").await.certificates.len(), 2);
 }
 
+/// What was begun in a registry that was put back, and revoked since, ends; its holder is not kept waiting for ever.
+#[tokio::test]
+async fn a_serial_number_that_stands_revoked_ends_the_renewal() {
+    for swept in [true, false] {
+        let town = Town::new().await;
+        let old = town.enrolled("U-1", enrolled_for(8)).await;
+        let access = town.sign_in("U-1", &old, NOW).await.access;
+        let id = town.ra.start_renewal(&access, NOW).await.unwrap();
+        let csr = key();
+        town.signer_down.store(true, Ordering::Release);
+        town.ra.request_certificate(&access, id, &csr, ProtectionLevel::File, NOW).await.unwrap_err();
+        let State::Intended { serial, .. } = town.holding("U-1").await.renewal.unwrap().state else {
+            panic!("the intent is not kept");
+        };
+        town.signer_down.store(false, Ordering::Release);
+        town.store.adopt(serial);
+        let now = NOW + Duration::MINUTE;
+        if swept {
+            let _ = town.ra.sweep(now).await.unwrap();
+        } else {
+            let refused = town.ra.request_certificate(&access, id, &csr, ProtectionLevel::File, now).await.unwrap_err();
+            assert!(refused.is_final(), "{refused:?}");
+            assert!(matches!(refused, IssuanceError::SerialRevoked { serial: found } if found == serial));
+        }
+        assert_eq!(town.holding("U-1").await.renewal.unwrap().state, State::Refused);
+        assert_eq!(town.holding("U-1").await.admission(&old, now), Admission::Login);
+        let again = town.ra.start_renewal(&access, now).await.unwrap();
+        assert_ne!(again, id);
+        assert_ne!(town.request(&access, again, &key(), now).await.serial, serial);
+    }
+}
+
 #[tokio::test]
 async fn start_again_revokes_the_certificate_nobody_has() {
     let town = Town::new().await;

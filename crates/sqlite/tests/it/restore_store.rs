@@ -2,12 +2,12 @@
 
 use koshin_issuance::CrlEdition;
 use koshin_ra::{CommitError, Registry as _, StorageError};
-use koshin_renewal::Change;
+use koshin_renewal::{Change, Deadlines, Event};
 use koshin_sqlite::{Evidence, FoundCertificate, NotReconciled, ReconcileError, Standing, Store, Why};
 use koshin_types::RevocationReason;
 
 use crate::{
-    bench::{Bench, at, commit, hash, options, permit, renewal_id, requested, serial},
+    bench::{Bench, at, commit, hash, issued, options, permit, renewal_id, requested, serial},
     restore::{edition, listed, published, put_back, why},
 };
 
@@ -83,6 +83,33 @@ async fn an_older_registry_signs_nothing_until_it_is_reconciled() {
     back.shut_down().await;
     let again = Store::open(&bench.path(), &options()).await.unwrap();
     assert_eq!(again.standing().await.unwrap(), Standing::Current);
+}
+
+/// What was begun in the copy and is on the list can never be stored, and says so: the renewal is ended.
+#[tokio::test]
+async fn what_was_begun_in_the_copy_and_revoked_since_can_be_ended() {
+    let bench = Bench::with(2).await;
+    request(&bench.store, 1, 1).await.unwrap();
+    let copy = bench.folder.path().join("backup.db");
+    bench.store.backup(&copy).await.unwrap();
+    let file = bench.file(1).await;
+    bench.store.commit(issued(&file, 1, at(21))).await.unwrap();
+    revoke(&bench.store, 1).await;
+    bench.store.reserve_list(edition(1, 22)).await.unwrap();
+    bench.store.shut_down().await;
+    put_back(&copy, &bench.path());
+    let back = Store::open(&bench.path(), &options()).await.unwrap();
+    let evidence = published(edition(1, 22), vec![listed(serial(1), at(11))]);
+    assert_eq!(back.reconcile(evidence, "operator:ops", at(30)).await.unwrap().adopted, 1);
+
+    let file = back.subject(&crate::bench::id(1)).await.unwrap().unwrap();
+    let refused = back.commit(issued(&file, 1, at(31))).await;
+    assert!(matches!(refused, Err(CommitError::SerialRevoked { serial: found }) if found == serial(1)), "{refused:?}");
+    let refuse = file.holding.step(renewal_id(1), &Event::Refuse, at(32), &Deadlines::default()).unwrap();
+    back.commit(commit(&file, refuse, at(32))).await.unwrap();
+    let file = back.subject(&crate::bench::id(1)).await.unwrap().unwrap();
+    assert_eq!((file.holding.open_renewal(), file.holding.certificates.len()), (None, 0));
+    back.audit_replay().await.unwrap();
 }
 
 /// A database of before there were witnesses is the newest, and has one from then on.
