@@ -52,6 +52,8 @@ pub(crate) fn samples(now: UtcDateTime) -> Vec<(&'static str, Notice)> {
 
 /// `None` never happens: the values are ours, and a test goes through all of them.
 fn made(now: UtcDateTime) -> Option<Vec<(&'static str, Notice)>> {
+    // A validity is in whole seconds, and no clock is.
+    let now = now.truncate_to_second();
     let days = |days| now.saturating_add(Duration::days(days));
     let validity = Validity::new(days(-335), days(30)).ok()?;
     let (old, new): (SerialNumber, SerialNumber) =
@@ -124,4 +126,20 @@ fn digest(now: UtcDateTime) -> Option<Digest> {
             })
         });
     Some(Digest { at: now, lines: lines.collect::<Option<_>>()?, more: 12 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_mail_of_each_name_at_any_instant() {
+        let names: Vec<_> = sample_names().collect();
+        assert!(names.len() > 20);
+        let whole = UtcDateTime::UNIX_EPOCH + Duration::days(20_000);
+        for now in [whole, whole + Duration::NANOSECOND, whole + Duration::milliseconds(999)] {
+            let mails = sample_mails(Language::Ja, now).map(|(name, _)| name);
+            assert_eq!(mails.collect::<Vec<_>>(), names, "{now}");
+        }
+    }
 }
