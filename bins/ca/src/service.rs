@@ -110,7 +110,7 @@ fn authority(
     checked: &Checked,
     at: usize,
     loaded: &Loaded,
-    Opened { gate, clients, .. }: &Opened,
+    Opened { authorities, gate, clients, .. }: &Opened,
     store: &LedgerStore,
     clock: &Clock,
     files: &Publication,
@@ -130,7 +130,8 @@ fn authority(
         profiles: table.map(|table| checked.profiles(table)).transpose()?.unwrap_or_default(),
         clients: clients.clone(),
     })?;
-    let service = Arc::new(service);
+    let others = authorities.iter().enumerate().filter(|(other, _)| *other != at);
+    let service = Arc::new(service.beside(others.map(|(_, other)| other.chain()).collect()));
     files.certificate(&format!("{}.cer", loaded.stem), service.ca().certificate_der().to_vec());
     if let Some(root) = service.ca().chain_der().last() {
         files.certificate(&format!("{}-root.cer", loaded.stem), root.clone());

@@ -72,16 +72,37 @@ impl Share {
     pub(crate) fn new(store: LedgerStore, span: Span) -> Self {
         Self { store, span, published: Mutex::default() }
     }
+
+    /// What another CA recorded and has not signed yet is not to be had: this one's key would spoil it, and the other one
+    /// signs it within seconds.
+    fn signed_or_ours(&self, entry: Entry) -> Result<Entry, LedgerError> {
+        let serial = entry.intent.serial;
+        if entry.standing == Standing::Intended && !self.span.holds(&serial) {
+            return Err(LedgerError::Unavailable(Box::new(Elsewhere { serial })));
+        }
+        Ok(entry)
+    }
+}
+
+/// An order whose certificate another CA of this installation signs.
+#[derive(Debug, thiserror::Error)]
+#[error("another CA of this installation recorded the serial number {serial}, and has not signed it yet")]
+struct Elsewhere {
+    serial: SerialNumber,
 }
 
 #[async_trait]
 impl Ledger for Share {
     async fn find(&self, order: &OrderKey) -> Result<Option<Entry>, LedgerError> {
-        self.store.find(order).await
+        let entry = self.store.find(order).await?;
+        entry.map(|entry| self.signed_or_ours(entry)).transpose()
     }
 
     async fn intend(&self, intent: Intent) -> Result<Recorded, IntendError> {
-        self.store.intend(intent).await
+        match self.store.intend(intent).await? {
+            Recorded::New => Ok(Recorded::New),
+            Recorded::Known(entry) => Ok(Recorded::Known(Box::new(self.signed_or_ours(*entry)?))),
+        }
     }
 
     async fn issued(&self, serial: &SerialNumber, der: &[u8], now: UtcDateTime) -> Result<Vec<u8>, IssuedError> {
@@ -174,6 +195,8 @@ impl StatusSource for Share {
 
 #[cfg(test)]
 mod tests {
+    use koshin_sqlite::Options;
+    use koshin_types::{Fingerprint, RenewalId, Validity};
     use time::{Duration, macros::utc_datetime};
 
     use super::*;
@@ -196,5 +219,47 @@ mod tests {
         assert!(old.holds(&foreign) && !new.holds(&foreign), "what tells no time was there before");
         assert!(old.holds(&drawn(old.clamp(turn + Duration::HOUR))), "a slow request draws no number of the next CA");
         assert_eq!(new.clamp(turn), turn);
+    }
+
+    #[tokio::test]
+    async fn what_another_ca_recorded_is_not_to_be_had_before_it_is_signed() {
+        let turn = utc_datetime!(2027-01-01 00:00);
+        let folder = tempfile::tempdir().unwrap();
+        let store = LedgerStore::open(&folder.path().join("ca.db"), &Options::default()).await.unwrap();
+        let old = Share::new(store.clone(), Span { from: None, until: Some(turn) });
+        let new = Share::new(store.clone(), Span { from: Some(turn), until: None });
+        let before = turn - Duration::SECOND;
+        let order = OrderKey { renewal: RenewalId::new([1; 16]), spki: Fingerprint::new([2; 32]) };
+        let drawn = |at: UtcDateTime| {
+            let milliseconds = i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap();
+            SerialNumber::from_time_and_random(milliseconds, [7; 13])
+        };
+        let intent = |at: UtcDateTime| Intent {
+            order,
+            client: "portal".to_owned(),
+            profile: "user".to_owned(),
+            organization: "緑商店".to_owned(),
+            subject: "U-1".to_owned(),
+            serial: drawn(at),
+            validity: Validity::new(before, before + Duration::days(365)).unwrap(),
+            tbs: b"to be signed".to_vec(),
+            at,
+        };
+        let recorded = intent(before);
+        assert_eq!(old.intend(recorded.clone()).await.unwrap(), Recorded::New);
+
+        // Its turn is over, and it was not signed yet.
+        let refused = new.find(&order).await.unwrap_err();
+        assert!(refused.is_transient(), "{refused:?}");
+        let refused = new.intend(intent(turn)).await.unwrap_err();
+        assert!(matches!(&refused, IntendError::Ledger(error) if error.is_transient()), "{refused:?}");
+        assert_eq!(new.unfinished(10).await.unwrap(), []);
+        assert_eq!(old.unfinished(10).await.unwrap(), std::slice::from_ref(&recorded));
+        assert_eq!(old.find(&order).await.unwrap().unwrap().standing, Standing::Intended);
+
+        old.issued(&recorded.serial, b"signed", turn).await.unwrap();
+        let entry = new.find(&order).await.unwrap().unwrap();
+        assert_eq!((entry.standing, entry.certificate.as_deref()), (Standing::Issued, Some(&b"signed"[..])));
+        store.shut_down().await;
     }
 }

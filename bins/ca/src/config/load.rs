@@ -33,6 +33,15 @@ pub(crate) struct Loaded {
     pub(crate) in_token: bool,
 }
 
+impl Loaded {
+    /// What its certificates chain up to, DER, its own certificate first.
+    pub(crate) fn chain(&self) -> Vec<Vec<u8>> {
+        let mut chain = vec![self.ca.certificate_der().to_vec()];
+        chain.extend_from_slice(self.ca.chain_der());
+        chain
+    }
+}
+
 /// The TLS certificate of the API, with its chain and key.
 pub(crate) struct Identity {
     pub(crate) chain: Vec<CertificateDer<'static>>,

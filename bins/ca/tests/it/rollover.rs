@@ -16,7 +16,8 @@ fn soon(site: &Site, when: &str) -> String {
 fn the_next_ca_is_published_before_it_issues_and_the_former_one_after() {
     let site = Site::new();
     let server = site.serve();
-    let old = site.issue(&server, &site.order(1));
+    let order = site.order(1);
+    let old = site.issue(&server, &order);
     site.keep(&old, "old.pem");
     server.stop();
     assert!(
@@ -49,6 +50,10 @@ fn the_next_ca_is_published_before_it_issues_and_the_former_one_after() {
     site.keep(&new, "new.pem");
     site.fetch_list(&server, "issuing-2");
     assert_eq!(site.verify("new.pem", "issuing-2").status, 0, "{:?}", site.verify("new.pem", "issuing-2"));
+    // Whose answer was lost asks again, and gets what the former CA issued, with that CA's chain.
+    let again = site.issue(&server, &order).ok();
+    assert_eq!((&again["certificate"], &again["chain"]), (&old.json()["certificate"], &old.json()["chain"]));
+    assert_ne!(again["chain"][0], new.json()["chain"][0]);
     // Both are accepted, and each answers for its own.
     site.fetch_list(&server, "issuing");
     assert_eq!(site.verify("old.pem", "issuing").status, 0);

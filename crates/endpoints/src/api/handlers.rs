@@ -57,7 +57,7 @@ pub(super) async fn issue(
     Ok(Json(IssuedBody {
         serial: issued.serial.to_string(),
         certificate: base64(&issued.certificate),
-        chain: chain(&api.service),
+        chain: api.service.chain_of(&issued.certificate).into_iter().map(base64).collect(),
         not_before: instant(issued.validity.not_before()),
         not_after: instant(issued.validity.not_after()),
     }))

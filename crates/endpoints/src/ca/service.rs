@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt, iter,
     sync::{Arc, PoisonError, RwLock},
 };
 
 use koshin_issuance::{Ca, Gate, Random};
 use time::{Duration, UtcDateTime};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{
     client::{Client, Clients, Right, is_name},
@@ -37,6 +38,8 @@ pub struct CaService {
     /// One for each profile, over the same key.
     pub(super) cas: BTreeMap<String, Arc<Ca>>,
     pub(super) any: Arc<Ca>,
+    /// Of the other CAs that issue into the same ledger, or did.
+    beside: Vec<Vec<Vec<u8>>>,
     pub(super) profiles: BTreeMap<String, IssuingProfile>,
     clients: Clients,
     pub(super) gate: Arc<Gate>,
@@ -94,12 +97,35 @@ impl CaService {
         let large = Room::new(LARGE_AT_ONCE.0, LARGE_AT_ONCE.1);
         let (gate, turns, latest) = (Arc::new(gate), Turns::default(), Latest::default());
         let held = RwLock::default();
-        Ok(Self { cas, any, profiles, clients, gate, ledger, random, signing, large, turns, latest, held })
+        let beside = Vec::new();
+        Ok(Self { cas, any, beside, profiles, clients, gate, ledger, random, signing, large, turns, latest, held })
     }
 
     /// The CA, to sign revocation lists and OCSP responders with.
     pub fn ca(&self) -> &Arc<Ca> {
         &self.any
+    }
+
+    /// Takes the chains of the other CAs that issue into the same ledger, or did: DER, each from the issuing CA's own
+    /// certificate upwards.
+    #[must_use]
+    pub fn beside(mut self, chains: Vec<Vec<Vec<u8>>>) -> Self {
+        self.beside = chains;
+        self
+    }
+
+    /// The chain of the CA that issued this certificate, DER, from that CA's own certificate upwards; of those that it was
+    /// told of by [`beside`](Self::beside), or else this one's.
+    pub fn chain_of(&self, certificate_der: &[u8]) -> Vec<&[u8]> {
+        let own = self.any.certificate_der();
+        let by = |chain: &&Vec<Vec<u8>>| chain.first().is_some_and(|issuer| issued_by(certificate_der, issuer));
+        if !self.beside.is_empty()
+            && !issued_by(certificate_der, own)
+            && let Some(chain) = self.beside.iter().find(by)
+        {
+            return chain.iter().map(Vec::as_slice).collect();
+        }
+        iter::once(own).chain(self.any.chain_der().iter().map(Vec::as_slice)).collect()
     }
 
     /// The ledger.
@@ -181,6 +207,14 @@ impl CaService {
         changes.retain(|change| change.client == client.name);
         Ok(ChangesPage { changes, next, head: page.head })
     }
+}
+
+/// Whether a certificate has the name and the signature of this issuer (RFC 5280, 6.1.3).
+fn issued_by(certificate_der: &[u8], issuer_der: &[u8]) -> bool {
+    let read = |der| X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate);
+    let (Some(certificate), Some(issuer)) = (read(certificate_der), read(issuer_der)) else { return false };
+    certificate.issuer().as_raw() == issuer.subject().as_raw()
+        && certificate.verify_signature(Some(issuer.public_key())).is_ok()
 }
 
 impl fmt::Debug for CaService {

@@ -52,6 +52,24 @@ async fn invariant_22_two_processes_on_one_ledger_make_one_certificate() {
 }
 
 #[tokio::test]
+async fn an_order_that_another_ca_issued_into_the_same_ledger_has_that_cas_chain() {
+    // They have one name, and keys of their own.
+    let (former, new) = (Bench::new(), Bench::new());
+    let chain = |bench: &Bench| vec![bench.certificate.clone(), bench.root.clone()];
+    let request = order(1);
+    let old = former.service().issue(former.portal(), &request, now()).await.unwrap();
+    let alone = new.over(Arc::clone(&former.ledger) as _);
+    assert_eq!(alone.chain_of(&old.certificate), chain(&new), "it knows of no other");
+    let service = new.over(Arc::clone(&former.ledger) as _).beside(vec![chain(&Bench::new()), chain(&former)]);
+    let again = service.issue(new.portal(), &request, now()).await.unwrap();
+    assert_eq!(again, old);
+    assert_eq!(service.chain_of(&again.certificate), chain(&former));
+    let own = service.issue(new.portal(), &order(2), now()).await.unwrap();
+    assert_eq!(service.chain_of(&own.certificate), chain(&new));
+    assert_eq!(service.chain_of(b"no certificate"), chain(&new));
+}
+
+#[tokio::test]
 async fn invariant_25_the_same_order_gets_the_same_bytes_for_ever() {
     let bench = Bench::new();
     let request = order(1);
