@@ -126,6 +126,11 @@ fn resign(arguments: ResignArguments) -> anyhow::Result<()> {
         replace(&file, signed.der())?;
     }
     eprintln!("koshin-ca: these lists hold what was published before, and nothing that was revoked since");
+    eprintln!(
+        "koshin-ca: a running `koshin-ca serve` shows them once it is restarted; where it cannot start, serve {} with any \
+         web server",
+        folder.display()
+    );
     Form::new(arguments.json).list(lists(&checked, now)?)
 }
 

@@ -52,7 +52,11 @@ fn in_an_emergency_the_published_list_is_signed_once_more() {
     let lost = site.path("lost.db");
     fs::rename(site.path("koshin-ca.db"), &lost).unwrap();
     assert_eq!(site.run("crl publish").status, 3);
-    let signed = site.run("crl resign --days 3 --json").one();
+    let resigned = site.run("crl resign --days 3 --json").done();
+    let folder = site.path("lists");
+    assert!(resigned.err.contains("restarted"), "{resigned:?}");
+    assert!(resigned.err.contains(&format!("serve {} with any web server", folder.display())), "{resigned:?}");
+    let signed = resigned.one();
     assert!(signed["number"].as_u64() > before["number"].as_u64(), "{signed} {before}");
     assert_eq!(signed["entries"], 1);
     // It comes back, and the list goes on from there.
