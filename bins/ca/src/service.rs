@@ -16,7 +16,7 @@ use koshin_endpoints::{
 use koshin_operator::machine;
 use koshin_sqlite::{LedgerStore, Standing};
 use time::UtcDateTime;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::Instant};
 use tower::ServiceExt as _;
 use x509_parser::{
     extensions::{GeneralName, ParsedExtension},
@@ -33,6 +33,8 @@ use crate::{
 
 /// How often other processes' revocations are looked for.
 const CHANGES_EVERY: Wait = Wait::from_millis(200);
+/// How often a list that another process published, and that could not be shown, is looked for again.
+const LOOK_AGAIN: Wait = Wait::from_secs(10);
 /// How often clock and ledger compare notes.
 const NOTES_EVERY: Wait = Wait::from_secs(1);
 /// How often what a crash or a missing key left unsigned is tried again.
@@ -297,6 +299,7 @@ fn keep_published(
 /// Publishes anew what any process revoked, and shows the list that another process published.
 async fn watch_changes(store: LedgerStore, authorities: &[Authority], mut seen: u64, mut behind: bool) {
     use koshin_endpoints::RevocationSource as _;
+    let mut sought = Sought::default();
     loop {
         tokio::time::sleep(CHANGES_EVERY).await;
         match store.changes(seen, 1000).await {
@@ -317,13 +320,29 @@ async fn watch_changes(store: LedgerStore, authorities: &[Authority], mut seen: 
         let Ok(editions) = store.editions().await else { continue };
         let number = |authority: &Authority| authority.publisher.standing(UtcDateTime::MIN).edition.map(|it| it.number);
         let shown = authorities.iter().filter_map(number).max();
-        if editions.published.is_some_and(|published| Some(published.number) > shown) {
+        let newer = editions.published.map(|published| published.number).filter(|number| Some(*number) > shown);
+        if newer.is_some_and(|number| sought.is_due(number, Instant::now())) {
             for authority in authorities {
                 if let Err(error) = authority.publisher.resume().await {
                     tracing::error!(error = ?error, "a revocation list of another process cannot be shown");
                 }
             }
         }
+    }
+}
+
+/// The list of another process that was looked for last. While its file is not there, looking reads a whole list in vain.
+#[derive(Debug, Default)]
+struct Sought(Option<(u64, Instant)>);
+
+impl Sought {
+    /// Whether to look for the list of this number now. If so, it is taken as looked for.
+    fn is_due(&mut self, number: u64, now: Instant) -> bool {
+        let waits = self.0.is_some_and(|(last, at)| last == number && now.duration_since(at) < LOOK_AGAIN);
+        if !waits {
+            self.0 = Some((number, now));
+        }
+        !waits
     }
 }
 
@@ -406,5 +425,20 @@ async fn until(stopping: watch::Receiver<bool>, work: impl Future<Output = ()>) 
     tokio::select! {
         () = stopped(stopping) => {}
         () = work => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_list_is_looked_for_every_ten_seconds_and_a_newer_one_at_once() {
+        let (mut sought, start) = (Sought::default(), Instant::now());
+        let after = |milliseconds| start + Wait::from_millis(milliseconds);
+        let rounds = [(0, 7, true), (200, 7, false), (9_999, 7, false), (10_000, 7, true), (10_200, 7, false)];
+        for (milliseconds, number, due) in rounds.into_iter().chain([(10_400, 8, true), (10_600, 8, false)]) {
+            assert_eq!(sought.is_due(number, after(milliseconds)), due, "{number} after {milliseconds} ms");
+        }
     }
 }
