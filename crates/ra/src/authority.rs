@@ -10,7 +10,7 @@ use time::{Duration, UtcDateTime};
 
 use crate::{
     Administration, ClockWatch, Directory, Issuing, Passwords, Patience, Registry, Sessions, StorageError, SubjectFile,
-    room::Room,
+    dealings::Dealings, room::Room,
 };
 
 /// Fills a buffer from the operating system's random source. Only binaries name that source.
@@ -92,6 +92,7 @@ pub struct Ra {
     /// Where large requests wait for the gate.
     pub(crate) requests: Room,
     pub(crate) policy: Arc<Policy>,
+    pub(crate) dealings: Arc<Dealings>,
 }
 
 impl fmt::Debug for Ra {
@@ -171,7 +172,7 @@ impl Ra {
     ) -> Self {
         let desk = Administration::new(registry, directory, passwords, entropy, settings);
         let requests = Room::new(Self::LARGE_REQUESTS_AT_ONCE, Self::LARGE_REQUESTS);
-        Self { desk, sessions, issuing: issuing.into(), gate, requests, policy }
+        Self { desk, sessions, issuing: issuing.into(), gate, requests, policy, dealings: Arc::default() }
     }
 
     /// Does nothing that cannot be undone while this watch doubts the clock (I-41, I-44). Without a watch the instants of

@@ -1,9 +1,15 @@
 //! The dealings with a CA elsewhere beside the issue: what it has to be told, what it has to say, and orders that came to
 //! nothing. With a CA in this process there are none.
 
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
 use koshin_renewal::{HeldCertificate, Status};
-use koshin_types::{Fingerprint, RevocationReason};
-use time::UtcDateTime;
+use koshin_types::{Fingerprint, RenewalId, RevocationReason, SerialNumber};
+use time::{Duration, UtcDateTime};
 
 use crate::{
     Actor, AuthorityError, ChangeError, IssuanceError, Order, Owed, Ra, Reached, Revocation, Settled, StorageError,
@@ -31,6 +37,53 @@ const RECORD_EVERY: usize = 64;
 const VOID_ORDERS: u32 = 100;
 /// How many pages of changes are read in one call.
 const PAGES: usize = 100;
+
+/// How many serial numbers that the registry did not know are looked up again in one call.
+const LOOKED_UP_AGAIN: usize = 1000;
+/// By how much the clocks of the CA and of this process may differ.
+const CLOCKS_DIFFER: Duration = Duration::HOUR;
+/// How long a void order rests that could not be settled for a reason of its own.
+const VOID_RESTS: Duration = Duration::MINUTE;
+
+/// What this process remembers of the dealings beside what is recorded. After a restart it begins with what is recorded.
+#[derive(Debug, Default)]
+pub(crate) struct Dealings {
+    followed: Mutex<Option<Followed>>,
+    /// Void orders that could not be settled, and when that was tried last.
+    unsettled: Mutex<BTreeMap<RenewalId, UtcDateTime>>,
+}
+
+/// How far the CA was followed, beyond the recorded place when serial numbers are left that may become known.
+#[derive(Debug, Default)]
+struct Followed {
+    recorded: u64,
+    place: u64,
+    /// What was revoked up to this place and may be a certificate whose issue has not been answered.
+    unknown: BTreeMap<SerialNumber, Revocation>,
+    /// The last one of them that was looked up again.
+    looked_up: Option<SerialNumber>,
+}
+
+impl Followed {
+    /// Those that are looked up next, in turn.
+    fn again(&mut self) -> Vec<Revocation> {
+        let after = self.looked_up.map_or(Bound::Unbounded, Bound::Excluded);
+        let again: Vec<_> =
+            self.unknown.range((after, Bound::Unbounded)).take(LOOKED_UP_AGAIN).map(|(_, one)| *one).collect();
+        self.looked_up = again.get(LOOKED_UP_AGAIN - 1).map(|last| last.serial);
+        again
+    }
+}
+
+impl Dealings {
+    fn unsettled(&self) -> MutexGuard<'_, BTreeMap<RenewalId, UtcDateTime>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn followed(&self) -> MutexGuard<'_, Option<Followed>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Where a serial number stands that the CA has revoked.
 enum Known {
@@ -79,7 +132,8 @@ impl Ra {
     /// second.
     ///
     /// A serial number that the registry does not know may be that of a certificate whose issue has not been answered yet:
-    /// as long as any has not, it is asked about again. What comes after it is taken over all the same.
+    /// as long as an order is waiting that is older than the revocation, it is looked up again, and the recorded place stays
+    /// before it. What comes after it is taken over all the same.
     ///
     /// # Errors
     ///
@@ -87,33 +141,69 @@ impl Ra {
     pub async fn follow_authority(&self, now: UtcDateTime) -> Result<Owed, DealingsError> {
         let mut owed = Owed::default();
         let Some(there) = self.issuing.elsewhere() else { return Ok(owed) };
-        let mut place = there.correspondence.progress().await?.heard;
-        let mut passed = true;
+        let heard = there.correspondence.progress().await?.heard;
+        let known = self.dealings.followed().take().filter(|followed| followed.recorded == heard);
+        let begun = Followed { recorded: heard, place: heard, ..Followed::default() };
+        let mut followed = known.unwrap_or(begun);
+        let outcome = self.follow(there, &mut followed, &mut owed, now).await;
+        *self.dealings.followed() = Some(followed);
+        outcome.map(|()| owed)
+    }
+
+    async fn follow(
+        &self,
+        there: Elsewhere<'_>,
+        followed: &mut Followed,
+        owed: &mut Owed,
+        now: UtcDateTime,
+    ) -> Result<(), DealingsError> {
+        if !followed.unknown.is_empty() {
+            let waiting = there.correspondence.waiting_since().await?;
+            self.take_over(&followed.again(), waiting, followed, owed, now).await?;
+        }
         for _ in 0..PAGES {
-            let (next, revoked) = there.authority.changes(place).await?;
+            let (next, revoked) = there.authority.changes(followed.place).await?;
             // Asked after the changes and before the registry: an order of before them is waiting, or its certificate known.
-            let waiting = there.correspondence.waiting().await?;
-            let mut unknown = false;
-            for revocation in &revoked {
-                match self.revoked_there(revocation, now).await? {
-                    Known::Settled(more) => {
-                        owed.close.extend(more.close);
-                        owed.mail |= more.mail;
-                    }
-                    Known::Unknown => unknown = true,
-                }
+            let waiting = there.correspondence.waiting_since().await?;
+            self.take_over(&revoked, waiting, followed, owed, now).await?;
+            let is_end = next == followed.place;
+            // An older copy of the CA's ledger: what it tells may be new from its beginning on.
+            followed.place = if next < followed.place { 0 } else { next };
+            if followed.unknown.is_empty() && followed.recorded != followed.place {
+                there.correspondence.reached(Reached::Heard(followed.place)).await?;
+                followed.recorded = followed.place;
             }
-            if next == place {
+            if is_end {
                 break;
             }
-            passed &= !(unknown && waiting);
-            // An older copy of the CA's ledger: what it tells may be new from its beginning on.
-            place = if next < place { 0 } else { next };
-            if passed {
-                there.correspondence.reached(Reached::Heard(place)).await?;
-            }
         }
-        Ok(owed)
+        Ok(())
+    }
+
+    async fn take_over(
+        &self,
+        revoked: &[Revocation],
+        waiting_since: Option<UtcDateTime>,
+        followed: &mut Followed,
+        owed: &mut Owed,
+        now: UtcDateTime,
+    ) -> Result<(), DealingsError> {
+        for revocation in revoked {
+            let at_latest = revocation.at.saturating_add(CLOCKS_DIFFER);
+            match self.revoked_there(revocation, now).await? {
+                Known::Unknown if waiting_since.is_some_and(|since| since <= at_latest) => {
+                    followed.unknown.insert(revocation.serial, *revocation);
+                    continue;
+                }
+                Known::Unknown => {}
+                Known::Settled(more) => {
+                    owed.close.extend(more.close);
+                    owed.mail |= more.mail;
+                }
+            }
+            followed.unknown.remove(&revocation.serial);
+        }
+        Ok(())
     }
 
     /// The revocation of a certificate. Its holder may be remembered from before it, so the file is read anew.
@@ -146,13 +236,28 @@ impl Ra {
     /// to everybody who asks the CA they would be good. An order that never arrived is mostly too old to be issued now.
     pub(crate) async fn settle_void_orders(&self, now: UtcDateTime) -> Result<(), StorageError> {
         let Some(there) = self.issuing.elsewhere() else { return Ok(()) };
-        for order in there.correspondence.void(VOID_ORDERS).await? {
+        // Those that rest keep no others back, however many they are.
+        let resting = u32::try_from(self.dealings.unsettled().len()).unwrap_or(u32::MAX);
+        let orders = there.correspondence.void(VOID_ORDERS.saturating_add(resting)).await?;
+        self.dealings.unsettled().retain(|id, _| orders.iter().any(|order| order.renewal == *id));
+        for order in orders {
+            let id = order.renewal;
+            let tried = self.dealings.unsettled().get(&id).copied();
+            if tried.is_some_and(|at| (at..at.saturating_add(VOID_RESTS)).contains(&now)) {
+                continue;
+            }
             match there.settle_void(&order, now).await {
-                Ok(()) => there.correspondence.forget(&order.renewal).await?,
+                Ok(()) => {
+                    there.correspondence.forget(&id).await?;
+                    self.dealings.unsettled().remove(&id);
+                }
+                Err(error @ IssuanceError::Authority(AuthorityError::Unavailable { .. })) => {
+                    tracing::warn!(renewal = %id, %error, "void orders wait for the CA");
+                    break;
+                }
                 Err(error) => {
-                    tracing::warn!(renewal = %order.renewal, %error, "an order that is void could not be settled");
-                    if let IssuanceError::Authority(_) = error {
-                        break;
+                    if self.dealings.unsettled().insert(id, now).is_none() {
+                        tracing::error!(renewal = %id, %error, "an order that is void cannot be settled; it is tried each minute");
                     }
                 }
             }

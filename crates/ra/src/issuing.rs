@@ -152,8 +152,9 @@ pub trait Correspondence: Send + Sync {
     /// one all the same.
     async fn void(&self, limit: u32) -> Result<Vec<Order>, StorageError>;
 
-    /// Whether any order waits for its certificate, of an open renewal or of one that has ended.
-    async fn waiting(&self) -> Result<bool, StorageError>;
+    /// The instant of the oldest order that waits for its certificate, of an open renewal or of one that has ended; `None`
+    /// when none waits.
+    async fn waiting_since(&self) -> Result<Option<UtcDateTime>, StorageError>;
 
     /// Forgets the order of a renewal that has ended. The order of one that has not is kept.
     async fn forget(&self, renewal: &RenewalId) -> Result<(), StorageError>;

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use koshin_ra::{Correspondence, Order, Progress, Reached, StorageError};
 use koshin_types::RenewalId;
 use sqlx::sqlite::SqliteRow;
+use time::UtcDateTime;
 
 use crate::{
     codec::{Columns, millis, signed},
@@ -94,9 +95,10 @@ impl Correspondence for Store {
         Ok(rows.iter().map(order).collect::<Result<_, _>>()?)
     }
 
-    async fn waiting(&self) -> Result<bool, StorageError> {
-        let query = "/* Store::waiting */ SELECT number FROM orders LIMIT 1";
-        Ok(self.readers().one(Script::one(query)).await?.is_some())
+    async fn waiting_since(&self) -> Result<Option<UtcDateTime>, StorageError> {
+        let query = "/* Store::waiting_since */ SELECT ordered_at FROM orders ORDER BY ordered_at LIMIT 1";
+        let row = self.readers().one(Script::one(query)).await?;
+        Ok(row.map(|row| Columns::of(&row).instant("orders.ordered_at")).transpose()?)
     }
 
     async fn forget(&self, renewal: &RenewalId) -> Result<(), StorageError> {

@@ -51,7 +51,10 @@ fn answered(world: &World<'_>, file: &SubjectFile, number: u32, now: UtcDateTime
 pub async fn an_order_comes_with_its_request_and_goes_with_its_certificate(rig: &dyn Rig) {
     let mut world = World::with(rig, &["U-1", "U-2"]).await;
     let there = rig.correspondence();
-    assert_eq!((there.order(&renewal_id(1)).await.unwrap(), there.waiting().await.unwrap()), (None, false));
+    assert_eq!(
+        (there.order(&renewal_id(1)).await.unwrap(), there.waiting_since().await.unwrap().is_some()),
+        (None, false)
+    );
     let mut renewals = Vec::new();
     for name in ["U-1", "U-2"] {
         world.permitted(name, at(0)).await;
@@ -62,7 +65,7 @@ pub async fn an_order_comes_with_its_request_and_goes_with_its_certificate(rig: 
         world.commit(asked).await;
         assert_eq!(there.order(&renewals[renewals.len() - 1]).await.unwrap(), order);
     }
-    assert!(there.waiting().await.unwrap());
+    assert_eq!(there.waiting_since().await.unwrap(), Some(at(2)), "the oldest one");
     // Another validity, because the CA calls this one too old; and no address any more.
     let file = world.file("U-1").await;
     let first = there.order(&renewals[0]).await.unwrap().unwrap();
@@ -78,10 +81,10 @@ pub async fn an_order_comes_with_its_request_and_goes_with_its_certificate(rig: 
     let document = rig.registry().document(&serial(number)).await.unwrap().unwrap();
     assert_eq!(document.certificate, Some(format!("certificate {number}").into_bytes()));
     assert_eq!(document.intent.tbs, format!("to be signed {number}").into_bytes());
-    assert!(there.waiting().await.unwrap());
+    assert_eq!(there.waiting_since().await.unwrap(), Some(at(2)));
     let (file, number) = (world.file("U-2").await, world.number());
     world.commit(answered(&world, &file, number, later)).await;
-    assert_eq!((there.waiting().await.unwrap(), there.void(10).await.unwrap()), (false, vec![]));
+    assert_eq!((there.waiting_since().await.unwrap().is_some(), there.void(10).await.unwrap()), (false, vec![]));
 }
 
 /// An order is for the renewal, the subject and the key of the request, as long as that is all there is.
@@ -112,7 +115,7 @@ pub async fn an_order_that_does_not_fit_is_refused(rig: &dyn Rig) {
     let file = world.file("U-1").await;
     let late = Commit { order: Some(right), ..bare(&file, at(4)) };
     assert!(matches!(world.refused(late).await, CommitError::Storage(_)));
-    assert!(!rig.correspondence().waiting().await.unwrap());
+    assert!(rig.correspondence().waiting_since().await.unwrap().is_none());
 }
 
 /// What a renewal leaves that has ended without a certificate is found, oldest first, and can be forgotten. The order of
@@ -145,7 +148,7 @@ pub async fn orders_of_ended_renewals_are_void(rig: &dyn Rig) {
     assert_eq!(there.void(10).await.unwrap(), []);
     assert_eq!(there.order(&orders[0].renewal).await.unwrap(), None);
     assert_eq!(there.order(&orders[1].renewal).await.unwrap(), Some(orders[1].clone()), "it still waits");
-    assert!(there.waiting().await.unwrap());
+    assert!(there.waiting_since().await.unwrap().is_some());
 }
 
 /// Each of the two places is recorded without the other, and may go back.

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use koshin_types::RenewalId;
+use time::UtcDateTime;
 
 use super::{MemoryStore, State};
 use crate::{Correspondence, Order, Progress, Reached, StorageError};
@@ -18,8 +19,8 @@ impl Correspondence for MemoryStore {
         Ok(void.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
     }
 
-    async fn waiting(&self) -> Result<bool, StorageError> {
-        Ok(!self.state().orders.is_empty())
+    async fn waiting_since(&self) -> Result<Option<UtcDateTime>, StorageError> {
+        Ok(self.state().orders.iter().map(|order| order.at).min())
     }
 
     async fn forget(&self, renewal: &RenewalId) -> Result<(), StorageError> {

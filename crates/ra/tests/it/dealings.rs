@@ -1,14 +1,16 @@
 //! The dealings with a CA elsewhere beside the issue: revocations both ways, and orders that came to nothing.
 
+use koshin_issuance::{CertificationRequest, Gate};
 use koshin_ra::{
-    AuthorityError, Correspondence as _, DealingsError, Progress, Registry as _, Revocation, SessionError,
+    Authority as _, AuthorityError, Correspondence as _, DealingsError, Order, Progress, Registry as _, Revocation,
+    SessionError,
 };
 use koshin_renewal::{Admission, Dialog, Status};
-use koshin_types::{Fingerprint, RevocationReason, SerialNumber};
+use koshin_types::{Fingerprint, RenewalId, RevocationReason, SerialNumber};
 use time::{Duration, UtcDateTime};
 
 use crate::{
-    faulty::{Fault, Faulty, ask, renewing, restarted, status, town},
+    faulty::{Fault, Faulty, Wrong, ask, renewing, restarted, status, town},
     town::{NOW, Town, enrolled_for, key, operator, sha256},
 };
 
@@ -204,7 +206,7 @@ async fn what_arrives_for_a_renewal_that_has_ended_is_revoked() {
     there.set(Fault::None);
     let bundle = ask(&town.ra, &access, again, &key(), NOW + Duration::MINUTE).await.unwrap();
     let _ = town.ra.sweep(NOW + Duration::MINUTE).await.unwrap();
-    assert_eq!((town.store.waiting().await.unwrap(), there.good().len()), (false, 2));
+    assert_eq!((town.store.waiting_since().await.unwrap().is_some(), there.good().len()), (false, 2));
     let orphan = there.sound.issued().into_iter().find(|(renewal, _)| *renewal == id).unwrap().1;
     assert_eq!(revoked(&there).last().unwrap().1, RevocationReason::CessationOfOperation);
     assert!(town.ra.holder(&sha256(&orphan)).await.unwrap().is_none(), "it never was in the registry");
@@ -227,8 +229,62 @@ async fn what_never_arrived_for_a_renewal_that_has_ended_is_forgotten() {
     there.set(Fault::None);
     let issued = there.sound.issued().len();
     let _ = town.ra.sweep(end + Duration::HOUR).await.unwrap();
-    assert_eq!((town.store.waiting().await.unwrap(), there.sound.issued().len()), (false, issued));
+    assert_eq!((town.store.waiting_since().await.unwrap().is_some(), there.sound.issued().len()), (false, issued));
     assert_eq!(revoked(&there), []);
+}
+
+/// The same order for another key.
+fn for_key(order: Order, request: &[u8]) -> Order {
+    let spki = CertificationRequest::from_der(request, &Gate::new()).unwrap().spki_fingerprint();
+    Order { spki, request: request.to_vec(), ..order }
+}
+
+/// An order whose answer never verifies keeps neither the void orders behind it back nor what was revoked at the CA.
+#[tokio::test]
+async fn an_order_that_never_verifies_holds_up_nothing() {
+    let (town, there) = town().await;
+    let (_, access, stuck) = renewing(&town, "U-1").await;
+    there.set(Fault::WrongFor(stuck, Wrong::Ca));
+    ask(&town.ra, &access, stuck, &key(), NOW).await.unwrap_err();
+    let order = town.store.order(&stuck).await.unwrap().unwrap();
+    let _ = town.ra.start_again(&access, stuck, NOW).await.unwrap();
+    let (other, access, lost) = renewing(&town, "U-2").await;
+    there.set(Fault::AnswerLost);
+    ask(&town.ra, &access, lost, &key(), NOW).await.unwrap_err();
+    let _ = town.ra.start_again(&access, lost, NOW).await.unwrap();
+    there.set(Fault::WrongFor(stuck, Wrong::Ca));
+    there.asked();
+    for second in 60..80 {
+        let _ = town.ra.sweep(NOW + Duration::seconds(second)).await.unwrap();
+    }
+    let void: Vec<_> = town.store.void(9).await.unwrap().iter().map(|order| order.renewal).collect();
+    assert_eq!((void, revoked(&there).len()), (vec![stuck], 1), "the one behind it is settled");
+    assert_eq!(there.asked(), 2, "once each");
+
+    // What another registration authority revokes; the first two before anything was ordered that is still waiting.
+    let early = NOW - Duration::hours(2);
+    for number in 0..130_u8 {
+        let foreign = Order { renewal: RenewalId::new([number; 16]), ..order.clone() };
+        let foreign = for_key(foreign, &key());
+        let der = there.sound.issue(&foreign, NOW).await.unwrap();
+        let at = if number < 2 { early } else { NOW };
+        assert!(there.sound.revoke_there(crate::faulty::serial_of(&der), RevocationReason::Superseded, at));
+    }
+    assert!(there.sound.revoke_there(serial(&town, &other).await, RevocationReason::KeyCompromise, NOW));
+    let mut closed = Vec::new();
+    for _ in 0..2 {
+        closed.extend(town.ra.follow_authority(NOW).await.unwrap().close);
+    }
+    assert_eq!(closed, [other], "behind more pages than are read at once");
+    assert_eq!(town.ra.follow_authority(NOW).await.unwrap().close, []);
+    let heard = town.store.progress().await.unwrap().heard;
+    assert!(heard < 10, "{heard}: what may be the certificate of the order is not recorded as passed");
+    // In the end it is settled, and everything is passed.
+    there.set(Fault::None);
+    let _ = town.ra.sweep(NOW + Duration::minutes(3)).await.unwrap();
+    assert_eq!(town.store.waiting_since().await.unwrap(), None);
+    let _ = town.ra.follow_authority(NOW).await.unwrap();
+    assert!(town.store.progress().await.unwrap().heard > 130);
 }
 
 /// What is settled: the registry and the CA agree on every certificate.
@@ -312,7 +368,7 @@ async fn invariant_22_whatever_goes_wrong_one_renewal_gives_one_certificate() {
             ra.tell_authority(now).await.unwrap();
             let _ = ra.follow_authority(now).await.unwrap();
         }
-        assert!(!town.store.waiting().await.unwrap(), "{seed}");
+        assert!(town.store.waiting_since().await.unwrap().is_none(), "{seed}");
         agree(&town, &there, seed).await;
         issued += there.sound.issued().len();
         revoked += there.sound.revoked().len();

@@ -32,7 +32,7 @@ async fn a_renewal_goes_through_without_the_key_of_a_ca() {
     // The same bytes again, and the CA is not asked for them.
     assert_eq!(there.asked(), 2);
     assert_eq!(town.request(&access, id, &csr, NOW + Duration::MINUTE).await, bundle);
-    assert_eq!((there.asked(), town.store.waiting().await.unwrap()), (0, false));
+    assert_eq!((there.asked(), town.store.waiting_since().await.unwrap().is_some()), (0, false));
     let (serial, owed) = town.ra.activate(&sha256(&bundle.certificate), NOW).await.unwrap();
     assert_eq!((serial, owed.close), (bundle.serial, vec![old]));
 }
@@ -95,7 +95,7 @@ async fn what_was_asked_is_asked_again_after_a_crash_and_answered_once() {
         assert_eq!(there.asked(), 1);
         assert_eq!(there.sound.issued().len(), issued + 1, "{fault:?}");
         assert!(there.sound.issued().contains(&(id, der)));
-        assert!(!town.store.waiting().await.unwrap());
+        assert!(town.store.waiting_since().await.unwrap().is_none());
         let _ = restarted.sweep(now + Duration::MINUTE).await.unwrap();
         assert_eq!(there.asked(), 0);
     }

@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     Refused,
     /// Something comes back that was not ordered.
     Wrong(Wrong),
+    /// The same for one renewal; all others are served.
+    WrongFor(RenewalId, Wrong),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +141,8 @@ impl Authority for Faulty {
             Fault::AnswerLost => self.sound.issue(order, now).await.and(Err(down())),
             Fault::Stale => Err(AuthorityError::Stale),
             Fault::Refused => Err(AuthorityError::Refused { code: "key_blocked".into() }),
-            Fault::Wrong(wrong) => Ok(self.made(order, wrong)),
+            Fault::WrongFor(id, _) if id != order.renewal => self.sound.issue(order, now).await,
+            Fault::Wrong(wrong) | Fault::WrongFor(_, wrong) => Ok(self.made(order, wrong)),
         }
     }
 
