@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use http::StatusCode;
 use koshin_endpoints::{
     ca::{ChangeKind, IssueRequest, RevocationRequest},
     client::{CaAddress, CaClient, CallError},
@@ -73,19 +74,22 @@ impl Authority for RemoteAuthority {
 
 /// What a failed call means for the order.
 fn failed(error: CallError) -> AuthorityError {
-    let unavailable = |detail: String| AuthorityError::Unavailable { detail };
     let refusal = match error {
         CallError::Refused(refusal) => refusal,
-        other => return unavailable(format!("{:#}", anyhow::Error::from(other))),
+        // The CA answers; this answer will not change by asking again at once, and says nothing of other orders.
+        CallError::Differs { .. } => return AuthorityError::Declined { detail: error.to_string() },
+        other => return AuthorityError::Unavailable { detail: format!("{:#}", anyhow::Error::from(other)) },
     };
-    let of_the_gate = refusal.code.starts_with("request.");
-    let of_the_key = ["key.of_ca", "profile.key_kind", "serial.unknown"].contains(&refusal.code.as_str());
-    if refusal.code.starts_with("validity.") {
-        AuthorityError::Stale
-    } else if of_the_gate || of_the_key || refusal.ends_order() {
-        AuthorityError::Refused { code: refusal.code }
-    } else {
-        unavailable(refusal.to_string())
+    let is_about_the_order = [StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY].contains(&refusal.status);
+    match refusal.code.as_str() {
+        // All that a validity of today mends.
+        "validity.backdated" | "validity.beyond_ca" => AuthorityError::Stale,
+        // An order is sent word for word as it is stored: what differs is the configuration.
+        "order.differs" => AuthorityError::Declined { detail: refusal.to_string() },
+        "key.of_ca" | "profile.key_kind" | "serial.unknown" => AuthorityError::Refused { code: refusal.code },
+        code if code.starts_with("request.") || refusal.ends_order() => AuthorityError::Refused { code: refusal.code },
+        _ if is_about_the_order => AuthorityError::Declined { detail: refusal.to_string() },
+        _ => AuthorityError::Unavailable { detail: refusal.to_string() },
     }
 }
 

@@ -103,6 +103,14 @@ pub enum AuthorityError {
         /// What is known of it, for the log; never a request, a key or an address.
         detail: String,
     },
+    /// It answers, and does not issue for this order as the CA and this registration authority are configured, or its
+    /// answer does not fit the order: an operator's matter. The same question may be answered later; other orders may be
+    /// answered now.
+    #[error("the CA does not issue for this order: {detail}")]
+    Declined {
+        /// The CA's sentence, for the log.
+        detail: String,
+    },
     /// The validity begins too long ago for the CA's rules, or leaves the CA's own: the order is too old. Nothing was issued
     /// for this renewal and key, which the CA has looked for first; another validity may be asked for.
     #[error("the order is too old for the CA")]
@@ -119,7 +127,7 @@ pub enum AuthorityError {
 impl AuthorityError {
     /// Whether the same question may be answered later.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::Declined { .. })
     }
 }
 

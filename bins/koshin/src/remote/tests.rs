@@ -1,28 +1,27 @@
 //! The suite of the port, on a CA behind a real socket and real mutual TLS.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use axum::Extension;
+use http::StatusCode;
 use koshin_edge::{Edge, GreetingVerifier, serve, tls_config_demanding};
 use koshin_endpoints::{
     api::{self, ClientCertificate},
     ca::{self, CaParts, CaService, Client, IssuingProfile, Ledger as _, MemoryLedger, Right, Signing},
-    client::{CaAddress, CaClient},
+    client::{CaAddress, CaClient, CallError, Refusal},
 };
 use koshin_issuance::{
-    AuthorityName, AuthorityPlan, Gate, IssuerCertificate, Profile, ProfileConfig, Random, create_root, new_serial,
+    AuthorityName, AuthorityPlan, CertificationRequest, Gate, IssuerCertificate, Profile, ProfileConfig, Random,
+    create_root, new_serial,
 };
-use koshin_ra::{Authority, conformance::authority::AuthorityRig};
-use koshin_types::{Fingerprint, RevocationReason, SerialNumber, Validity};
+use koshin_ra::{Authority, AuthorityError, Order, conformance::authority::AuthorityRig};
+use koshin_types::{Fingerprint, RenewalId, RevocationReason, SerialNumber, Validity};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::{Duration, UtcDateTime, macros::utc_datetime};
 
-use super::RemoteAuthority;
+use super::{RemoteAuthority, failed};
 
 fn now() -> UtcDateTime {
     utc_datetime!(2026-11-22 06:26:40)
@@ -81,7 +80,7 @@ fn service(portal: Fingerprint, ledger: &Arc<MemoryLedger>) -> CaService {
     let client = Client {
         name: "portal".to_owned(),
         certificates: BTreeSet::from([portal]),
-        profiles: BTreeSet::from(["client".to_owned()]),
+        profiles: ["client", "staff"].map(str::to_owned).into(),
         rights: Right::ALL.into(),
     };
     let profile = IssuingProfile::new(Profile::new(ProfileConfig::default()).unwrap());
@@ -93,7 +92,7 @@ fn service(portal: Fingerprint, ledger: &Arc<MemoryLedger>) -> CaService {
         random,
         gate: Gate::new(),
         ledger: Arc::clone(ledger) as _,
-        profiles: BTreeMap::from([("client".to_owned(), profile)]),
+        profiles: ["client", "staff"].map(|name| (name.to_owned(), profile.clone())).into(),
         clients: vec![client],
     })
     .unwrap()
@@ -128,3 +127,83 @@ async fn listening() -> Listening {
 }
 
 koshin_ra::authority_conformance!(listening);
+
+fn order(rig: &Listening) -> Order {
+    let request = rig.request();
+    let spki = CertificationRequest::from_der(&request, &Gate::new()).unwrap().spki_fingerprint();
+    Order {
+        renewal: RenewalId::new([7; 16]),
+        spki,
+        organization: "緑商事株式会社".into(),
+        subject: "U-7".parse().unwrap(),
+        mail: None,
+        validity: Validity::new(now(), now() + Duration::days(365) - Duration::SECOND).unwrap(),
+        request,
+        at: now(),
+    }
+}
+
+/// What the CA's sentence is, when an operator has to read it.
+async fn declined(rig: &Listening, order: &Order) -> String {
+    match rig.remote.issue(order, now()).await {
+        Err(AuthorityError::Declined { detail }) => detail,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_no_validity_of_today_mends_is_the_operators() {
+    let rig = listening().await;
+    let right = order(&rig);
+    let lasting = |from: UtcDateTime, days| Validity::new(from, from + Duration::days(days)).unwrap();
+    let too_long = declined(&rig, &Order { validity: lasting(now(), 3000), ..right.clone() }).await;
+    assert!(too_long.contains("validity.too_long") && too_long.contains("expiry policy"), "{too_long}");
+    let ahead = declined(&rig, &Order { validity: lasting(now() + Duration::DAY, 100), ..right.clone() }).await;
+    assert!(ahead.contains("validity.ahead"), "{ahead}");
+    let old = Order { validity: lasting(now() - Duration::days(60), 100), ..right.clone() };
+    assert_eq!(rig.remote.issue(&old, now()).await, Err(AuthorityError::Stale));
+    rig.remote.issue(&right, now()).await.unwrap();
+}
+
+/// The profile's name was changed between two tries of the same order: put back, it is answered.
+#[tokio::test]
+async fn a_changed_profile_ends_no_renewal() {
+    let mut rig = listening().await;
+    let order = order(&rig);
+    let certificate = rig.remote.issue(&order, now()).await.unwrap();
+    rig.remote.profile = "staff".to_owned();
+    let detail = declined(&rig, &order).await;
+    assert!(detail.contains("order.differs"), "{detail}");
+    rig.remote.profile = "client".to_owned();
+    assert_eq!(rig.remote.issue(&order, now()).await, Ok(certificate));
+}
+
+#[test]
+fn each_refusal_has_its_meaning() {
+    let meaning = |status: u16, code: &str| {
+        failed(CallError::Refused(Refusal {
+            status: StatusCode::from_u16(status).unwrap(),
+            code: code.to_owned(),
+            detail: "What happened.".to_owned(),
+            remedy: "What to do.".to_owned(),
+            retry_after: None,
+        }))
+    };
+    for code in ["validity.backdated", "validity.beyond_ca"] {
+        assert_eq!(meaning(422, code), AuthorityError::Stale);
+    }
+    let sentence = |code: &str| format!("the CA refused ({code}): What happened. What to do.");
+    for (status, code) in
+        [(422, "validity.too_long"), (422, "validity.ahead"), (409, "order.differs"), (422, "subject.name")]
+    {
+        assert_eq!(meaning(status, code), AuthorityError::Declined { detail: sentence(code) });
+    }
+    for (status, code) in [(422, "request.key"), (422, "key.of_ca"), (409, "key.seen"), (409, "order.revoked")] {
+        assert_eq!(meaning(status, code), AuthorityError::Refused { code: code.to_owned() });
+    }
+    for (status, code) in [(503, "ca.unavailable"), (403, "client.unknown"), (429, "too_many")] {
+        assert_eq!(meaning(status, code), AuthorityError::Unavailable { detail: sentence(code) });
+    }
+    let differs = failed(CallError::Differs { field: "issuer" });
+    assert!(matches!(differs, AuthorityError::Declined { .. }), "{differs:?}");
+}

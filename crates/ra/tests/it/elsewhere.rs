@@ -171,6 +171,37 @@ async fn a_ca_that_calls_everything_too_old_changes_little() {
     assert!(matches!(state(&town, "U-1").await, State::Requested { .. }));
 }
 
+/// What an operator has to put right waits for it with the same order, and keeps nobody else waiting: neither those who
+/// are owed a certificate nor void orders.
+#[tokio::test]
+async fn an_order_that_is_declined_waits_alone() {
+    let (town, there) = town().await;
+    let (_, access, id) = renewing(&town, "U-1").await;
+    let (_, other, behind) = renewing(&town, "U-2").await;
+    there.set(Fault::Down);
+    ask(&town.ra, &access, id, &key(), NOW).await.unwrap_err();
+    ask(&town.ra, &other, behind, &key(), NOW + Duration::SECOND).await.unwrap_err();
+    let order = town.store.order(&id).await.unwrap();
+    there.set(Fault::DeclinedFor(id));
+    for minute in 1..4 {
+        let _ = town.ra.sweep(NOW + Duration::MINUTE * minute).await.unwrap();
+    }
+    assert!(matches!(state(&town, "U-1").await, State::Requested { .. }));
+    assert_eq!(town.store.order(&id).await.unwrap(), order, "no other one takes its place");
+    assert!(matches!(state(&town, "U-2").await, State::Issued { .. }));
+    // The holder of the second one begins again as well: both orders are void.
+    let (again, _) = town.ra.start_again(&access, id, NOW + Duration::minutes(4)).await.unwrap();
+    there.set(Fault::AnswerLost);
+    ask(&town.ra, &access, again, &key(), NOW + Duration::minutes(4)).await.unwrap_err();
+    let _ = town.ra.start_again(&access, again, NOW + Duration::minutes(4)).await.unwrap();
+    there.set(Fault::DeclinedFor(id));
+    let _ = town.ra.sweep(NOW + Duration::minutes(5)).await.unwrap();
+    assert_eq!(town.store.void(9).await.unwrap(), Vec::from_iter(order));
+    there.set(Fault::None);
+    let _ = town.ra.sweep(NOW + Duration::minutes(6)).await.unwrap();
+    assert!(town.store.waiting_since().await.unwrap().is_none());
+}
+
 #[tokio::test]
 async fn what_the_ca_refuses_for_good_ends_and_its_holder_begins_again() {
     let (town, there) = town().await;

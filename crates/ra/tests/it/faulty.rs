@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     Stale,
     /// It is refused for good.
     Refused,
+    /// One renewal's order is declined as things are configured; all others are served.
+    DeclinedFor(RenewalId),
     /// Something comes back that was not ordered.
     Wrong(Wrong),
     /// The same for one renewal; all others are served.
@@ -132,7 +134,6 @@ impl Authority for Faulty {
     async fn issue(&self, order: &Order, now: UtcDateTime) -> Result<Vec<u8>, AuthorityError> {
         self.asked.fetch_add(1, Ordering::AcqRel);
         match self.fault() {
-            Fault::None => self.sound.issue(order, now).await,
             Fault::Down => Err(down()),
             Fault::Slow => {
                 tokio::time::sleep(Wait::from_millis(20)).await;
@@ -141,6 +142,10 @@ impl Authority for Faulty {
             Fault::AnswerLost => self.sound.issue(order, now).await.and(Err(down())),
             Fault::Stale => Err(AuthorityError::Stale),
             Fault::Refused => Err(AuthorityError::Refused { code: "key_blocked".into() }),
+            Fault::DeclinedFor(id) if id == order.renewal => {
+                Err(AuthorityError::Declined { detail: "the validity is too long".into() })
+            }
+            Fault::None | Fault::DeclinedFor(_) => self.sound.issue(order, now).await,
             Fault::WrongFor(id, _) if id != order.renewal => self.sound.issue(order, now).await,
             Fault::Wrong(wrong) | Fault::WrongFor(_, wrong) => Ok(self.made(order, wrong)),
         }
