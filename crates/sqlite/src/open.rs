@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use sqlx::{
@@ -11,7 +12,11 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use crate::{codec::primary_code, database::Options, error::StoreError};
+use crate::{
+    codec::{is_busy, primary_code},
+    database::Options,
+    error::StoreError,
+};
 
 /// What is in a file: its mark and its migrations, which may only be added.
 pub(crate) struct Schema {
@@ -174,7 +179,7 @@ pub(crate) async fn open(
         .pragma("secure_delete", "FAST")
         .pragma("wal_autocheckpoint", AUTOCHECKPOINT)
         .thread_name(|_| "koshin-writer".to_owned());
-    let mut connection = writing.connect().await.map_err(failed)?;
+    let mut connection = connect(&writing).await.map_err(failed)?;
     migrate(&mut connection, path, schema).await?;
     Ok((connection, common.read_only(true).thread_name(|id| format!("koshin-reader-{id}"))))
 }
@@ -237,6 +242,22 @@ impl Schema {
 }
 
 /// Brings the tables up to date in one transaction, so that of two processes one waits for the other.
+/// How often a connection is tried while somebody else makes the same file, and how long is waited in between.
+const CONNECT_TRIES: u32 = 5;
+const CONNECT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Of two who make the same file at once only one can turn its log on, and SQLite does not let the other wait for that.
+async fn connect(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
+    let mut tries = 1;
+    loop {
+        match options.connect().await {
+            Err(error) if is_busy(&error) && tries < CONNECT_TRIES => tries += 1,
+            done => return done,
+        }
+        tokio::time::sleep(CONNECT_PAUSE).await;
+    }
+}
+
 async fn migrate(connection: &mut SqliteConnection, path: &Path, schema: &Schema) -> Result<(), OpenError> {
     let failed = |error| OpenError::from_sqlx(path, error);
     let migrator = schema.migrator();
