@@ -32,7 +32,9 @@ pub fn rsa(bits: usize) -> anyhow::Result<Box<dyn Signer>> {
     let arguments = ["genpkey", "-algorithm", "RSA", "-pkeyopt", &size, "-outform", "DER"];
     let made = Command::new("openssl").args(arguments).output().context("openssl is missing")?;
     ensure!(made.status.success(), "openssl makes no key: {}", String::from_utf8_lossy(&made.stderr));
-    let key = KeyPair::from_pkcs8(&made.stdout).map_err(|error| anyhow!("ring does not take the key: {error}"))?;
+    // Which of the two forms openssl writes as DER depends on its release.
+    let key = KeyPair::from_pkcs8(&made.stdout).or_else(|_| KeyPair::from_der(&made.stdout));
+    let key = key.map_err(|error| anyhow!("ring does not take the key: {error}"))?;
     let public = PublicKeyComponents::<Vec<u8>>::from(key.public());
     let spki = rsa_spki(&public.n, &public.e);
     Ok(Box::new(Rsa { key, spki, random: SystemRandom::new() }))
