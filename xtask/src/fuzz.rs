@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::shell::{Cmd, have, root, target_dir};
 
 /// How long `cargo xtask ci` gives each target.
-pub(crate) const SMOKE_SECONDS: u32 = 15;
+pub(crate) const SMOKE_SECONDS: u32 = 6;
 
 /// How long `cargo xtask nightly` gives each target.
 pub(crate) const LONG_SECONDS: u32 = 600;
