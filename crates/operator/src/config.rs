@@ -2,12 +2,17 @@
 
 use std::{
     fmt, fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
+use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 
-use crate::exit::{self, Fault, Known, Status};
+use crate::{
+    exit::{self, Fault, Known, Status},
+    output::Form,
+};
 
 /// Reads a file; `remedy` is how to get one where there is none.
 ///
@@ -40,6 +45,24 @@ pub fn tables<T: DeserializeOwned>(text: &str) -> Result<T, (String, String)> {
         let error = error.into_inner();
         (key, format!("{}{}", error.message(), line(error.span())))
     })
+}
+
+/// Prints the settings as TOML, or as one line of JSON: those that stand in the file, or `effective`, with every default.
+///
+/// # Errors
+///
+/// When the file cannot be read again, or what standard output said.
+pub fn show(file: &Path, effective: Option<String>, json: bool) -> anyhow::Result<()> {
+    let text = if let Some(text) = effective {
+        text
+    } else {
+        let text = fs::read_to_string(file).context("the file cannot be read again")?;
+        toml::to_string(&text.parse::<toml::Table>()?)?
+    };
+    if json {
+        return Form::Json.one(&text.parse::<toml::Table>()?);
+    }
+    Ok(io::stdout().lock().write_all(text.as_bytes())?)
 }
 
 /// A path that a configuration file names: relative to the file's folder; `credential:NAME` is one that systemd hands over.

@@ -1,10 +1,9 @@
 //! `koshin-ca config`.
 
-use std::{io::Write as _, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use koshin_operator::output::Form;
+use koshin_operator::{config::show, output::Form};
 use serde_json::json;
 
 use crate::config::{self, Checked};
@@ -62,16 +61,8 @@ pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<()> {
         }
         ConfigCommand::Show(ShowArguments { effective, arguments: Arguments { file, json } }) => {
             let checked = file.read()?;
-            let text = if effective {
-                checked.effective()?
-            } else {
-                let text = std::fs::read_to_string(&checked.file).context("the file cannot be read again")?;
-                toml::to_string(&text.parse::<toml::Table>()?)?
-            };
-            if json {
-                return Form::Json.one(&text.parse::<toml::Table>()?);
-            }
-            Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+            let effective = if effective { Some(checked.effective()?) } else { None };
+            show(&checked.file, effective, json)
         }
     }
 }

@@ -1,8 +1,7 @@
 //! `koshin config`.
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use koshin_operator::{machine, output::Form};
+use koshin_operator::{config, machine, output::Form};
 use serde_json::json;
 
 use super::desk::ConfigFile;
@@ -46,21 +45,8 @@ pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<()> {
         }
         ConfigCommand::Show(ShowArguments { effective, arguments: Arguments { file, json } }) => {
             let checked = file.read()?;
-            let text = if effective {
-                checked.effective()?
-            } else {
-                let text = std::fs::read_to_string(&checked.file).context("the file cannot be read again")?;
-                toml::to_string(&text.parse::<toml::Table>()?)?
-            };
-            if json {
-                return Form::Json.one(&text.parse::<toml::Table>()?);
-            }
-            print(&text)
+            let effective = if effective { Some(checked.effective()?) } else { None };
+            config::show(&checked.file, effective, json)
         }
     }
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
 }
