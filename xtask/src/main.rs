@@ -23,7 +23,7 @@ usage: cargo xtask COMMAND
   setup [--check]   install what the tests need (as root: Debian packages); --check only says what is missing
   counts [--bless]  instructions of the pure crates' operations against the committed table; --bless writes it anew
   tidy              the rules of ARCHITECTURE.md: arrows, closures, purity, sizes, unfinished work
-  fuzz [SECONDS]    every fuzz target for so long (default 6)
+  fuzz [SECONDS]    every fuzz target for so long (default 10)
   bench-ca [PART]   build `koshin-ca` for release and measure it beside cfssl, openssl and nginx, as far as they are installed
   e2e [ARGS]        build `koshin` for release and drive it with a browser (default --ci)";
 
