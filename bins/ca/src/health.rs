@@ -83,6 +83,9 @@ impl Health {
             Ok(Standing::Behind(_)) => troubles.push("ledger: restored and not reconciled".to_owned()),
             Err(_) => troubles.push("ledger: not available".to_owned()),
         }
+        if self.store.witness_silent().is_some() {
+            troubles.push("ledger: its witness cannot be written to; nothing is issued".to_owned());
+        }
         let now = self.clock.now();
         for authority in self.authorities.iter() {
             let stem = &authority.stem;

@@ -4,7 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -20,7 +20,7 @@ use crate::{
     open::{self, OpenError, Schema},
     readers::Readers,
     script::Script,
-    witness::{NotReconciled, Standing, Testimony, Witness, Witnessed},
+    witness::{NotReconciled, Standing, Testimony, Told, Witness, WitnessSilent, Witnessed},
     writer::{Failed, Job, Stats, Transaction, Writer},
 };
 
@@ -63,8 +63,10 @@ struct Shared {
     witness: Arc<Witness>,
     /// Whether it was found to be current. It stays so.
     current: AtomicBool,
-    /// Set before the first write of this process: the witness knows that it is no longer closed.
+    /// Set before the first write of this process: the witness knows that it is no longer closed, unless it is silent.
     begun: OnceCell<()>,
+    /// Why the witness learns nothing at the moment.
+    silent: Mutex<Option<WitnessSilent>>,
 }
 
 impl Drop for Database {
@@ -75,22 +77,31 @@ impl Drop for Database {
 
 impl Database {
     pub(crate) async fn open(path: &Path, schema: &Schema, options: &Options) -> Result<Self, OpenError> {
+        let path = &open::resolved(path)?;
         let (connection, reading) = open::open(path, schema, options).await?;
+        let witness = Arc::new(Witness::of(path, options.witness.as_deref()));
+        witness
+            .try_append()
+            .map_err(|source| OpenError::WitnessReadOnly { path: witness.path().to_owned(), source })?;
         let failed = |error| OpenError::from_sqlx(path, error);
         let readers = Readers::open(reading, options.readers).await.map_err(failed)?;
         let shared = Arc::new(Shared {
             writer: Writer::start(connection, options.queue),
             readers,
             testimony: schema.testimony,
-            witness: Arc::new(Witness::of(path, options.witness.as_deref())),
+            witness,
             current: AtomicBool::new(false),
             begun: OnceCell::new(),
+            silent: Mutex::default(),
         });
         let watch = tokio::spawn(watch(Arc::downgrade(&shared))).abort_handle();
         let database = Self { shared, watch };
         let unreadable = |error: StoreError| OpenError::Witness {
             path: database.shared.witness.path().to_owned(),
-            source: Box::new(error),
+            source: match error {
+                StoreError::Unavailable(source) => source,
+                damaged @ StoreError::Damaged { .. } => Box::new(damaged),
+            },
         };
         database.standing().await.map_err(unreadable)?;
         Ok(database)
@@ -120,7 +131,7 @@ impl Database {
     }
 
     pub(crate) async fn write<J: Job>(&self, job: J) -> Result<J::Done, J::Refused> {
-        self.shared.begun.get_or_try_init(|| self.shared.testify(false)).await?;
+        self.shared.begin().await?;
         self.shared.writer.run(job).await
     }
 
@@ -139,8 +150,14 @@ impl Database {
             return Ok(Standing::Current);
         }
         // The witness first: another process may write between the two, and is not to look as if it had gone ahead.
-        let witness = self.newest().await?;
+        let witness = Arc::clone(&self.shared.witness);
+        let told = blocking(move || witness.told()).await?;
         let mine = self.testimony().await?;
+        let witness = match told {
+            // The power went off while its first line was written, and nobody went on because of it.
+            Told::Illegible if mine.is_blank() => None,
+            told => told.seen().map_err(|error| StoreError::Unavailable(Box::new(error)))?,
+        };
         let there = match witness {
             Some(seen) => self.hash_at(seen.head.sequence).await?,
             None => None,
@@ -160,6 +177,19 @@ impl Database {
         }
     }
 
+    /// Refuses what is issued, while something may be missing or the witness would not learn of it.
+    pub(crate) async fn may_issue(&self) -> Result<(), StoreError> {
+        self.has_to_be_current().await?;
+        self.shared.begin().await?;
+        // It may have been mended since.
+        if self.silent().is_some() { self.shared.testify(false).await } else { Ok(()) }
+    }
+
+    /// Why the witness learns nothing at the moment, if it is so.
+    pub(crate) fn silent(&self) -> Option<WitnessSilent> {
+        self.shared.silent().clone()
+    }
+
     pub(crate) async fn testimony(&self) -> Result<Testimony, StoreError> {
         self.shared.own_testimony().await
     }
@@ -170,9 +200,9 @@ impl Database {
         blocking(move || witness.newest()).await
     }
 
-    /// Tells the witness how far it has come, before somebody else learns of it.
+    /// Tells the witness how far it has come, before somebody else learns of it; unless it is silent.
     pub(crate) async fn testify(&self) -> Result<(), StoreError> {
-        self.shared.testify(false).await
+        self.shared.unless_silent(self.shared.testify(false).await)
     }
 
     async fn now_current(&self, mine: &Testimony) -> Result<(), StoreError> {
@@ -213,7 +243,36 @@ impl Shared {
         }
         let seen = self.own_testimony().await?.witnessed(closed);
         let witness = Arc::clone(&self.witness);
-        blocking(move || witness.add(seen)).await
+        let added = blocking(move || Ok(witness.add(seen))).await?;
+        let mut silent = self.silent();
+        let Err(error) = added else {
+            if silent.take().is_some() {
+                tracing::warn!("the witness of the database can be written again");
+            }
+            return Ok(());
+        };
+        let now = WitnessSilent { path: self.witness.path().to_owned(), source: Arc::new(error) };
+        if silent.is_none() {
+            let path = now.path.display();
+            tracing::error!(error = %now.source, %path, "the witness cannot be written to; nothing is issued until it can");
+        }
+        *silent = Some(now.clone());
+        Err(StoreError::Unavailable(Box::new(now)))
+    }
+
+    /// To be called before the first write.
+    async fn begin(&self) -> Result<(), StoreError> {
+        let tell = || async { self.unless_silent(self.testify(false).await) };
+        self.begun.get_or_try_init(tell).await.map(|()| ())
+    }
+
+    /// A silent witness keeps nothing from going on but what is issued.
+    fn unless_silent(&self, told: Result<(), StoreError>) -> Result<(), StoreError> {
+        if self.silent().is_some() { Ok(()) } else { told }
+    }
+
+    fn silent(&self) -> MutexGuard<'_, Option<WitnessSilent>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -230,8 +289,9 @@ async fn watch(database: Weak<Shared>) {
         let Some(database) = database.upgrade() else { return };
         if database.begun.initialized()
             && let Err(error) = database.testify(false).await
+            && database.silent().is_none()
         {
-            tracing::error!(%error, "the witness of the database cannot be written");
+            tracing::error!(%error, "the witness of the database does not learn how far it has come");
         }
     }
 }

@@ -110,5 +110,5 @@ pub use restore::{
 };
 #[cfg(feature = "outbox")]
 pub use store::Store;
-pub use witness::{Behind, ListEdition, NotReconciled, Standing, Why, Witnessed};
+pub use witness::{Behind, ListEdition, NotReconciled, Standing, Why, WitnessSilent, Witnessed};
 pub use writer::Stats;

@@ -15,7 +15,6 @@ use sqlx::{
 use crate::{
     codec::{is_busy, primary_code},
     database::Options,
-    error::StoreError,
 };
 
 /// What is in a file: its mark and its migrations, which may only be added.
@@ -118,12 +117,20 @@ pub enum OpenError {
         version: i64,
     },
     /// What remembers how far the database had come cannot be used.
-    #[error("the witness {} cannot be read or written", path.display())]
+    #[error("the witness {} cannot be read", path.display())]
     Witness {
         /// The witness's file.
         path: PathBuf,
         /// What was said.
-        source: Box<StoreError>,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What remembers how far the database has come would not learn how far it comes.
+    #[error("the witness {} cannot be written to; it has to be writable by whoever writes the database", path.display())]
+    WitnessReadOnly {
+        /// The witness's file.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
     },
     /// The file system said no.
     #[error("{} cannot be opened", path.display())]
@@ -151,6 +158,21 @@ impl OpenError {
             Some(26) => Self::Foreign { path },
             _ => Self::Sqlite { path, source: Box::new(error) },
         }
+    }
+}
+
+/// The file itself where a name is a link to it: what lies beside it is the same for everybody who opens it.
+pub(crate) fn resolved(path: &Path) -> Result<PathBuf, OpenError> {
+    let failed = |source| OpenError::File { path: path.to_owned(), source };
+    match fs::canonicalize(path) {
+        // Not there, and not a link to what is not there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let name = path.file_name().ok_or_else(|| failed(error))?;
+            let real = fs::canonicalize(folder).map_err(|_| OpenError::NoFolder { path: folder.to_owned() })?;
+            Ok(real.join(name))
+        }
+        found => found.map_err(failed),
     }
 }
 

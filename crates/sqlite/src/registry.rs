@@ -93,7 +93,7 @@ impl Registry for Store {
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         if commit.order.is_some() || commit.intent.is_some() || commit.certified.is_some() {
-            self.database().has_to_be_current().await?;
+            self.database().may_issue().await?;
         }
         let on = self.decided_on(&commit).await?;
         self.write(CommitJob::new(commit, &on, self.fresh().clone())?).await

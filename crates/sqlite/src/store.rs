@@ -9,7 +9,7 @@ use crate::{
     error::StoreError,
     open::{OpenError, REGISTRY},
     readers::Readers,
-    witness::Standing,
+    witness::{Standing, WitnessSilent},
     writer::{Job, Stats},
 };
 
@@ -110,6 +110,11 @@ impl Store {
     /// [`StoreError`], also when the witness cannot be read.
     pub async fn standing(&self) -> Result<Standing, StoreError> {
         self.inner.database.standing().await
+    }
+
+    /// Why the witness learns nothing at the moment, if it is so: then nothing is issued, and everything else goes on.
+    pub fn witness_silent(&self) -> Option<WitnessSilent> {
+        self.inner.database.silent()
     }
 
     pub(crate) async fn write<J: Job>(&self, job: J) -> Result<J::Done, J::Refused> {

@@ -8,7 +8,7 @@ use std::{
     fs, io,
     io::Write as _,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use koshin_types::{Fingerprint, SerialNumber};
@@ -97,6 +97,23 @@ pub enum Why {
 #[error("the database may be older than what was issued from it; `doctor --after-restore` reconciles it")]
 pub struct NotReconciled;
 
+/// Nothing is issued while the witness cannot be told of it. Everything else goes on.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the witness {} cannot be written to; nothing is issued until it can", path.display())]
+pub struct WitnessSilent {
+    /// The witness's file.
+    pub path: PathBuf,
+    /// What the file system said.
+    pub source: Arc<io::Error>,
+}
+
+/// There is something in a witness, but nothing that it saw.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no line of it can be read; put the file back, or, if it is lost, remove it and run `doctor`, which says what then"
+)]
+struct Illegible;
+
 /// What a database says of itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Testimony {
@@ -125,6 +142,13 @@ impl Testimony {
         let published: Option<i64> = columns.get("editions.number")?;
         let published = published.map(|number| crate::codec::unsigned(number, "editions.number")).transpose()?;
         Ok(Self { epoch, witnessed, copied, head: AuditHead { sequence, hash }, serial, list, published })
+    }
+
+    /// Whether nothing was ever done with it, so that it cannot lack anything.
+    pub(crate) fn is_blank(&self) -> bool {
+        let Self { epoch, witnessed, copied, head, serial, list, published } = self;
+        let untouched = *epoch == 0 && !witnessed && !copied;
+        untouched && head.sequence == 0 && serial.is_none() && list.is_none() && published.is_none()
     }
 
     pub(crate) const fn witnessed(&self, closed: bool) -> Witnessed {
@@ -195,6 +219,17 @@ pub(crate) fn put_edition(script: &mut Script, state: &'static str, list: ListEd
     script.bind(list.next_update.unix_timestamp());
 }
 
+/// What stands in the file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Told {
+    /// There is no file, or nothing in it.
+    Nothing,
+    /// Something that is no line of a witness.
+    Illegible,
+    /// The farthest that it saw.
+    Seen(Witnessed),
+}
+
 /// The file. Its lines are only added.
 pub(crate) struct Witness {
     path: PathBuf,
@@ -202,6 +237,17 @@ pub(crate) struct Witness {
     database: PathBuf,
     /// What this process wrote last.
     last: Mutex<Option<Witnessed>>,
+}
+
+impl Told {
+    /// What it saw, if there is anything in it.
+    pub(crate) fn seen(self) -> io::Result<Option<Witnessed>> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Seen(seen) => Ok(Some(seen)),
+            Self::Illegible => Err(io::Error::new(io::ErrorKind::InvalidData, Illegible)),
+        }
+    }
 }
 
 impl Witness {
@@ -222,18 +268,35 @@ impl Witness {
 
     /// The farthest that it saw; `None` when there is no file or nothing in it.
     pub(crate) fn newest(&self) -> io::Result<Option<Witnessed>> {
+        self.told()?.seen()
+    }
+
+    /// What stands in it.
+    pub(crate) fn told(&self) -> io::Result<Told> {
         // What stands where the power went off may be no text at all.
         let text = match fs::read(&self.path) {
             Ok(octets) => String::from_utf8_lossy(&octets).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Told::Nothing),
             Err(error) => return Err(error),
         };
         // A line that was being written when the power went off cannot be read, and nobody went on because of it.
-        let newest = text.lines().filter_map(read).max_by_key(rank);
-        if newest.is_none() && !text.trim().is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "no line of the witness can be read"));
+        Ok(match text.lines().filter_map(read).max_by_key(rank) {
+            Some(seen) => Told::Seen(seen),
+            None if text.trim().is_empty() => Told::Nothing,
+            None => Told::Illegible,
+        })
+    }
+
+    /// Finds out whether lines can be added, and adds none. A file that is missing is made, with nothing in it.
+    pub(crate) fn try_append(&self) -> io::Result<()> {
+        match appending(&self.path, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                appending(&self.path, true)?;
+                self.hand_over(&self.path);
+                sync_folder(&self.path)
+            }
+            tried => tried.map(drop),
         }
-        Ok(newest)
     }
 
     /// Adds a line, unless it would repeat the last one; it is on the disk when this returns.
@@ -347,12 +410,16 @@ fn read(line: &str) -> Option<Witnessed> {
     })
 }
 
-fn append(path: &Path, text: &str, new: bool) -> io::Result<()> {
+fn appending(path: &Path, new: bool) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.append(true).create(new);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    options.open(path)
+}
+
+fn append(path: &Path, text: &str, new: bool) -> io::Result<()> {
+    let mut file = appending(path, new)?;
     // One write, so that the lines of two programs do not mix.
     file.write_all(text.as_bytes())?;
     file.sync_all()

@@ -27,7 +27,7 @@ use crate::{
     error::{StoreError, damaged},
     open::{LEDGER, OpenError},
     script::Script,
-    witness::Standing,
+    witness::{Standing, WitnessSilent},
     writer::Stats,
 };
 pub use notes::LedgerCounts;
@@ -137,6 +137,12 @@ impl LedgerStore {
         self.database.standing().await
     }
 
+    /// Why the ledger's witness learns nothing at the moment, if it is so: then intents and certificates are refused as
+    /// unavailable, and everything else goes on.
+    pub fn witness_silent(&self) -> Option<WitnessSilent> {
+        self.database.silent()
+    }
+
     /// The revocation of a serial number, of one too that was found after a restore and has no entry.
     ///
     /// # Errors
@@ -183,7 +189,7 @@ impl Ledger for LedgerStore {
     }
 
     async fn intend(&self, intent: Intent) -> Result<Recorded, IntendError> {
-        self.database.has_to_be_current().await?;
+        self.database.may_issue().await?;
         self.database.write(Intend::new(intent)).await
     }
 
@@ -195,7 +201,7 @@ impl Ledger for LedgerStore {
         match (entry.certificate, entry.standing) {
             (Some(stored), _) => Ok(stored),
             (None, EntryStanding::Intended) => {
-                self.database.has_to_be_current().await?;
+                self.database.may_issue().await?;
                 self.database.write(Issue::new(&entry.intent, der, now)).await
             }
             (None, _) => Err(IssuedError::Abandoned { serial: *serial }),

@@ -27,3 +27,4 @@ mod schedule;
 mod sessions;
 mod tables;
 mod tasks;
+mod witness;

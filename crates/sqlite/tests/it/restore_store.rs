@@ -34,7 +34,7 @@ async fn revoke(store: &Store, subject: u32) {
 }
 
 /// Opens a renewal and asks for a certificate in it.
-async fn request(store: &Store, subject: u32, number: u32) -> Result<(), CommitError> {
+pub(crate) async fn request(store: &Store, subject: u32, number: u32) -> Result<(), CommitError> {
     let policy = koshin_expiry::Policy::default_jst();
     permit(store, subject, at(20)).await.unwrap();
     let file = store.subject(&crate::bench::id(subject)).await.unwrap().unwrap();
