@@ -16,6 +16,7 @@ use config::Prepared;
 use connection::{Connection, Refusal};
 
 /// Hands mails to one SMTP relay (RFC 5321), one recipient at a time. Several sends at once use several connections.
+/// On a connection that is kept, a mail takes two round trips where the relay offers PIPELINING (RFC 2920), else four.
 ///
 /// What a server says before MAIL (its greeting, STARTTLS, AUTH) is no word about the mail, so even a 5xx there is
 /// transient. From MAIL on, 5xx is permanent, but for 503 and 530 to 538, which speak of the session.
@@ -62,7 +63,7 @@ impl SmtpTransport {
 
     /// Puts a connection back that is between two mails.
     async fn keep(&self, mut connection: Connection) {
-        if connection.reset(&self.prepared).await {
+        if connection.goes_on().await {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         }
     }

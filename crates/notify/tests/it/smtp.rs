@@ -32,6 +32,8 @@ struct Script {
     message: &'static str,
     /// Mails after which the server hangs up on its own.
     hang_up_after: usize,
+    /// Says nothing before DATA has come, and then all of it.
+    hoards: bool,
 }
 
 const HONEST: Script = Script {
@@ -44,7 +46,11 @@ const HONEST: Script = Script {
     data: "354 go on\r\n",
     message: "250 taken\r\n",
     hang_up_after: usize::MAX,
+    hoards: false,
 };
+
+/// Whoever waits for an answer before the next command waits for ever.
+const HOARDING: Script = Script { ehlo: "250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n", hoards: true, ..HONEST };
 
 #[derive(Default)]
 struct Seen {
@@ -145,7 +151,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     greet: bool,
 ) -> Option<S> {
     let mut stream = BufReader::new(stream);
-    let mut mails = 0;
+    let (mut mails, mut held) = (0, String::new());
     if greet && script.greeting.is_empty() {
         return None;
     }
@@ -172,7 +178,8 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         match answer {
             "" => return None,
             "stall" => std::future::pending::<()>().await,
-            answer => stream.write_all(answer.as_bytes()).await.ok()?,
+            answer if script.hoards && ["RSET", "MAIL", "RCPT"].contains(&word.as_str()) => held.push_str(answer),
+            answer => stream.write_all((std::mem::take(&mut held) + answer).as_bytes()).await.ok()?,
         }
         stream.flush().await.ok()?;
         if word == "STARTTLS" {
@@ -229,10 +236,68 @@ async fn several_mails_take_one_connection() {
     assert_eq!(messages.len(), 3);
     let mime = compose(&plain("b"), &sender(), NOW).unwrap().mime;
     assert_eq!(messages[1], format!("{}\r\n.\r\n", std::str::from_utf8(&mime).unwrap()), "octet for octet");
-    let commands = server.commands();
-    let expected =
-        ["EHLO koshin.example", "MAIL FROM:<noreply@midori.example>", "RCPT TO:<taro@example.co.jp>", "DATA", "RSET"];
-    assert_eq!(commands[..5], expected);
+    let mail = ["MAIL FROM:<noreply@midori.example>", "RCPT TO:<taro@example.co.jp>", "DATA"];
+    let hello = ["EHLO koshin.example"; 2];
+    assert_eq!(server.commands(), [&hello[..], &mail, &mail, &mail].concat(), "nothing between them to wait for");
+}
+
+#[tokio::test]
+async fn a_mail_to_a_server_that_pipelines_takes_two_round_trips() {
+    let server = Server::start(HOARDING, false).await;
+    let client = server.client(Tls::None);
+    for key in ["a", "b", "c"] {
+        assert_eq!(send(&client, &plain(key)).await, Outcome::Accepted);
+    }
+    assert_eq!((server.connections(), server.messages().len()), (1, 3));
+    let words: Vec<_> = server.commands().iter().map(|command| command[..4].to_owned()).collect();
+    let kept = ["RSET", "MAIL", "RCPT", "DATA"];
+    assert_eq!(words, [&["EHLO"; 2][..], &kept[1..], &kept, &kept].concat());
+}
+
+/// Of several answers the first refusal is the one about the mail, whatever is said after it.
+#[tokio::test]
+async fn a_refusal_among_several_answers_is_found() {
+    let (no, order) = ("550 5.1.1 no\r\n", "503 5.5.1 order\r\n");
+    for (script, expected) in [
+        (Script { mail: no, rcpt: order, data: order, ..HOARDING }, 550),
+        (Script { rcpt: no, data: order, ..HOARDING }, 550),
+        (Script { rcpt: "450 4.2.0 later\r\n", data: "554 5.5.1 nobody\r\n", ..HOARDING }, 450),
+        (Script { data: "452 4.3.1 full\r\n", ..HOARDING }, 452),
+    ] {
+        let server = Server::start(script, false).await;
+        let client = server.client(Tls::None);
+        for key in ["a", "b"] {
+            assert_eq!(code(&send(&client, &plain(key)).await), Some(expected));
+        }
+        assert_eq!((server.connections(), server.messages().len()), (1, 0), "the connection goes on");
+        assert!(server.commands().contains(&"RSET".to_owned()));
+    }
+}
+
+/// A server that refuses the recipient and asks for the message all the same gets no octet of one.
+#[tokio::test]
+async fn nothing_is_handed_over_after_a_refusal() {
+    let server = Server::start(Script { rcpt: "550 5.1.1 no\r\n", ..HOARDING }, false).await;
+    let client = server.client(Tls::None);
+    for key in ["a", "b"] {
+        assert_eq!(code(&send(&client, &plain(key)).await), Some(550));
+    }
+    assert_eq!((server.connections(), server.messages().len()), (2, 0));
+    assert!(!server.commands().contains(&"QUIT".to_owned()), "it would be the message");
+}
+
+/// What a server says about the time between two mails is not taken for a word about the second.
+#[tokio::test]
+async fn a_stray_answer_is_no_word_about_the_next_mail() {
+    let stray = "250 taken\r\n550 5.4.0 you were silent for too long\r\n";
+    for script in [Script { message: stray, ..HONEST }, Script { message: stray, ..HOARDING }] {
+        let server = Server::start(script, false).await;
+        let client = server.client(Tls::None);
+        for key in ["a", "b"] {
+            assert_eq!(send(&client, &plain(key)).await, Outcome::Accepted);
+        }
+        assert_eq!((server.connections(), server.messages().len()), (2, 2));
+    }
 }
 
 #[tokio::test]
