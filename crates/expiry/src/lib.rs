@@ -48,12 +48,14 @@ mod clock;
 mod decision;
 mod policy;
 mod rule;
+mod watch;
 mod zone;
 
 pub use clock::{ClockDoubt, ClockGuard, Since, go_on_with};
 pub use decision::{Decision, Phase, RenewalProgress, Standing};
 pub use policy::{Mode, Policy, PolicyConfig, PolicyError};
 pub use rule::{ValidityRefused, ValidityRule, validity_for};
+pub use watch::{ClockDues, ClockRecord, Jump, Reading, Watch};
 pub use zone::{FixedOffset, TimeZone};
 
 /// A word in a configuration that names neither a [`Mode`] nor a [`ValidityRule`].
