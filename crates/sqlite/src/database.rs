@@ -53,11 +53,12 @@ impl Default for Options {
 
 pub(crate) struct Database {
     shared: Arc<Shared>,
-    watch: AbortHandle,
+    watch: Option<AbortHandle>,
 }
 
 struct Shared {
-    writer: Writer,
+    /// `None` where nothing may be written.
+    writer: Option<Writer>,
     readers: Readers,
     testimony: &'static str,
     witness: Arc<Witness>,
@@ -71,7 +72,7 @@ struct Shared {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        self.watch.abort();
+        self.watch.as_ref().inspect(|watch| watch.abort());
     }
 }
 
@@ -86,7 +87,7 @@ impl Database {
         let failed = |error| OpenError::from_sqlx(path, error);
         let readers = Readers::open(reading, options.readers).await.map_err(failed)?;
         let shared = Arc::new(Shared {
-            writer: Writer::start(connection, options.queue),
+            writer: Some(Writer::start(connection, options.queue)),
             readers,
             testimony: schema.testimony,
             witness,
@@ -95,7 +96,7 @@ impl Database {
             silent: Mutex::default(),
         });
         let watch = tokio::spawn(watch(Arc::downgrade(&shared))).abort_handle();
-        let database = Self { shared, watch };
+        let database = Self { shared, watch: Some(watch) };
         let unreadable = |error: StoreError| OpenError::Witness {
             path: database.shared.witness.path().to_owned(),
             source: match error {
@@ -107,9 +108,29 @@ impl Database {
         Ok(database)
     }
 
+    /// For reading only: neither the file nor its witness changes, and what would write is answered as unavailable.
+    #[cfg(feature = "outbox")]
+    pub(crate) async fn view(path: &Path, schema: &Schema, options: &Options) -> Result<Self, OpenError> {
+        let path = &open::resolved(path)?;
+        let reading = open::view(path, schema, options).await?;
+        let failed = |error| OpenError::from_sqlx(path, error);
+        let shared = Arc::new(Shared {
+            writer: None,
+            readers: Readers::open(reading, options.readers).await.map_err(failed)?,
+            testimony: schema.testimony,
+            witness: Arc::new(Witness::of(path, options.witness.as_deref())),
+            current: AtomicBool::new(false),
+            begun: OnceCell::new(),
+            silent: Mutex::default(),
+        });
+        Ok(Self { shared, watch: None })
+    }
+
     pub(crate) async fn shut_down(&self) {
-        self.watch.abort();
-        self.shared.writer.close().await;
+        self.watch.as_ref().inspect(|watch| watch.abort());
+        if let Some(writer) = &self.shared.writer {
+            writer.close().await;
+        }
         if self.shared.begun.initialized()
             && let Err(error) = self.shared.testify(true).await
         {
@@ -119,7 +140,7 @@ impl Database {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.shared.writer.stats()
+        self.shared.writer.as_ref().map(Writer::stats).unwrap_or_default()
     }
 
     pub(crate) async fn audit_head(&self) -> Result<AuditHead, StoreError> {
@@ -131,13 +152,14 @@ impl Database {
     }
 
     pub(crate) async fn write<J: Job>(&self, job: J) -> Result<J::Done, J::Refused> {
+        let Some(writer) = &self.shared.writer else { return Err(StoreError::Unavailable(Box::new(OnlyRead)).into()) };
         self.shared.begin().await?;
-        self.shared.writer.run(job).await
+        writer.run(job).await
     }
 
     #[cfg(feature = "registry")]
     pub(crate) fn outsiders(&self) -> Arc<crate::writer::Outsiders> {
-        self.shared.writer.outsiders()
+        self.shared.writer.as_ref().map(Writer::outsiders).unwrap_or_default()
     }
 
     pub(crate) fn readers(&self) -> &Readers {
@@ -263,7 +285,7 @@ impl Shared {
     /// To be called before the first write.
     async fn begin(&self) -> Result<(), StoreError> {
         let tell = || async { self.unless_silent(self.testify(false).await) };
-        self.begun.get_or_try_init(tell).await.map(|()| ())
+        self.begun.get_or_try_init(tell).await.copied()
     }
 
     /// A silent witness keeps nothing from going on but what is issued.
@@ -275,6 +297,11 @@ impl Shared {
         self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Something was to be written on a view.
+#[derive(Debug, thiserror::Error)]
+#[error("the database was opened for reading only")]
+struct OnlyRead;
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, StoreError> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -45,7 +45,7 @@
 mod audit;
 mod backup;
 mod check;
-#[cfg(feature = "registry")]
+#[cfg(feature = "outbox")]
 mod clock;
 mod codec;
 #[cfg(feature = "registry")]
@@ -71,6 +71,8 @@ mod note;
 mod open;
 #[cfg(feature = "outbox")]
 mod outbox;
+#[cfg(feature = "outbox")]
+mod post;
 mod readers;
 #[cfg(feature = "registry")]
 mod recent;
@@ -105,6 +107,8 @@ pub use ledger::{LedgerCounts, LedgerStore};
 #[cfg(any(feature = "ledger", feature = "registry"))]
 pub use lists::RecordedLists;
 pub use open::OpenError;
+#[cfg(feature = "outbox")]
+pub use post::{Delivered, DueMail, PostCounts};
 pub use restore::{
     Evidence, FoundCertificate, ListedRevocation, NewestList, PublishedList, ReconcileError, Reconciled,
 };

@@ -1,5 +1,7 @@
 //! Opening the file: who may read it, what is in it, how `SQLite` is to treat it.
 
+#[cfg(feature = "outbox")]
+use std::cmp::Ordering;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -108,6 +110,16 @@ pub enum OpenError {
         /// The newest version this program knows.
         known: i64,
     },
+    /// Its tables are those of an older program, and nothing may be written to it here.
+    #[error("{} is at version {found}, and this program reads {known}; what serves on it brings it there", path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The version of its tables.
+        found: i64,
+        /// The version this program reads.
+        known: i64,
+    },
     /// One of its migrations was another one than this program's.
     #[error("{}: migration {version} is not the one that this program knows", path.display())]
     Altered {
@@ -184,14 +196,7 @@ pub(crate) async fn open(
 ) -> Result<(SqliteConnection, SqliteConnectOptions), OpenError> {
     guard(path)?;
     let failed = |error| OpenError::from_sqlx(path, error);
-    let common = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        .foreign_keys(true)
-        .busy_timeout(options.busy_timeout)
-        .statement_cache_capacity(256)
-        .pragma("cache_size", "-16384")
-        .disable_statement_logging();
+    let common = common(path, options);
     let writing = common
         .clone()
         // Counts for a new file only. A commit touches few rows of many pages: 8 KiB ones cost a third more CPU a renewal.
@@ -203,7 +208,49 @@ pub(crate) async fn open(
         .thread_name(|_| "koshin-writer".to_owned());
     let mut connection = connect(&writing).await.map_err(failed)?;
     migrate(&mut connection, path, schema).await?;
-    Ok((connection, common.read_only(true).thread_name(|id| format!("koshin-reader-{id}"))))
+    Ok((connection, reading(common)))
+}
+
+fn common(path: &Path, options: &Options) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .busy_timeout(options.busy_timeout)
+        .statement_cache_capacity(256)
+        .pragma("cache_size", "-16384")
+        .disable_statement_logging()
+}
+
+fn reading(common: SqliteConnectOptions) -> SqliteConnectOptions {
+    common.read_only(true).thread_name(|id| format!("koshin-reader-{id}"))
+}
+
+/// How to make connections that read, to a file that is there and whose tables are this program's.
+#[cfg(feature = "outbox")]
+pub(crate) async fn view(path: &Path, schema: &Schema, options: &Options) -> Result<SqliteConnectOptions, OpenError> {
+    if !path.exists() {
+        let source = io::ErrorKind::NotFound.into();
+        return Err(OpenError::File { path: path.to_owned(), source });
+    }
+    guard(path)?;
+    let failed = |error| OpenError::from_sqlx(path, error);
+    let reading = reading(common(path, options));
+    let mut connection = connect(&reading).await.map_err(failed)?;
+    let found = "/* open::view */ SELECT a.application_id FROM pragma_application_id AS a";
+    let application: i64 = sqlx::query_scalar(found).fetch_one(&mut connection).await.map_err(failed)?;
+    if application != schema.application {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    let found = "/* open::view */ SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
+    let found: i64 = sqlx::query_scalar(found).fetch_one(&mut connection).await.map_err(failed)?;
+    let known = schema.migrations.last().map_or(0, |(version, _, _)| *version);
+    let path = path.to_owned();
+    match found.cmp(&known) {
+        Ordering::Less => Err(OpenError::Older { path, found, known }),
+        Ordering::Greater => Err(OpenError::Newer { path, found, known }),
+        Ordering::Equal => Ok(reading),
+    }
 }
 
 /// Makes a missing file, and refuses one that others can read.

@@ -142,12 +142,12 @@ pub(crate) fn counts(word: &str) -> bool {
 }
 
 /// A row that is due.
-enum Found {
+pub(crate) enum Found {
     Claimed(Claimed),
     Pointless(Disposition),
 }
 
-fn read(row: &SqliteRow) -> Result<(i64, Found), StoreError> {
+pub(crate) fn read(row: &SqliteRow) -> Result<(i64, Found), StoreError> {
     let mut columns = Columns::of(row);
     let number = columns.get("outbox.number")?;
     let mail = Mail::decode(columns.get("outbox.mail")?);

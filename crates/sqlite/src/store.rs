@@ -41,7 +41,20 @@ impl Store {
     ///
     /// [`OpenError`] with a text for the operator.
     pub async fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
-        let database = Database::open(path, &REGISTRY, options).await?;
+        Ok(Self::on(Database::open(path, &REGISTRY, options).await?))
+    }
+
+    /// Opens a database file that is there for reading only: neither it nor its witness changes, and what would write is
+    /// answered as unavailable.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; [`OpenError::Older`] for a file whose tables would have to be brought up to date first.
+    pub async fn view(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        Ok(Self::on(Database::view(path, &REGISTRY, options).await?))
+    }
+
+    fn on(database: Database) -> Self {
         let inner = Inner {
             #[cfg(feature = "registry")]
             fresh: crate::fresh::Fresh::beside(database.outsiders()),
@@ -49,7 +62,7 @@ impl Store {
             #[cfg(feature = "registry")]
             recent: crate::recent::Recent::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// Commits what is queued and closes the file, for this and every clone. Later calls are answered as unavailable.
