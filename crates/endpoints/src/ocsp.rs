@@ -17,7 +17,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use koshin_issuance::{CertificateId, OcspEdition, OcspFailure, OcspRequest, OcspResponder, OcspStatus};
-use koshin_types::SerialNumber;
+use koshin_types::{SerialNumber, Validity};
 use ring::digest;
 use time::{Duration, UtcDateTime};
 
@@ -88,6 +88,12 @@ impl OcspService {
     pub fn install(&self, responder: OcspResponder) {
         *self.0.responder.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(responder));
         self.forget();
+    }
+
+    /// The validity of the certificate that it signs with, if it has one.
+    pub fn responder_validity(&self) -> Option<Validity> {
+        let responder = self.0.responder.read().unwrap_or_else(PoisonError::into_inner);
+        responder.as_ref().map(|responder| responder.validity())
     }
 
     /// Forgets the answers that were kept, because a certificate was revoked. What is signed meanwhile is not kept.

@@ -83,6 +83,11 @@ impl Publication {
         });
     }
 
+    /// Publishes nothing under `/NAME` any more.
+    pub fn withdraw(&self, name: &str) {
+        self.0.files.write().unwrap_or_else(PoisonError::into_inner).retain(|file| file.name != name);
+    }
+
     fn put(&self, file: Published) {
         let mut files = self.0.files.write().unwrap_or_else(PoisonError::into_inner);
         files.retain(|other| other.name != file.name);

@@ -20,6 +20,8 @@ pub struct MemoryRevocations(Mutex<State>);
 struct State {
     revoked: BTreeMap<SerialNumber, Revoked>,
     editions: Editions,
+    reservations: u64,
+    asked: u64,
     away: bool,
 }
 
@@ -32,6 +34,16 @@ impl MemoryRevocations {
     /// Lets every question fail, or answers again.
     pub fn set_away(&self, away: bool) {
         self.state().away = away;
+    }
+
+    /// How many numbers were reserved so far.
+    pub fn reservations(&self) -> u64 {
+        self.state().reservations
+    }
+
+    /// How often it was asked for pages of revocations so far.
+    pub fn asked(&self) -> u64 {
+        self.state().asked
     }
 
     /// A copy of everything as it is now, as a backup is.
@@ -54,7 +66,8 @@ impl MemoryRevocations {
 impl RevocationSource for MemoryRevocations {
     async fn revocations(&self, after: Option<SerialNumber>, limit: usize) -> Result<Vec<Revoked>, SourceUnavailable> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let state = self.answering()?;
+        let mut state = self.answering()?;
+        state.asked += 1;
         Ok(state.revoked.range((from, Bound::Unbounded)).map(|(_, revoked)| *revoked).take(limit).collect())
     }
 
@@ -66,6 +79,7 @@ impl RevocationSource for MemoryRevocations {
         let mut state = self.answering()?;
         let next = wanted.following(state.editions.reserved);
         state.editions.reserved = Some(next);
+        state.reservations += 1;
         Ok(next)
     }
 

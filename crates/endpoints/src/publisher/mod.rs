@@ -44,11 +44,27 @@ pub struct CrlSettings {
     pub validity: Duration,
     /// After how long the next one is made at the latest: 12 hours by default.
     pub interval: Duration,
-    /// How soon one that could not be made is tried again: 5 seconds by default.
+    /// How soon one that could not be made is tried again: 5 seconds by default, each time twice as long up to
+    /// [`LONGEST_RETRY`](Self::LONGEST_RETRY).
     pub retry: Duration,
     /// For how many seconds caches on the way may keep a list: 3,600 by default. A revocation is seen through them only
     /// after that.
     pub max_age: u32,
+}
+
+impl CrlSettings {
+    /// However often it failed, a list is tried again after a minute, or after [`retry`](Self::retry) if that is longer.
+    ///
+    /// ```
+    /// assert_eq!(koshin_endpoints::CrlSettings::LONGEST_RETRY.whole_seconds(), 60);
+    /// ```
+    pub const LONGEST_RETRY: Duration = Duration::MINUTE;
+
+    /// How long to wait after so many tries in vain.
+    fn wait(&self, failures: u32) -> Duration {
+        let doubled = 2_i32.saturating_pow(failures.saturating_sub(1).min(30));
+        self.retry.saturating_mul(doubled).min(Self::LONGEST_RETRY.max(self.retry))
+    }
 }
 
 impl Default for CrlSettings {
@@ -66,7 +82,8 @@ impl Default for CrlSettings {
 ///
 /// A new edition is made when half a day is over or something was revoked, never by a clock in doubt. Its number and dates are
 /// recorded before it is signed; it is written beside the old one and takes its place as a whole, when it is on the disk. It
-/// lists everything revoked until its thisUpdate, an expired certificate on one edition after its expiry, too.
+/// lists everything revoked until its thisUpdate, an expired certificate on one edition after its expiry, too. One that could
+/// not be signed is tried again with the same number and dates, as long as nothing is revoked that it would lack.
 ///
 /// Clones share it.
 #[derive(Clone)]
@@ -97,6 +114,10 @@ struct Shown {
 struct Work {
     /// When the next list is made.
     due: UtcDateTime,
+    /// How often it was tried in vain.
+    failures: u32,
+    /// What was reserved and is not published: nobody has seen a list of this number.
+    unused: Option<CrlEdition>,
     /// Entries of the published list that the source does not know, because it was restored from an older copy.
     carried: Vec<RevokedCertificate>,
     alarm: Alarm,
@@ -111,7 +132,8 @@ impl Publisher {
         place: Place,
         settings: CrlSettings,
     ) -> Self {
-        let work = Work { due: UtcDateTime::MIN, carried: Vec::new(), alarm: Alarm::default() };
+        let (due, alarm) = (UtcDateTime::MIN, Alarm::default());
+        let work = Work { due, failures: 0, unused: None, carried: Vec::new(), alarm };
         Self(Arc::new(Inner {
             ca,
             source,
@@ -162,11 +184,14 @@ impl Publisher {
                 if self.0.is_due(&work, now) {
                     let made = self.0.make(&mut work, now).await;
                     if let Err(error) = &made {
+                        work.failures = work.failures.saturating_add(1);
+                        let wait = self.0.settings.wait(work.failures);
+                        work.due = now.saturating_add(wait);
                         tracing::error!(
                             error = in_full(error),
+                            again_in = %wait,
                             "no revocation list could be published; it is tried again"
                         );
-                        work.due = now.saturating_add(self.0.settings.retry);
                     }
                     self.0.shown().failure = made.err().as_ref().map(in_full);
                 }
@@ -198,17 +223,32 @@ impl Inner {
     fn is_due(&self, work: &Work, now: UtcDateTime) -> bool {
         // Further away than a whole interval: the clock went back.
         let too_far = work.due > now.saturating_add(self.settings.interval);
-        self.revoked.load(Ordering::Acquire) || work.due <= now || too_far
+        // What was revoked waits for the next try, however much it is.
+        let revoked = work.failures == 0 && self.revoked.load(Ordering::Acquire);
+        revoked || work.due <= now || too_far
     }
 
     async fn make(&self, work: &mut Work, now: UtcDateTime) -> Result<CrlEdition, PublishError> {
         // Whoever revokes from here on gets a list after this one.
         self.revoked.store(false, Ordering::Release);
         let shown = self.shown().edition;
-        let published = self.source.editions().await?.published;
+        let Editions { reserved, published } = self.source.editions().await?;
         let earlier = newer(published, shown);
-        let edition = self.source.reserve(self.wanted(now).following(earlier)).await?;
-        let (entries, later) = self.gather(edition, earlier, &work.carried).await?;
+        let unused = work.unused.filter(|unused| self.is_good_for(*unused, reserved, earlier, now));
+        let taken_up = match unused {
+            // Whatever was revoked since belongs on a list that is made now.
+            Some(edition) => Some((edition, self.gather(edition, earlier, &work.carried).await?))
+                .filter(|(_, (_, later))| *later > now),
+            None => None,
+        };
+        let (edition, (entries, later)) = match taken_up {
+            Some(taken_up) => taken_up,
+            None => {
+                let edition = self.source.reserve(self.wanted(now).following(earlier)).await?;
+                work.unused = Some(edition);
+                (edition, self.gather(edition, earlier, &work.carried).await?)
+            }
+        };
         let listed = entries.entries();
         let (draft, file, octets) = self.seal(entries, edition).await?;
         if let Some(by) = self.source.editions().await?.published
@@ -217,7 +257,15 @@ impl Inner {
             return Err(PublishError::Overtaken { number: edition.number, by: by.number });
         }
         let place = self.place.clone();
-        blocking(move || Ok(place.publish(&draft)?)).await?;
+        blocking(move || {
+            place.publish(&draft)?;
+            if let Err(error) = place.clear(edition.number) {
+                tracing::warn!(%error, "what a killed process left behind of older lists stays");
+            }
+            Ok(())
+        })
+        .await?;
+        (work.unused, work.failures) = (None, 0);
         self.show(file, octets, edition, listed);
         work.due = edition.this_update.min(now).saturating_add(self.settings.interval).min(later);
         if let Err(error) = self.source.published(edition).await {
@@ -227,6 +275,20 @@ impl Inner {
             );
         }
         Ok(edition)
+    }
+
+    /// Whether what was reserved for a list that was not made does for one now: nobody has reserved since, and its dates are
+    /// not older than a quarter of an interval.
+    fn is_good_for(
+        &self,
+        unused: CrlEdition,
+        reserved: Option<CrlEdition>,
+        earlier: Option<CrlEdition>,
+        now: UtcDateTime,
+    ) -> bool {
+        reserved.is_some_and(|reserved| reserved.number == unused.number)
+            && earlier.is_none_or(|earlier| earlier.number < unused.number)
+            && now < unused.this_update.saturating_add(self.settings.interval / 4)
     }
 
     /// The edition that would be made if there was none yet. Its number is the milliseconds since 1970, so that it grows

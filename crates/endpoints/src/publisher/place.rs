@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A folder and the list's name in it. One publisher at a time works on a place; any web server may serve the folder too.
+/// A folder and the list's name in it. Several processes may publish there, of whom the newest edition stays; any web server
+/// may serve the folder too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     folder: PathBuf,
@@ -33,18 +34,18 @@ impl Place {
         }
     }
 
-    /// Removes what a process that was killed has left behind.
-    pub(super) fn clear(&self) -> io::Result<()> {
+    /// Removes what killed processes have left behind of editions below `published`. Another process may be at work on a
+    /// newer one; on an older one it would be in vain.
+    pub(super) fn clear(&self, published: u64) -> io::Result<()> {
         let ours = format!(".{}.", self.name);
+        let number = |name: &str| -> Option<u64> {
+            let (number, kind) = name.strip_prefix(&ours)?.rsplit_once('.')?;
+            matches!(kind, ENTRIES | DRAFT).then(|| number.parse().ok()).flatten()
+        };
         for file in fs::read_dir(&self.folder)? {
             let file = file?;
-            let is_ours = file.file_name().to_str().is_some_and(|name| {
-                name.strip_prefix(&ours).and_then(|rest| rest.rsplit_once('.')).is_some_and(|(number, kind)| {
-                    number.bytes().all(|digit| digit.is_ascii_digit()) && matches!(kind, ENTRIES | DRAFT)
-                })
-            });
-            if is_ours {
-                fs::remove_file(file.path())?;
+            if file.file_name().to_str().and_then(number).is_some_and(|number| number < published) {
+                gone(fs::remove_file(file.path()))?;
             }
         }
         Ok(())
@@ -78,6 +79,14 @@ impl Place {
 const ENTRIES: &str = "entries";
 const DRAFT: &str = "draft";
 
+/// Somebody else may have been faster.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Makes a rename durable.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
@@ -104,11 +113,8 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::debug!(%error, "a temporary file stays behind until the next start");
-            }
-            _ => {}
+        if let Err(error) = gone(fs::remove_file(&self.path)) {
+            tracing::debug!(%error, "a temporary file stays behind until a newer list is published");
         }
     }
 }

@@ -36,10 +36,7 @@ impl Publisher {
     pub async fn resume(&self) -> Result<Option<CrlEdition>, PublishError> {
         let mut work = self.0.work.lock().await;
         let place = self.0.place.clone();
-        let file = super::blocking(move || {
-            place.clear()?;
-            Ok(place.open()?)
-        });
+        let file = super::blocking(move || Ok(place.open()?));
         let Some(file) = file.await? else { return Ok(None) };
         let list = self.0.place.name();
         let editions = self.0.source.editions().await?;
@@ -51,6 +48,8 @@ impl Publisher {
             }
         };
         let edition = checked.edition;
+        let place = self.0.place.clone();
+        super::blocking(move || Ok(place.clear(edition.number)?)).await?;
         if let Some(recorded) = editions.published.map(|recorded| recorded.number)
             && recorded > edition.number
         {

@@ -242,11 +242,85 @@ async fn the_alarm_comes_with_half_of_the_life_left() {
     let failure = rig.publisher.standing(at).failure.unwrap();
     assert!(failure.contains("the list could not be made") && failure.contains("the token is out"), "{failure}");
     rig.signer_down.store(false, Ordering::Release);
-    rig.tend(at + Duration::seconds(4)).await;
+    rig.tend(at + Duration::seconds(59)).await;
     assert_eq!(rig.number().await, first, "it is tried again after a while");
-    rig.tend(at + Duration::seconds(5)).await;
-    let standing = rig.publisher.standing(at + Duration::seconds(5));
+    rig.tend(at + Duration::MINUTE).await;
+    let standing = rig.publisher.standing(at + Duration::MINUTE);
     assert_eq!((standing.condition, standing.failure), (Condition::Fresh, None));
+}
+
+/// A key that is away for two days, while the service looks every second: a number is for a list, not for a try.
+#[tokio::test]
+async fn a_long_outage_of_the_key_burns_no_numbers() {
+    let rig = Rig::new();
+    rig.tend(now()).await;
+    rig.source.revoke(revoked(1, now() + Duration::SECOND, year()));
+    rig.publisher.revoked();
+    rig.signer_down.store(true, Ordering::Release);
+    let mut at = now();
+    while at < now() + Duration::days(2) {
+        at += Duration::SECOND;
+        rig.tend(at).await;
+    }
+    let reserved = rig.source.reservations();
+    assert!((2..=18).contains(&reserved), "{reserved} numbers in two days, of which the first is of a published list");
+    assert_eq!(rig.listed().await, []);
+
+    // What is revoked meanwhile waits for the next try, and needs one number more.
+    rig.source.revoke(revoked(2, at, year()));
+    for _ in 0..1000 {
+        rig.publisher.revoked();
+        rig.tend(at).await;
+    }
+    assert_eq!(rig.source.reservations(), reserved);
+    rig.tend(at + Duration::MINUTE).await;
+    rig.tend(at + Duration::MINUTE * 2).await;
+    assert!(rig.source.reservations() <= reserved + 1, "{} {reserved}", rig.source.reservations());
+    rig.signer_down.store(false, Ordering::Release);
+    rig.tend(at + Duration::MINUTE * 3).await;
+    let (list, entries) = rig.fetch().await.unwrap();
+    assert_eq!(entries.len(), 2, "{list:?}");
+    assert!(rig.source.reservations() <= reserved + 1);
+    assert_eq!(rig.source.editions().await.unwrap().reserved, Some(list.edition), "the number that was left is used");
+}
+
+#[tokio::test]
+async fn a_list_that_was_tried_before_is_made_as_it_was_reserved() {
+    let rig = Rig::new();
+    rig.signer_down.store(true, Ordering::Release);
+    rig.tend(now()).await;
+    let reserved = rig.source.editions().await.unwrap().reserved.unwrap();
+    rig.signer_down.store(false, Ordering::Release);
+    rig.tend(now() + Duration::seconds(4)).await;
+    assert_eq!(rig.fetch().await, None);
+    rig.tend(now() + Duration::seconds(5)).await;
+    assert_eq!(rig.fetch().await.unwrap().0.edition, reserved);
+    // Each try in vain doubles the wait.
+    rig.signer_down.store(true, Ordering::Release);
+    let mut at = now() + Duration::hours(13);
+    for seconds in [5, 10, 20, 40, 60, 60] {
+        rig.tend(at).await;
+        let tried = rig.source.asked();
+        rig.tend(at + Duration::seconds(seconds - 1)).await;
+        assert_eq!(rig.source.asked(), tried, "{seconds}");
+        at += Duration::seconds(seconds);
+    }
+}
+
+/// The command and the service publish into one folder.
+#[tokio::test]
+async fn what_another_process_is_at_work_on_stays() {
+    let rig = Rig::new();
+    rig.tend(now()).await;
+    let number = rig.number().await;
+    let newer = [".issuing.crl.{}.entries", ".issuing.crl.{}.draft"];
+    let newer = newer.map(|name| rig.folder.path().join(name.replace("{}", &(number + 1).to_string())));
+    newer.iter().for_each(|file| fs::write(file, b"half a list").unwrap());
+    rig.restarted(Arc::clone(&rig.source)).publisher.resume().await.unwrap();
+    assert!(newer.iter().all(|file| file.exists()), "somebody may publish it in a moment");
+    // Its process was killed: a newer list makes it void.
+    rig.tend(now() + Duration::hours(12)).await;
+    assert!(rig.number().await > number + 1 && newer.iter().all(|file| !file.exists()));
 }
 
 #[tokio::test]
