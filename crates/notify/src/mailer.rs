@@ -1,8 +1,12 @@
 //! The mailer: claim, render, transmit, record.
 
 use std::{
+    fmt,
     num::NonZeroU32,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use time::{Duration, UtcDateTime};
@@ -14,13 +18,31 @@ use crate::{
 };
 
 /// Sends what is due. Any number of mailers may share one outbox.
-#[derive(Debug)]
 pub struct Mailer<O, T> {
     outbox: O,
     transport: T,
     sender: Sender,
     settings: Settings,
     counters: Counters,
+    observer: Option<Arc<dyn Observer>>,
+    halted: AtomicBool,
+}
+
+impl<O: fmt::Debug, T: fmt::Debug> fmt::Debug for Mailer<O, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailer")
+            .field("outbox", &self.outbox)
+            .field("transport", &self.transport)
+            .field("settings", &self.settings)
+            .field("tally", &self.tally())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Hears what becomes of mails, as soon as it is recorded: for figures, and for who watches.
+pub trait Observer: Send + Sync {
+    /// It was recorded of a mail. What was given back untried is not heard of.
+    fn recorded(&self, mail: &Mail, disposition: &Disposition);
 }
 
 /// How a mailer works.
@@ -93,7 +115,15 @@ const PATIENCE: u32 = 40;
 impl<O: Outbox, T: Transport> Mailer<O, T> {
     /// Puts a mailer together.
     pub fn new(outbox: O, transport: T, sender: Sender) -> Self {
-        Self { outbox, transport, sender, settings: Settings::default(), counters: Counters::default() }
+        Self {
+            outbox,
+            transport,
+            sender,
+            settings: Settings::default(),
+            counters: Counters::default(),
+            observer: None,
+            halted: AtomicBool::new(false),
+        }
     }
 
     /// The same mailer, working otherwise. A lease of less than a minute becomes one of a minute, and a batch of 0 one
@@ -103,6 +133,38 @@ impl<O: Outbox, T: Transport> Mailer<O, T> {
         self.settings =
             Settings { lease: settings.lease.max(Duration::MINUTE), batch: settings.batch.max(1), ..settings };
         self
+    }
+
+    /// The same mailer, with somebody who hears of every mail.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// From now on in another sender's name and words.
+    pub fn reword(&mut self, sender: Sender) {
+        self.sender = sender;
+    }
+
+    /// Begins no transmission any more: a run that is under way ends after the mail that is on its way, and gives back what
+    /// it has claimed beside that.
+    pub fn halt(&self) {
+        self.halted.store(true, Ordering::Release);
+    }
+
+    /// What would be done about a mail that a mailer claims at `now`: `None` when it would be transmitted. Nothing is
+    /// stored.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Unavailable`].
+    pub async fn rehearse(&self, claim: &Claimed, now: UtcDateTime) -> Result<Option<Disposition>, OutboxError> {
+        if let Some(end) = hopeless(claim, now) {
+            return Ok(Some(end));
+        }
+        let later = self.tomorrow(&claim.mail, now).await?;
+        Ok(later.map(|at| Disposition::Retry { at, reply: None }))
     }
 
     /// What was done so far.
@@ -124,11 +186,14 @@ impl<O: Outbox, T: Transport> Mailer<O, T> {
         let started = Instant::now();
         let mut silent = 0;
         loop {
+            if self.halted.load(Ordering::Acquire) {
+                return Ok(Wake::Now);
+            }
             let claimed = self.outbox.claim(now, worker, *lease, *batch).await?;
             let full = claimed.len() >= *batch;
             let mut late = false;
             for claim in claimed {
-                late |= started.elapsed() >= lease.unsigned_abs() / 2;
+                late |= started.elapsed() >= lease.unsigned_abs() / 2 || self.halted.load(Ordering::Acquire);
                 if late || silent >= OUTAGE {
                     self.record(&claim, &Disposition::Retry { at: now, reply: None }, now).await?;
                 } else {
@@ -204,6 +269,11 @@ impl<O: Outbox, T: Transport> Mailer<O, T> {
         match self.outbox.record(id, claim.fence, disposition, now).await {
             Ok(()) => {
                 self.counters.count(disposition);
+                if let Some(observer) = &self.observer
+                    && !matches!(disposition, Disposition::Retry { reply: None, .. })
+                {
+                    observer.recorded(&claim.mail, disposition);
+                }
                 tracing::info!(mail = %id, kind, attempts, "mail {}", disposition.word());
                 Ok(())
             }
