@@ -14,8 +14,11 @@ use crate::{OcspService, Reading, Readings};
 
 /// How often [`ResponderKeeper::keep`] looks whether it is time.
 const LOOK_EVERY: Wait = Wait::from_secs(10);
-/// How soon a certificate that could not be made is tried again.
+/// How soon a certificate that could not be made is tried again: while there is one, and while there is none.
 const RETRY: Duration = Duration::MINUTE;
+const RETRY_WITHOUT: Duration = Duration::seconds(10);
+/// For how long what was recorded for a certificate that could not be made is used for the next try.
+const REUSED: Duration = Duration::HOUR;
 
 /// How long the responder's certificates live.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +78,16 @@ struct State {
     renew_at: UtcDateTime,
     /// Of the newest one.
     validity: Option<Validity>,
+    /// What is recorded and nobody has a certificate of.
+    unused: Option<Intended>,
+}
+
+/// What was recorded for a certificate.
+#[derive(Clone, Copy)]
+struct Intended {
+    serial: SerialNumber,
+    validity: Validity,
+    at: UtcDateTime,
 }
 
 impl ResponderKeeper {
@@ -86,7 +99,7 @@ impl ResponderKeeper {
         random: Random,
         settings: ResponderSettings,
     ) -> Self {
-        let state = Mutex::new(State { renew_at: UtcDateTime::MIN, validity: None });
+        let state = Mutex::new(State { renew_at: UtcDateTime::MIN, validity: None, unused: None });
         Self { service, ca, log, random, settings, state }
     }
 
@@ -97,14 +110,15 @@ impl ResponderKeeper {
         if let Reading::Believed(now) = reading
             && state.renew_at <= now
         {
-            match self.made(now).await {
+            match self.made(&mut state.unused, now).await {
                 Ok(responder) => {
                     let validity = responder.validity();
                     self.service.install(responder);
-                    *state = State { renew_at: part(validity, 2), validity: Some(validity) };
+                    *state = State { renew_at: part(validity, 2), validity: Some(validity), unused: None };
                 }
                 Err(error) => {
-                    state.renew_at = now.saturating_add(RETRY);
+                    let serves = state.validity.is_some_and(|validity| validity.not_after() >= now);
+                    state.renew_at = now.saturating_add(if serves { RETRY } else { RETRY_WITHOUT });
                     let last = state.validity.map(|validity| Rfc3339(validity.not_after()).to_string());
                     let code = match state.validity {
                         None => "ocsp_responder_missing",
@@ -137,18 +151,30 @@ impl ResponderKeeper {
         self.state.lock().await.validity
     }
 
-    /// Makes a responder with a new key. Its serial number is recorded before it is signed, like every other one.
-    async fn made(&self, now: UtcDateTime) -> Result<OcspResponder, ResponderError> {
-        let ResponderSettings { validity, backdate, common_name } = &self.settings;
-        let serial = new_serial(now, self.random.as_ref())?;
-        let last = now.saturating_add(*validity).min(self.ca.validity().not_after());
-        let first = now.saturating_sub(*backdate).max(self.ca.validity().not_before());
-        let validity = Validity::new(first.truncate_to_second(), last.truncate_to_second())?;
-        self.log.intended(&serial, &validity, now).await?;
+    /// Makes a responder with a new key. Its serial number is recorded before it is signed, like every other one; a key that is
+    /// away for long costs one an hour, not one for each try.
+    async fn made(&self, unused: &mut Option<Intended>, now: UtcDateTime) -> Result<OcspResponder, ResponderError> {
+        let recorded = unused.filter(|intended| (intended.at..intended.at.saturating_add(REUSED)).contains(&now));
+        let Intended { serial, validity, .. } = match recorded {
+            Some(intended) => intended,
+            None => *unused.insert(self.intended(now).await?),
+        };
         let organization = self.ca.issuer_organization().unwrap_or(self.ca.issuer_name());
-        let made = create_ocsp_responder(organization, common_name, self.ca.parent(), serial, validity, &self.random)?;
+        let (name, parent) = (&self.settings.common_name, self.ca.parent());
+        let made = create_ocsp_responder(organization, name, parent, serial, validity, &self.random)?;
         let certificate = made.certificate_der().to_vec();
         Ok(OcspResponder::load(self.ca.certificate_der(), &certificate, Box::new(made.into_signer()))?)
+    }
+
+    /// Records what the next certificate will be.
+    async fn intended(&self, now: UtcDateTime) -> Result<Intended, ResponderError> {
+        let ResponderSettings { validity, backdate, .. } = self.settings;
+        let serial = new_serial(now, self.random.as_ref())?;
+        let last = now.saturating_add(validity).min(self.ca.validity().not_after());
+        let first = now.saturating_sub(backdate).max(self.ca.validity().not_before());
+        let validity = Validity::new(first.truncate_to_second(), last.truncate_to_second())?;
+        self.log.intended(&serial, &validity, now).await?;
+        Ok(Intended { serial, validity, at: now })
     }
 }
 

@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::{handlers, problem};
+use crate::wire::ProblemBody;
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Koshin CA", description = "What a registration authority asks of its CA: JSON over mutual TLS."),
-    paths(handlers::issue, handlers::revoke, handlers::changes, handlers::ca, handlers::description)
+    paths(handlers::issue, handlers::revoke, handlers::changes, handlers::ca, handlers::description),
+    components(schemas(ProblemBody))
 )]
 struct Description;
 

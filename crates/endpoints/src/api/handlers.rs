@@ -30,6 +30,18 @@ use crate::{
 
 type Body = Result<Bytes, BytesRejection>;
 
+/// How any of the routes refuses.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "it is there for the description alone")]
+pub(super) enum Refusals {
+    /// Refused; the same request will be refused again.
+    #[response(status = "4XX", content_type = "application/problem+json")]
+    Refused(ProblemBody),
+    /// Not now; send the same request again after Retry-After.
+    #[response(status = "5XX", content_type = "application/problem+json")]
+    Later(ProblemBody),
+}
+
 /// How many changes a page has when nothing is said.
 const PAGE: u32 = 100;
 
@@ -41,8 +53,7 @@ const PAGE: u32 = 100;
     post, tag = "ca", path = "/v1/issue", request_body = IssueBody,
     responses(
         (status = 200, description = "The certificate.", body = IssuedBody),
-        (status = "4XX", description = "Refused; the same request will be refused again.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = "5XX", description = "Not now; send the same request again after Retry-After.", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn issue(
@@ -70,8 +81,7 @@ pub(super) async fn issue(
     post, tag = "ca", path = "/v1/revoke", request_body = RevokeBody,
     responses(
         (status = 200, description = "The revocation that counts.", body = RevokedBody),
-        (status = "4XX", description = "Refused; the same request will be refused again.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = "5XX", description = "Not now; send the same request again after Retry-After.", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn revoke(
@@ -122,8 +132,7 @@ pub(super) struct ChangesQuery {
     get, tag = "ca", path = "/v1/changes", params(ChangesQuery),
     responses(
         (status = 200, description = "A page of changes.", body = ChangesBody),
-        (status = "4XX", description = "Refused; the same request will be refused again.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = "5XX", description = "Not now; send the same request again after Retry-After.", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn changes(
@@ -143,13 +152,13 @@ pub(super) async fn changes(
     get, tag = "ca", path = "/v1/ca",
     responses(
         (status = 200, description = "The CA.", body = CaBody),
-        (status = "4XX", description = "Refused.", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn ca(State(api): State<Api>, Extension(client): Extension<Arc<Client>>) -> Json<CaBody> {
     Json(CaBody {
         certificate: base64(api.service.ca().certificate_der()),
-        chain: chain(&api.service),
+        chain: api.service.chain().into_iter().map(base64).collect(),
         profiles: client.profiles.iter().cloned().collect(),
     })
 }
@@ -161,18 +170,12 @@ pub(super) async fn ca(State(api): State<Api>, Extension(client): Extension<Arc<
     get, tag = "ca", path = "/v1/openapi.json",
     responses(
         (status = 200, description = "The description.", content_type = "application/json"),
-        (status = "4XX", description = "Refused.", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn description() -> Response {
     let json = HeaderValue::from_static("application/json");
     ([(header::CONTENT_TYPE, json)], description::openapi()).into_response()
-}
-
-fn chain(service: &CaService) -> Vec<String> {
-    let ca = service.ca();
-    // The issuing CA's own certificate is the first one above what it issued.
-    std::iter::once(ca.certificate_der()).chain(ca.chain_der().iter().map(Vec::as_slice)).map(base64).collect()
 }
 
 fn change(change: Change) -> ChangeBody {

@@ -125,7 +125,12 @@ impl CaService {
         {
             return chain.iter().map(Vec::as_slice).collect();
         }
-        iter::once(own).chain(self.any.chain_der().iter().map(Vec::as_slice)).collect()
+        self.chain()
+    }
+
+    /// This CA's chain, DER, from its own certificate upwards.
+    pub fn chain(&self) -> Vec<&[u8]> {
+        iter::once(self.any.certificate_der()).chain(self.any.chain_der().iter().map(Vec::as_slice)).collect()
     }
 
     /// The ledger.

@@ -34,15 +34,24 @@ pub(crate) struct Rig {
     pub(crate) source: Arc<MemoryRevocations>,
     pub(crate) issuing: Arc<Issuing>,
     /// While set, the CA's key is away.
-    signer_down: Arc<AtomicBool>,
+    pub(crate) signer_down: Arc<AtomicBool>,
     clock: Arc<Mutex<UtcDateTime>>,
     folder: Arc<TempDir>,
-    ca: Arc<Ca>,
+    pub(crate) ca: Arc<Ca>,
 }
 
 struct Switched {
     signer: FileSigner,
     down: Arc<AtomicBool>,
+}
+
+impl Switched {
+    fn there(&self) -> Result<&FileSigner, SignerError> {
+        match self.down.load(Ordering::Acquire) {
+            true => Err(SignerError::Unavailable { detail: "the token is out".into() }),
+            false => Ok(&self.signer),
+        }
+    }
 }
 
 impl Signer for Switched {
@@ -55,14 +64,11 @@ impl Signer for Switched {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        self.signer.sign(message)
+        self.there()?.sign(message)
     }
 
     fn sign_digest(&self, digest: &[u8]) -> Result<Vec<u8>, SignerError> {
-        if self.down.load(Ordering::Acquire) {
-            return Err(SignerError::Unavailable { detail: "the token is out".into() });
-        }
-        self.signer.sign_digest(digest)
+        self.there()?.sign_digest(digest)
     }
 }
 

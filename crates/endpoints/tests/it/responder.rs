@@ -86,6 +86,27 @@ async fn what_cannot_be_recorded_is_not_signed_and_the_old_certificate_goes_on_t
     assert_ne!(body(post(&bench.service.router(), question).await).await, OcspFailure::TryLater.der());
 }
 
+/// A CA's key that is away when the service starts, and comes back.
+#[tokio::test]
+async fn without_a_certificate_it_is_tried_every_ten_seconds_under_one_serial_number() {
+    let (bench, rig, log) = (Bench::new(), crate::publisher::Rig::new(), Arc::new(Log::default()));
+    let settings = ResponderSettings::default();
+    let service = bench.service.clone();
+    let keeper = ResponderKeeper::new(service.clone(), Arc::clone(&rig.ca), Arc::clone(&log) as _, random(), settings);
+    rig.signer_down.store(true, Ordering::Release);
+    let mut at = now();
+    for _ in 0..300 {
+        keeper.tend(Reading::Believed(at)).await;
+        at += Duration::seconds(10);
+    }
+    assert_eq!(service.responder_validity(), None);
+    assert_eq!(log.intended.lock().unwrap().len(), 1, "3000 seconds of outage");
+    rig.signer_down.store(false, Ordering::Release);
+    keeper.tend(Reading::Believed(at)).await;
+    assert_eq!(service.responder_validity(), Some(log.intended.lock().unwrap()[0].1));
+    assert_eq!(log.intended.lock().unwrap().len(), 1);
+}
+
 /// F31: an answer that was kept is not given past its nextUpdate, though it is younger than the time for which answers are kept.
 #[tokio::test]
 async fn a_kept_answer_ends_with_the_responder_that_signed_it() {
