@@ -34,7 +34,7 @@ impl<O: fmt::Debug, T: fmt::Debug> fmt::Debug for Mailer<O, T> {
             .field("outbox", &self.outbox)
             .field("transport", &self.transport)
             .field("settings", &self.settings)
-            .field("tally", &self.tally())
+            .field("tally", &self.counters.read())
             .finish_non_exhaustive()
     }
 }
