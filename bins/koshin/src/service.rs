@@ -245,20 +245,27 @@ async fn watch_changes(
             () = stopped(stopping.clone()) => return,
             () = tokio::time::sleep(CHANGES_EVERY) => {}
         }
-        match ra.changes(seen).await {
-            Ok((sequence, changes)) => {
-                for change in &changes {
-                    connections.close(&change.fingerprint);
+        loop {
+            let (sequence, changes) = match ra.changes(seen).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::error!(error = ?error, "changes of other processes cannot be read");
+                    break;
                 }
-                // A superseded certificate is refused by the ledger and stands on no list.
-                if let Some(lists) = &lists
-                    && changes.iter().any(|change| change.settled == Settled::Revoked)
-                {
-                    lists.outdated();
-                }
-                seen = sequence;
+            };
+            for change in &changes {
+                connections.close(&change.fingerprint);
             }
-            Err(error) => tracing::error!(error = ?error, "changes of other processes cannot be read"),
+            // A superseded certificate is refused by the ledger and stands on no list.
+            if let Some(lists) = &lists
+                && changes.iter().any(|change| change.settled == Settled::Revoked)
+            {
+                lists.outdated();
+            }
+            seen = sequence;
+            if (changes.len() as u64) < u64::from(Ra::CHANGES_AT_ONCE) {
+                break;
+            }
         }
     }
 }
@@ -279,6 +286,8 @@ impl Lists {
 
 /// Ends what is overdue, and signs what a crash left behind.
 async fn sweep(portal: Arc<Portal>, clock: Clock, stopping: watch::Receiver<bool>) {
+    // What stands between the CA and the revocations that it has to know of. Said when it changes.
+    let mut untold = None;
     loop {
         match portal.ra.sweep(clock.now()).await {
             Ok(owed) => portal.settle(&owed),
@@ -286,8 +295,16 @@ async fn sweep(portal: Arc<Portal>, clock: Clock, stopping: watch::Receiver<bool
             Err(ChangeError::Clock(_)) => {}
             Err(error) => tracing::error!(error = ?error, "overdue renewals cannot be read"),
         }
-        if let Err(error) = portal.ra.tell_authority(clock.now()).await {
-            tracing::error!(error = ?error, "the CA was not told of every revocation; it is tried again");
+        match portal.ra.tell_authority(clock.now()).await {
+            Ok(()) if untold.take().is_some() => tracing::warn!("the CA was told of every revocation"),
+            Ok(()) => {}
+            Err(error) => {
+                let reason = Some(error.to_string());
+                if untold != reason {
+                    tracing::error!(error = ?error, "the CA was not told of every revocation; it is tried again");
+                    untold = reason;
+                }
+            }
         }
         tokio::select! {
             () = stopped(stopping.clone()) => return,

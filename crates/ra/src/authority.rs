@@ -155,6 +155,8 @@ impl Ra {
     pub const LARGE_REQUESTS_AT_ONCE: usize = 2;
     /// How many may be checked or wait for it.
     pub const LARGE_REQUESTS: usize = 32;
+    /// How many changes are read at once, at most.
+    pub const CHANGES_AT_ONCE: u32 = 500;
 
     /// Puts the registration authority together. Certificates come from a CA in this process (an `Arc<Ca>` or a
     /// [`LocalAuthority`](crate::LocalAuthority)), or from one elsewhere, in which case no key of a CA is needed here.
@@ -241,13 +243,14 @@ impl Ra {
         Ok(self.desk.registry.renewal(id).await?.is_some_and(|whose| whose == *subject))
     }
 
-    /// Certificates that were superseded or revoked after a sequence number, by any process.
+    /// Certificates that were superseded or revoked after a sequence number, by any process: one page, with the sequence
+    /// number to ask after the next time. When the page has less than [`Ra::CHANGES_AT_ONCE`] there is no more.
     ///
     /// # Errors
     ///
     /// [`StorageError`].
     pub async fn changes(&self, after: u64) -> Result<(u64, Vec<crate::ChangeSeen>), StorageError> {
-        self.desk.registry.changes(after).await
+        self.desk.registry.changes(after, Self::CHANGES_AT_ONCE).await
     }
 }
 

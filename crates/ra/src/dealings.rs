@@ -12,8 +12,8 @@ use koshin_types::{Fingerprint, RenewalId, RevocationReason, SerialNumber};
 use time::{Duration, UtcDateTime};
 
 use crate::{
-    Actor, AuthorityError, ChangeError, IssuanceError, Order, Owed, Ra, Reached, Revocation, Settled, StorageError,
-    SubjectFile, change::Decided, issue::Elsewhere,
+    Actor, AuthorityError, ChangeError, ChangeSeen, IssuanceError, Order, Owed, Ra, Reached, Revocation, Settled,
+    StorageError, SubjectFile, change::Decided, issue::Elsewhere,
 };
 
 /// Why the dealings with the CA did not come further. They go on with the next call.
@@ -31,8 +31,8 @@ pub enum DealingsError {
     Storage(#[from] StorageError),
 }
 
-/// After so many acknowledged revocations it is recorded that they are.
-const RECORD_EVERY: usize = 64;
+/// How many changes are read at once; when the CA has acknowledged so many, it is recorded that it has.
+const TOLD_AT_ONCE: u32 = 64;
 /// How many void orders one sweep settles.
 const VOID_ORDERS: u32 = 100;
 /// How many pages of changes are read in one call.
@@ -44,6 +44,12 @@ const LOOKED_UP_AGAIN: usize = 1000;
 const CLOCKS_DIFFER: Duration = Duration::HOUR;
 /// How long a void order rests that could not be settled for a reason of its own.
 const VOID_RESTS: Duration = Duration::MINUTE;
+/// How long an order rests at first that is not answered for a reason of its own; twice as long after each further try, up
+/// to the longest.
+const RESTS_FIRST: Duration = Duration::seconds(2);
+const RESTS_LONGEST: Duration = Duration::MINUTE;
+/// After how long an order is forgotten here that no sweep has come across.
+const GONE_AFTER: Duration = Duration::minutes(5);
 
 /// What this process remembers of the dealings beside what is recorded. After a restart it begins with what is recorded.
 #[derive(Debug, Default)]
@@ -51,6 +57,18 @@ pub(crate) struct Dealings {
     followed: Mutex<Option<Followed>>,
     /// Void orders that could not be settled, and when that was tried last.
     unsettled: Mutex<BTreeMap<RenewalId, UtcDateTime>>,
+    /// Orders that are not answered for reasons of their own.
+    unanswered: Mutex<BTreeMap<RenewalId, Unanswered>>,
+    /// What is said of a CA, or of a key, that gives no certificate to anybody.
+    silent: Mutex<Option<String>>,
+}
+
+/// An order that an operator has to help, as long as nothing else does.
+#[derive(Debug)]
+struct Unanswered {
+    reason: String,
+    rests: Duration,
+    tried: UtcDateTime,
 }
 
 /// How far the CA was followed, beyond the recorded place when serial numbers are left that may become known.
@@ -80,6 +98,59 @@ impl Dealings {
         self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn unanswered(&self) -> MutexGuard<'_, BTreeMap<RenewalId, Unanswered>> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an order was tried so lately, and so often in vain, that it is left alone for now.
+    pub(crate) fn rests(&self, id: &RenewalId, now: UtcDateTime) -> bool {
+        // A clock that was set back makes nobody wait.
+        let resting = |order: &Unanswered| (order.tried..order.tried.saturating_add(order.rests)).contains(&now);
+        self.unanswered().get(id).is_some_and(resting)
+    }
+
+    /// What came of asking for a certificate. The reason is logged when it is another one than before.
+    pub(crate) fn tried<T>(&self, id: RenewalId, answer: &Result<T, IssuanceError>, now: UtcDateTime) {
+        match answer {
+            Ok(_) => self.answers(),
+            Err(error) if error.is_of_everybody() => return self.is_silent(error),
+            Err(error) if error.is_final() => {}
+            // Storage, the clock, or somebody else's commit: nothing that the order itself could change.
+            Err(IssuanceError::Change(_) | IssuanceError::Storage(_)) => return,
+            Err(error) => {
+                let first = Unanswered { reason: String::new(), rests: Duration::ZERO, tried: now };
+                let mut unanswered = self.unanswered();
+                unanswered.retain(|_, order| now < order.tried.saturating_add(GONE_AFTER));
+                let order = unanswered.entry(id).or_insert(first);
+                order.rests = order.rests.saturating_mul(2).clamp(RESTS_FIRST, RESTS_LONGEST);
+                order.tried = now;
+                let reason = error.to_string();
+                if order.reason != reason {
+                    tracing::error!(renewal = %id, %error, "a certificate that is owed is not issued; it is tried again");
+                    order.reason = reason;
+                }
+                return;
+            }
+        }
+        self.unanswered().remove(&id);
+    }
+
+    /// Nobody gets a certificate at the moment. Logged when the reason is another one than before.
+    pub(crate) fn is_silent(&self, error: &IssuanceError) {
+        let reason = Some(error.to_string());
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        if *silent != reason {
+            tracing::warn!(%error, "no certificates are issued; it is tried again");
+            *silent = reason;
+        }
+    }
+
+    fn answers(&self) {
+        if self.silent.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            tracing::warn!("certificates are issued again");
+        }
+    }
+
     fn followed(&self) -> MutexGuard<'_, Option<Followed>> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,28 +174,39 @@ impl Ra {
     /// [`DealingsError`]; what was acknowledged stays so.
     pub async fn tell_authority(&self, now: UtcDateTime) -> Result<(), DealingsError> {
         let Some(there) = self.issuing.elsewhere() else { return Ok(()) };
-        let told = there.correspondence.progress().await?.told;
-        let (_, seen) = self.desk.registry.changes(told).await?;
-        let (mut at, mut recorded) = (told, told);
-        let mut outcome = Ok(());
-        for (count, change) in (1..).zip(&seen) {
+        let mut told = there.correspondence.progress().await?.told;
+        loop {
+            let (_, page) = self.desk.registry.changes(told, TOLD_AT_ONCE).await?;
+            let mut at = told;
+            let outcome = self.tell(there, &page, &mut at, now).await;
+            if at != told {
+                there.correspondence.reached(Reached::Told(at)).await?;
+                told = at;
+            }
+            outcome?;
+            if (page.len() as u64) < u64::from(TOLD_AT_ONCE) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tells of one page; `at` is the place up to which that went well.
+    async fn tell(
+        &self,
+        there: Elsewhere<'_>,
+        page: &[ChangeSeen],
+        at: &mut u64,
+        now: UtcDateTime,
+    ) -> Result<(), DealingsError> {
+        for change in page {
             if change.settled == Settled::Revoked
                 && let Some(revocation) = self.revocation(&change.fingerprint).await?
-                && let Err(error) = there.revoke(&revocation, now).await
             {
-                outcome = Err(error.into());
-                break;
+                there.revoke(&revocation, now).await?;
             }
-            at = change.sequence;
-            if count % RECORD_EVERY == 0 {
-                there.correspondence.reached(Reached::Told(at)).await?;
-                recorded = at;
-            }
+            *at = change.sequence;
         }
-        if at != recorded {
-            there.correspondence.reached(Reached::Told(at)).await?;
-        }
-        outcome
+        Ok(())
     }
 
     /// Takes over what was revoked at the CA, by its own operator or another registration authority: everything that the
@@ -251,8 +333,8 @@ impl Ra {
                     there.correspondence.forget(&id).await?;
                     self.dealings.unsettled().remove(&id);
                 }
-                Err(error @ IssuanceError::Authority(AuthorityError::Unavailable { .. })) => {
-                    tracing::warn!(renewal = %id, %error, "void orders wait for the CA");
+                Err(error) if error.is_of_everybody() => {
+                    self.dealings.is_silent(&error);
                     break;
                 }
                 Err(error) => {

@@ -149,13 +149,26 @@ impl Ra {
         actor: &Actor,
         now: UtcDateTime,
     ) -> Result<(Bundle, Owed), IssuanceError> {
-        let Changed { file, order, intent, .. } = changed;
-        let renewal = file.holding.renewal.as_ref().filter(|renewal| renewal.id == id);
+        let renewal = changed.file.holding.renewal.as_ref().filter(|renewal| renewal.id == id);
         let none = ChangeError::Refused(Refused::NoRenewal { id });
         let state = renewal.map(|renewal| renewal.state).ok_or(none)?;
         if !matches!(state, State::Requested { .. } | State::Intended { .. }) {
-            return Ok((self.issued(&file, id).await?, Owed::default()));
+            return Ok((self.issued(&changed.file, id).await?, Owed::default()));
         }
+        let answer = self.ask_for(changed, id, state, actor, now).await;
+        self.dealings.tried(id, &answer, now);
+        answer
+    }
+
+    async fn ask_for(
+        &self,
+        changed: Changed,
+        id: RenewalId,
+        state: State,
+        actor: &Actor,
+        now: UtcDateTime,
+    ) -> Result<(Bundle, Owed), IssuanceError> {
+        let Changed { file, order, intent, .. } = changed;
         self.desk.clock_is_trusted().map_err(ChangeError::from)?;
         let issued = match (state, &self.issuing) {
             (State::Intended { serial, .. }, Issuing::Here(authority)) => self.sign(authority, serial, intent).await,
@@ -220,10 +233,6 @@ impl Ra {
             Err(error) if error.is_final() => {
                 self.refuse(file, id, actor, now).await?;
                 return Err(error);
-            }
-            Err(IssuanceError::Verify(error)) => {
-                tracing::error!(renewal = %id, %error, "what came from the CA is not what was ordered; it is not used");
-                return Err(error.into());
             }
             answer => answer?,
         };

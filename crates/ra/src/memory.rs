@@ -221,6 +221,9 @@ impl Registry for MemoryStore {
         for fact in &commit.facts {
             state.fact(&commit, fact);
         }
+        if let Some(note) = commit.note() {
+            state.note(&note, commit.at);
+        }
         for held in &commit.next.certificates {
             state.holders.insert(held.fingerprint, commit.subject.clone());
         }
@@ -259,10 +262,13 @@ impl Registry for MemoryStore {
         Ok(due.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).map(|(id, _)| id.clone()).collect())
     }
 
-    async fn changes(&self, after: u64) -> Result<(u64, Vec<ChangeSeen>), StorageError> {
+    async fn changes(&self, after: u64, limit: u32) -> Result<(u64, Vec<ChangeSeen>), StorageError> {
         let state = self.state();
-        let seen = state.changes.iter().filter(|change| change.sequence > after).copied().collect();
-        Ok((state.audit.len() as u64, seen))
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let newer = state.changes.iter().filter(|change| change.sequence > after);
+        let seen: Vec<_> = newer.take(limit).copied().collect();
+        let last = seen.last().filter(|_| seen.len() == limit).map(|change| change.sequence);
+        Ok((last.unwrap_or(state.audit.len() as u64), seen))
     }
 }
 

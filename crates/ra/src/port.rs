@@ -162,6 +162,25 @@ impl Commit {
         }
     }
 
+    /// What goes into the audit log beside the facts: that an order took the place of an older one, which comes with no fact.
+    pub fn note(&self) -> Option<AuditNote> {
+        let order = self.order.as_ref()?;
+        if self.facts.iter().any(|fact| matches!(fact, Fact::Requested { .. })) {
+            return None;
+        }
+        let details = [
+            ("renewal", order.renewal.to_string()),
+            ("not_before", order.validity.not_before().unix_timestamp().to_string()),
+            ("not_after", order.validity.not_after().unix_timestamp().to_string()),
+        ];
+        Some(AuditNote {
+            actor: self.actor.clone(),
+            subject: Some(self.subject.clone()),
+            word: "order_replaced",
+            details: details.into(),
+        })
+    }
+
     /// Checks the commit against the holding it was decided on, as every implementation does before it stores one: the
     /// facts lead from `before` to `next`, so that the audit log can be replayed; an intent comes with the fact that it
     /// was stored and a certificate with the fact that it was issued; an order is for the key that the renewal has been
@@ -275,8 +294,9 @@ pub trait Registry: Send + Sync {
     /// Subjects that time has to change: `wake_at <= now`, most overdue first, at most `limit`.
     async fn overdue(&self, now: UtcDateTime, limit: u32) -> Result<Vec<SubjectId>, StorageError>;
 
-    /// Certificates superseded or revoked after a sequence number, in order; with the newest sequence number.
-    async fn changes(&self, after: u64) -> Result<(u64, Vec<ChangeSeen>), StorageError>;
+    /// Certificates superseded or revoked after a sequence number, in order, at most `limit`; with the sequence number to
+    /// ask after the next time: that of the last one while there may be more, else the newest of all.
+    async fn changes(&self, after: u64, limit: u32) -> Result<(u64, Vec<ChangeSeen>), StorageError>;
 }
 
 /// SHA-256 of a session's token. The token itself is only in the cookie.

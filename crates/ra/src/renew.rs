@@ -81,6 +81,11 @@ pub enum IssuanceError {
 }
 
 impl IssuanceError {
+    /// Whether nobody gets a certificate as long as it lasts: the CA, or its key, does not answer.
+    pub(crate) const fn is_of_everybody(&self) -> bool {
+        matches!(self, Self::Issue(_) | Self::Authority(AuthorityError::Unavailable { .. })) && !self.is_final()
+    }
+
     /// Whether what was recorded can never be signed: the renewal has ended as refused, and another one may be started.
     /// A key that cannot be reached, or that gives no sound signature, says nothing about the record.
     pub const fn is_final(&self) -> bool {

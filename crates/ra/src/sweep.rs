@@ -6,7 +6,7 @@ use koshin_renewal::State;
 use koshin_types::SubjectId;
 use time::{Duration, UtcDateTime};
 
-use crate::{Actor, AuthorityError, ChangeError, IssuanceError, Owed, Ra, SubjectFile, change::Decided};
+use crate::{Actor, ChangeError, IssuanceError, Owed, Ra, SubjectFile, change::Decided};
 
 /// How many subjects are asked for at once.
 const BATCH: u32 = 500;
@@ -27,7 +27,8 @@ impl Ra {
     /// meanwhile is revoked.
     ///
     /// Failures of one subject are logged and do not keep the others back, however many there are: every subject that
-    /// is overdue is looked at once. While the CA gives no certificate, what is owed one is left alone.
+    /// is overdue is looked at once. While the CA gives no certificate, what is owed one is left alone; what gets none for
+    /// a reason of its own is asked for less and less often, up to once a minute.
     ///
     /// # Errors
     ///
@@ -55,14 +56,12 @@ impl Ra {
                     Err(error) if error.is_final() => {
                         tracing::error!(subject = %id, %error, "what was recorded can never be signed; it was refused");
                     }
-                    Err(error) => {
-                        if let IssuanceError::Issue(_) | IssuanceError::Authority(AuthorityError::Unavailable { .. }) =
-                            error
-                        {
-                            ca = Ca::Fails;
-                        }
+                    Err(error) if error.is_of_everybody() => ca = Ca::Fails,
+                    Err(error @ (IssuanceError::Change(_) | IssuanceError::Storage(_))) => {
                         tracing::warn!(subject = %id, %error, "a subject could not be swept; it is tried again");
                     }
+                    // Said when it began, and tried less and less often.
+                    Err(_) => {}
                 }
                 seen.insert(id);
             }
@@ -81,7 +80,9 @@ impl Ra {
         let mut owed = std::mem::take(&mut changed.owed);
         let is_owed = |state| matches!(state, State::Requested { .. } | State::Intended { .. });
         let waiting = changed.file.holding.open_renewal().filter(|open| is_owed(open.state)).map(|open| open.id);
-        if let (Some(renewal), Ca::Answers) = (waiting, ca) {
+        if let (Some(renewal), Ca::Answers) = (waiting, ca)
+            && !self.dealings.rests(&renewal, now)
+        {
             let (_, issued) = self.finish(changed, renewal, &Actor::System, now).await?;
             owed.mail |= issued.mail;
         }

@@ -74,6 +74,7 @@ impl CommitJob {
             };
             records.push(Record { entry, settled });
         }
+        records.extend(commit.note().map(|note| Record { entry: Entry::note(&note, commit.at), settled: None }));
         let certificates = certificates(&on.file.holding.certificates, &commit.next.certificates);
         Ok(Self { fresh, commit, number: on.number, renewals, certificates, records })
     }

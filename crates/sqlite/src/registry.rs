@@ -105,13 +105,13 @@ impl Registry for Store {
         rows.iter().map(|row| Ok(Columns::of(row).word("subjects.id")?)).collect()
     }
 
-    async fn changes(&self, after: u64) -> Result<(u64, Vec<ChangeSeen>), StorageError> {
+    async fn changes(&self, after: u64, limit: u32) -> Result<(u64, Vec<ChangeSeen>), StorageError> {
         // One statement, so that nothing between the newest number and the changes is missed.
         let query = "/* Store::changes */ SELECT head.sequence, c.sequence, c.fingerprint, a.word \
                      FROM (SELECT coalesce(max(sequence), 0) AS sequence FROM audit) AS head \
-                     LEFT JOIN changes AS c ON c.sequence > ? LEFT JOIN audit AS a ON a.sequence = c.sequence \
-                     ORDER BY c.sequence";
-        let rows = self.readers().all(Script::one(query).with(signed(after))).await?;
+                     LEFT JOIN (SELECT sequence, fingerprint FROM changes WHERE sequence > ? ORDER BY sequence LIMIT ?) AS c \
+                     ON true LEFT JOIN audit AS a ON a.sequence = c.sequence ORDER BY c.sequence";
+        let rows = self.readers().all(Script::one(query).with(signed(after)).with(i64::from(limit))).await?;
         let (mut newest, mut seen) = (0, Vec::new());
         for row in &rows {
             let mut columns = Columns::of(row);
@@ -127,6 +127,7 @@ impl Registry for Store {
                 seen.push(ChangeSeen { sequence, fingerprint, settled });
             }
         }
-        Ok((newest, seen))
+        let last = seen.last().filter(|_| seen.len() as u64 == u64::from(limit)).map(|change| change.sequence);
+        Ok((last.unwrap_or(newest), seen))
     }
 }

@@ -19,7 +19,7 @@ pub async fn unknown_things_are_not_found(rig: &dyn Rig) {
     assert_eq!(registry.renewal(&renewal_id(1)).await.unwrap(), None);
     assert_eq!(registry.document(&serial(1)).await.unwrap(), None);
     assert_eq!(registry.overdue(at(0), 10).await.unwrap(), []);
-    assert_eq!(registry.changes(0).await.unwrap(), (0, vec![]));
+    assert_eq!(registry.changes(0, 9).await.unwrap(), (0, vec![]));
     let world = World::with(rig, &["U-1"]).await;
     let file = world.file("U-1").await;
     assert_eq!((file.version, &file.organization.name[..]), (0, "緑商事株式会社"));
@@ -245,21 +245,31 @@ pub async fn changes_are_seen_in_order(rig: &dyn Rig) {
     let mut world = World::with(rig, &["U-1", "U-2"]).await;
     let registry = rig.registry();
     let (one, two) = (world.enrolled("U-1", at(0)).await, world.enrolled("U-2", at(0)).await);
-    let (start, none) = registry.changes(0).await.unwrap();
+    let (start, none) = registry.changes(0, 9).await.unwrap();
     assert_eq!((start, none.len()), (rig.audit().await.len() as u64, 0));
     let later = at(0) + Duration::days(20);
     let successor = world.renewed("U-1", later).await;
-    let (next, seen) = registry.changes(start).await.unwrap();
+    let (next, seen) = registry.changes(start, 9).await.unwrap();
     let what = |seen: &[ChangeSeen]| seen.iter().map(|change| (change.fingerprint, change.settled)).collect::<Vec<_>>();
     assert_eq!(what(&seen), [(hash(one), Settled::Superseded)]);
     assert!(start < seen[0].sequence && seen[0].sequence <= next);
     world.revoked("U-2", later).await;
     world.revoked("U-1", later).await;
-    let (last, seen) = registry.changes(next).await.unwrap();
+    let (last, seen) = registry.changes(next, 9).await.unwrap();
     assert_eq!(what(&seen), [(hash(two), Settled::Revoked), (hash(successor), Settled::Revoked)]);
-    assert_eq!(registry.changes(last).await.unwrap(), (last, vec![]));
-    assert_eq!(registry.changes(0).await.unwrap().1.len(), 3);
-    assert_eq!(registry.changes(last + 1000).await.unwrap(), (last, vec![]), "an older copy was put back");
+    assert_eq!(registry.changes(last, 9).await.unwrap(), (last, vec![]));
+    assert_eq!(registry.changes(0, 9).await.unwrap().1.len(), 3);
+    assert_eq!(registry.changes(last + 1000, 9).await.unwrap(), (last, vec![]), "an older copy was put back");
+    // Page by page the same.
+    let (mut place, mut paged) = (start, Vec::new());
+    for _ in 0..2 {
+        let (next, page) = registry.changes(place, 2).await.unwrap();
+        assert_eq!(next == last, page.len() < 2, "{page:?}");
+        place = next;
+        paged.extend(page);
+    }
+    assert_eq!((place, what(&paged).len()), (last, 3));
+    assert_eq!(paged, registry.changes(start, 9).await.unwrap().1);
 }
 
 /// 500 random steps of three subjects: whatever is allowed is committed, and read as it was committed (I-35).

@@ -71,7 +71,12 @@ pub async fn an_order_comes_with_its_request_and_goes_with_its_certificate(rig: 
     let first = there.order(&renewals[0]).await.unwrap().unwrap();
     let later = at(0) + Duration::days(3);
     let renewed = Order { validity: validity(later), mail: None, at: later, ..first };
+    let before = rig.audit().await.len();
     world.commit(Commit { order: Some(renewed.clone()), ..bare(&file, later) }).await;
+    let records = rig.audit().await;
+    let left: Vec<_> =
+        records.iter().skip(before).map(|record| (record.word.as_str(), record.subject.clone())).collect();
+    assert_eq!(left, [("order_replaced", Some(file.subject.id.clone()))]);
     assert_eq!(there.order(&renewals[0]).await.unwrap(), Some(renewed));
     // The certificate comes.
     let (file, number) = (world.file("U-1").await, world.number());

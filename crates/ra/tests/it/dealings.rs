@@ -81,6 +81,24 @@ async fn what_the_ca_has_not_acknowledged_is_told_again() {
     }
 }
 
+/// However many there are: page by page, each once, in their order.
+#[tokio::test]
+async fn the_ca_is_told_of_more_than_one_page() {
+    let (town, there) = town().await;
+    let mut all = Vec::new();
+    for number in 11..=76 {
+        let id = format!("U-{number}");
+        town.joined(&id).await;
+        let mine = town.enrolled(&id, enrolled_for(8)).await;
+        revoke(&town, &id, RevocationReason::Superseded, NOW).await;
+        all.push((serial(&town, &mine).await, RevocationReason::Superseded));
+    }
+    town.ra.tell_authority(NOW).await.unwrap();
+    assert_eq!(revoked(&there), all);
+    let last = town.store.changes(0, 1_000).await.unwrap().1.last().unwrap().sequence;
+    assert_eq!(town.store.progress().await.unwrap().told, last);
+}
+
 /// What the CA never issued, because another one did before it, holds up nothing.
 #[tokio::test]
 async fn a_revocation_that_the_ca_knows_nothing_of_is_passed_over() {
@@ -285,6 +303,42 @@ async fn an_order_that_never_verifies_holds_up_nothing() {
     assert_eq!(town.store.waiting_since().await.unwrap(), None);
     let _ = town.ra.follow_authority(NOW).await.unwrap();
     assert!(town.store.progress().await.unwrap().heard > 130);
+}
+
+/// A renewal whose answer never verifies is tried less and less often, and not at all as long as it has no other reason.
+#[tokio::test]
+async fn an_answer_that_never_verifies_is_asked_for_less_and_less_often() {
+    let (town, there) = town().await;
+    let (_, access, stuck) = renewing(&town, "U-1").await;
+    let csr = key();
+    there.set(Fault::WrongFor(stuck, Wrong::Ca));
+    ask(&town.ra, &access, stuck, &csr, NOW).await.unwrap_err();
+    there.asked();
+    let start = NOW + Duration::MINUTE;
+    let mut asked_at = Vec::new();
+    for second in 0..600 {
+        let _ = town.ra.sweep(start + Duration::seconds(second)).await.unwrap();
+        if there.asked() > 0 {
+            asked_at.push(second);
+        }
+    }
+    assert_eq!(asked_at[..7], [0, 4, 12, 28, 60, 120, 180], "{asked_at:?}");
+    assert_eq!(asked_at.len(), 13, "{asked_at:?}");
+    // It keeps nobody else waiting, and its holder does not have to wait.
+    let (_, other, lost) = renewing(&town, "U-2").await;
+    let now = start + Duration::seconds(601);
+    assert!(ask(&town.ra, &other, lost, &key(), now).await.is_ok());
+    there.set(Fault::None);
+    assert!(ask(&town.ra, &access, stuck, &csr, now).await.is_ok());
+    // Nor does a clock that was set back make it wait.
+    town.joined("U-3").await;
+    let (_, access, stuck) = renewing(&town, "U-3").await;
+    there.set(Fault::WrongFor(stuck, Wrong::Ca));
+    ask(&town.ra, &access, stuck, &key(), now + Duration::HOUR).await.unwrap_err();
+    there.set(Fault::None);
+    let _ = town.ra.sweep(now + Duration::minutes(30)).await.unwrap();
+    let _ = town.ra.sweep(now + Duration::hours(2)).await.unwrap();
+    assert!(matches!(crate::faulty::state(&town, "U-3").await, koshin_renewal::State::Issued { .. }));
 }
 
 /// What is settled: the registry and the CA agree on every certificate.

@@ -164,7 +164,7 @@ async fn a_ca_that_calls_everything_too_old_changes_little() {
     assert!(matches!(failed, IssuanceError::Authority(AuthorityError::Stale)) && !failed.is_final(), "{failed:?}");
     let version = async || town.ra.subject(access.id()).await.unwrap().unwrap().version;
     let before = version().await;
-    for second in 6..126 {
+    for second in 6..=126 {
         let _ = town.ra.sweep(NOW + Duration::seconds(second)).await.unwrap();
     }
     assert_eq!(version().await, before + 2);
