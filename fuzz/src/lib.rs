@@ -12,6 +12,7 @@ mod house;
 mod mail;
 mod policy;
 mod renewal;
+mod report;
 mod request;
 mod script;
 mod status;
@@ -27,6 +28,7 @@ pub use facts::{audit_facts, holding_facts};
 pub use mail::{mail_address, outbox_row};
 pub use policy::policy;
 pub use renewal::renewal_events;
+pub use report::delivery_report;
 pub use request::{certification_request, est_body, pem_noise, signed_request};
 pub use status::{crl, ocsp_request};
 pub use words::{serial_number, subject_id};
@@ -39,6 +41,7 @@ pub const TARGETS: &[Target] = &[
     ("audit_facts", audit_facts),
     ("certification_request", certification_request),
     ("crl", crl),
+    ("delivery_report", delivery_report),
     ("est_body", est_body),
     ("holding_facts", holding_facts),
     ("mail_address", mail_address),

@@ -3,8 +3,12 @@
 use std::{fs, path::Path};
 
 use koshin_issuance::{OcspRequest, RevocationList};
+use koshin_notify::{
+    Bounce,
+    bounces::{NoReport, Report},
+};
 
-use crate::{TARGETS, house::HOUSE, status::list_of};
+use crate::{TARGETS, house::HOUSE, report::VERP, status::list_of};
 
 #[test]
 fn seeds() {
@@ -43,5 +47,21 @@ fn seeds_reach_what_they_are_for() {
     for (name, certificates) in [("plain", 1), ("signed", 1), ("three", 3), ("sixteen", 16), ("nonce_128", 1)] {
         let read = OcspRequest::from_der(&seed(&format!("ocsp_request/{name}")));
         assert_eq!(read.map(|read| read.certificates().len()), Ok(certificates), "{name}");
+    }
+    // As Debian's Postfix and OpenSMTPD wrote them.
+    for (name, failed) in [
+        ("postfix_failed", Ok(true)),
+        ("postfix_full", Ok(true)),
+        ("postfix_headers", Ok(true)),
+        ("postfix_utf8", Ok(true)),
+        ("postfix_delayed", Ok(false)),
+        ("postfix_relayed", Err(NoReport::AllIsWell)),
+        ("postfix_delivered", Err(NoReport::AllIsWell)),
+        ("opensmtpd_failed", Ok(true)),
+        ("opensmtpd_full", Ok(true)),
+        ("opensmtpd_delayed", Ok(false)),
+    ] {
+        let read = Report::read(&seed(&format!("delivery_report/{name}")), &VERP);
+        assert_eq!(read.map(|read| matches!(read.bounce, Bounce::Failed { .. })), failed, "{name}");
     }
 }

@@ -46,10 +46,19 @@ impl Report {
         let message = MessageParser::new().parse(octets).ok_or(NoReport::NotAReport)?;
         let kind = message.content_type().ok_or(NoReport::NotAReport)?;
         let is = |one: Option<&str>, other: &str| one.is_some_and(|one| one.eq_ignore_ascii_case(other));
-        if !kind.ctype().eq_ignore_ascii_case("multipart")
-            || !is(kind.subtype(), "report")
-            || !is(kind.attribute("report-type"), "delivery-status")
-        {
+        // Only the parts of this message: what a returned message holds was written by anybody.
+        let mut status = message.parts.iter().filter(|part| {
+            part.content_type().is_some_and(|kind| {
+                // The latter is for addresses outside ASCII (RFC 6533, 4).
+                let status = ["delivery-status", "global-delivery-status"].iter().any(|name| is(kind.subtype(), name));
+                kind.ctype().eq_ignore_ascii_case("message") && status
+            })
+        });
+        let status = (status.next(), status.next());
+        let reports = is(kind.subtype(), "report") && is(kind.attribute("report-type"), "delivery-status");
+        // OpenSMTPD sends the parts of a report, but does not call them one.
+        let as_good = is(kind.subtype(), "mixed") && status.0.is_some();
+        if !kind.ctype().eq_ignore_ascii_case("multipart") || !(reports || as_good) {
             return Err(NoReport::NotAReport);
         }
         let mut mails = BTreeSet::new();
@@ -61,13 +70,7 @@ impl Report {
         }
         let mut mails = mails.into_iter();
         let (Some(mail), None) = (mails.next(), mails.next()) else { return Err(NoReport::NotOurs) };
-        // Only the parts of this message: what a returned message holds was written by anybody.
-        let mut status = message.parts.iter().filter(|part| {
-            part.content_type().is_some_and(|kind| {
-                kind.ctype().eq_ignore_ascii_case("message") && is(kind.subtype(), "delivery-status")
-            })
-        });
-        let (Some(part), None) = (status.next(), status.next()) else { return Err(NoReport::NoStatus) };
+        let (Some(part), None) = status else { return Err(NoReport::NoStatus) };
         let bounce = read_status(&String::from_utf8_lossy(part.contents()))?;
         Ok(Self { mail, bounce })
     }
@@ -83,7 +86,8 @@ pub enum NoReport {
         /// Octets.
         octets: u64,
     },
-    /// No multipart/report about a delivery: an auto-reply, or anything else that people and programs send.
+    /// No multipart/report about a delivery, nor the parts of one under another name: an auto-reply, or anything else that
+    /// people and programs send.
     #[error("no report about a delivery")]
     NotAReport,
     /// It came to no address of ours, or to several.

@@ -74,6 +74,21 @@ fn a_report_is_read_as_it_is_meant() {
     assert!(read(&report(&to.to_uppercase(), FAILED)).is_ok(), "servers on the way may change the case");
 }
 
+/// `OpenSMTPD` calls the whole a multipart/mixed; for addresses outside ASCII the status has another name (RFC 6533).
+#[test]
+fn a_report_under_another_name_is_read_as_well() {
+    let mail = plain("a").id;
+    let usual = report(&token(mail), FAILED);
+    let expected = read(&usual).unwrap();
+    let mixed = usual.replace("multipart/report; report-type=delivery-status;", "multipart/mixed;");
+    let global = usual
+        .replace("message/delivery-status", "message/global-delivery-status")
+        .replace("rfc822; taro@example.co.jp", "utf-8; 太郎@example.co.jp");
+    assert!(mixed != usual && global != usual);
+    assert_eq!((read(&mixed).as_ref(), read(&global).as_ref()), (Ok(&expected), Ok(&expected)));
+    assert_eq!(expected.mail, mail);
+}
+
 #[test]
 fn what_is_no_report_of_ours_is_left_aside() {
     let to = token(plain("a").id);
@@ -92,7 +107,13 @@ fn what_is_no_report_of_ours_is_left_aside() {
             format!("To: {to}\r\nSubject: Out of office\r\nAuto-Submitted: auto-replied\r\n\r\nI am away."),
             NoReport::NotAReport,
         ),
-        (report(&to, FAILED).replace("multipart/report", "multipart/mixed"), NoReport::NotAReport),
+        (report(&to, FAILED).replace("multipart/report", "multipart/related"), NoReport::NotAReport),
+        (
+            report(&to, FAILED)
+                .replace("multipart/report", "multipart/mixed")
+                .replace("message/delivery-status", "text/plain"),
+            NoReport::NotAReport,
+        ),
         (
             report(&to, FAILED).replace("report-type=delivery-status", "report-type=feedback-report"),
             NoReport::NotAReport,
