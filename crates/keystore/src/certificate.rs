@@ -100,6 +100,11 @@ impl StoredCertificate {
         self.validity
     }
 
+    /// The public point of its key.
+    pub const fn point(&self) -> PublicPoint {
+        self.point
+    }
+
     /// What a store calls its key.
     pub fn key_id(&self) -> KeyId {
         KeyId::of_point(&self.point)
@@ -147,6 +152,8 @@ pub struct CertificateNames {
     pub serial: Vec<u8>,
     /// The SHA-1 of the public key's octets, as [`KeyId`] for a key on P-256.
     pub key: Vec<u8>,
+    /// The subject's common name, for people; the whole name where it has none.
+    pub common_name: String,
 }
 
 impl CertificateNames {
@@ -161,7 +168,10 @@ impl CertificateNames {
         let serial = certificate.raw_serial();
         let length = u8::try_from(serial.len()).ok().filter(|length| *length < 0x80).ok_or(unreadable)?;
         let key = certificate.public_key().subject_public_key.data.as_ref();
+        let subject = certificate.subject();
+        let common_name = subject.iter_common_name().find_map(|name| name.as_str().ok());
         Ok(Self {
+            common_name: common_name.map_or_else(|| subject.to_string(), str::to_owned),
             subject: certificate.subject().as_raw().to_vec(),
             issuer: certificate.issuer().as_raw().to_vec(),
             serial: [&[2, length], serial].concat(),

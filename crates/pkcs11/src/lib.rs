@@ -8,14 +8,22 @@
 //! [`Unavailable`](koshin_issuance::SignerError::Unavailable), opens everything anew with the next call, and goes on without
 //! a restart. It never tries a PIN again that was refused: the tries that are left belong to a person.
 //!
+//! With the feature `keystore` a person's key: [`keystore::TokenKeyStore`] is `koshin-keystore`'s
+//! [`KeyStore`](koshin_keystore::KeyStore) over a TPM, a smart card, or the store that browsers read on Linux.
+//!
 //! The crate refuses to know what is signed, and why.
 
+#[cfg(feature = "keystore")]
+pub mod keystore;
+mod module;
+mod pin;
 #[cfg(feature = "signer")]
 mod signer;
 #[cfg(feature = "signer")]
 mod token;
 
+pub use pin::Pin;
 #[cfg(feature = "signer")]
 pub use signer::TokenSigner;
 #[cfg(feature = "signer")]
-pub use token::{KeyType, Pin, TokenConfig, TokenError};
+pub use token::{KeyType, TokenConfig, TokenError};

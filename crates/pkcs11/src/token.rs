@@ -1,22 +1,20 @@
 //! A key in a token: how it is named, found, made and used by whoever owns the session.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    path::PathBuf,
-    sync::{Arc, LazyLock, Mutex, PoisonError, RwLock},
-};
+use std::path::PathBuf;
 
 use cryptoki::{
-    context::{CInitializeArgs, CInitializeFlags, Pkcs11},
+    context::Pkcs11,
     error::{Error, RvError},
     mechanism::Mechanism,
     object::{Attribute, AttributeType, KeyType as TokenKeyType, ObjectClass, ObjectHandle},
     session::{Session, UserType},
-    types::AuthPin,
 };
 use koshin_issuance::{Curve, SignatureAlgorithm, ecdsa_signature, rsa_digest_info, rsa_spki};
-use zeroize::Zeroizing;
+
+use crate::{
+    module::{Module, ModuleError},
+    pin::{self, Pin},
+};
 
 /// Where a key is: module, token, label, and what opens the token.
 #[derive(Debug, Clone)]
@@ -29,23 +27,6 @@ pub struct TokenConfig {
     pub key: String,
     /// The user PIN; `None` for a token that has a PIN pad of its own, or needs none.
     pub pin: Option<Pin>,
-}
-
-/// A PIN, wiped when dropped and never shown.
-#[derive(Clone)]
-pub struct Pin(Zeroizing<String>);
-
-impl Pin {
-    /// Takes a PIN as it stands in its file; a line end at its end does not belong to it.
-    pub fn new(text: &str) -> Self {
-        Self(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-    }
-}
-
-impl fmt::Debug for Pin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pin(***)")
-    }
 }
 
 /// The kinds of key pairs that are made in a token.
@@ -112,6 +93,12 @@ pub enum TokenError {
         /// The label.
         key: String,
     },
+    /// The module is in use for the keys of a browser's store.
+    #[error("the PKCS#11 module {} is in use for another place", module.display())]
+    Occupied {
+        /// Its path.
+        module: PathBuf,
+    },
     /// The module was finalized for another key of this process. It is opened anew.
     #[error("the PKCS#11 module was begun anew for another key")]
     Finalized,
@@ -127,6 +114,16 @@ impl TokenError {
     }
 }
 
+impl From<ModuleError> for TokenError {
+    fn from(error: ModuleError) -> Self {
+        match error {
+            ModuleError::Load { module, source } => Self::Module { module, source },
+            ModuleError::Occupied { module } => Self::Occupied { module },
+            ModuleError::Finalized => Self::Finalized,
+        }
+    }
+}
+
 /// An open session that is logged in, with the key found.
 pub(crate) struct Line {
     module: Module,
@@ -135,78 +132,9 @@ pub(crate) struct Line {
     pub(crate) spki: Vec<u8>,
 }
 
-/// How often each module of this process was finalized, by its path. A module is one for the whole process: whoever finalizes it
-/// ends everybody's sessions. So that is done while nobody else is inside, and everybody notices.
-static MODULES: LazyLock<Mutex<HashMap<PathBuf, Arc<RwLock<u64>>>>> = LazyLock::new(Mutex::default);
-
-/// An initialized module and a session of it. When it goes it finalizes the module, so that the next one begins with a fresh view
-/// of its slots; unless another one has done so since it was initialized.
-struct Module {
-    context: Option<Pkcs11>,
-    session: Option<Session>,
-    finalized: Arc<RwLock<u64>>,
-    /// How often it was, when this one was initialized.
-    at: u64,
-}
-
-impl Module {
-    fn initialized(config: &TokenConfig) -> Result<Self, TokenError> {
-        let failed = |source| TokenError::Module { module: config.module.clone(), source };
-        let context = Pkcs11::new(&config.module).map_err(failed)?;
-        let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
-        let finalized = Arc::clone(modules.entry(config.module.clone()).or_default());
-        drop(modules);
-        let inside = finalized.write().unwrap_or_else(PoisonError::into_inner);
-        match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-            // Somebody else in this process uses the module too.
-            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
-            Err(error) => return Err(failed(error)),
-        }
-        let at = *inside;
-        drop(inside);
-        Ok(Self { context: Some(context), session: None, finalized, at })
-    }
-
-    /// Initialized, and logged in.
-    fn open(config: &TokenConfig, access: Access) -> Result<Self, TokenError> {
-        let mut module = Self::initialized(config)?;
-        let context = module.context.as_ref().ok_or(TokenError::Finalized)?;
-        let session = module.inside(|| log_in(context, config, access))?;
-        module.session = Some(session);
-        Ok(module)
-    }
-
-    /// Asks something of the session, while nobody finalizes the module.
-    fn ask<T>(&self, ask: impl FnOnce(&Session) -> Result<T, TokenError>) -> Result<T, TokenError> {
-        let session = self.session.as_ref().ok_or(TokenError::Finalized)?;
-        self.inside(|| ask(session))
-    }
-
-    fn inside<T>(&self, call: impl FnOnce() -> Result<T, TokenError>) -> Result<T, TokenError> {
-        let inside = self.finalized.read().unwrap_or_else(PoisonError::into_inner);
-        if *inside == self.at { call() } else { Err(TokenError::Finalized) }
-    }
-}
-
-impl Drop for Module {
-    fn drop(&mut self) {
-        let mut alone = self.finalized.write().unwrap_or_else(PoisonError::into_inner);
-        if *alone != self.at {
-            // Another session may have its number by now: it is not closed.
-            std::mem::forget(self.session.take());
-            return;
-        }
-        *alone += 1;
-        drop(self.session.take());
-        if let Some(Err(error)) = self.context.take().map(Pkcs11::finalize) {
-            tracing::debug!(%error, "a PKCS#11 module did not finalize well");
-        }
-    }
-}
-
 impl Line {
     pub(crate) fn open(config: &TokenConfig) -> Result<Self, TokenError> {
-        let module = Module::open(config, Access::Read)?;
+        let module = Module::open(&config.module, None, |context| log_in(context, config, Access::Read))?;
         let key = module.ask(|session| find(session, config, ObjectClass::PRIVATE_KEY))?;
         let (algorithm, spki) = module.ask(|session| public_key(session, config))?;
         Ok(Self { module, key, algorithm, spki })
@@ -214,7 +142,8 @@ impl Line {
 
     /// Makes a key pair that never leaves the token.
     pub(crate) fn generate(config: &TokenConfig, kind: KeyType) -> Result<(), TokenError> {
-        Module::open(config, Access::Write)?.ask(|session| generate(session, config, kind))
+        let module = Module::open(&config.module, None, |context| log_in(context, config, Access::Write))?;
+        module.ask(|session| generate(session, config, kind))
     }
 
     /// Signs a digest, in the form in which certificates carry signatures.
@@ -287,18 +216,10 @@ fn log_in(context: &Pkcs11, config: &TokenConfig, access: Access) -> Result<Sess
                 return Err(TokenError::Pin { detail: detail.to_owned() });
             }
         }
-        let pin = config.pin.as_ref().map(|pin| AuthPin::new(pin.0.as_str().into()));
+        let pin = config.pin.as_ref().map(Pin::as_auth);
         match session.login(UserType::User, pin.as_ref()) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
-            Err(Error::Pkcs11(
-                error @ (RvError::PinIncorrect
-                | RvError::PinInvalid
-                | RvError::PinLenRange
-                | RvError::PinExpired
-                | RvError::PinLocked),
-                _,
-            )) => return Err(TokenError::Pin { detail: error.to_string() }),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(pin::refusal(&error).map_or(error.into(), |detail| TokenError::Pin { detail })),
         }
     }
     Ok(session)

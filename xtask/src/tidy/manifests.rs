@@ -9,6 +9,10 @@ use super::{Findings, metadata::Member};
 /// What every manifest holds, compared line by line.
 const LINES: &[&str] = &["license.workspace = true", "edition.workspace = true", "version.workspace = true"];
 
+/// The members that may hold `unsafe`, each in the modules that say why. What the workspace forbids cannot be allowed, so they repeat
+/// its lints and deny `unsafe` instead.
+const UNSAFE: &[&str] = &["koshin-keystore", "koshin-pkcs11"];
+
 pub(super) fn check(members: &[Member]) -> Result<Findings> {
     let mut findings = Findings::new();
     for member in members {
@@ -27,7 +31,8 @@ fn standing_where_its_name_says(manifest: &Path, name: &str) -> bool {
 
 fn violations(name: &str, manifest: &str) -> Findings {
     let lines: Vec<&str> = manifest.lines().map(str::trim).collect();
-    let linted = lines.windows(2).any(|pair| pair == ["[lints]", "workspace = true"]);
+    let linted = lines.windows(2).any(|pair| pair == ["[lints]", "workspace = true"])
+        || (UNSAFE.contains(&name) && lines.contains(&"unsafe_code = \"deny\""));
     let unlinted = (!linted).then(|| format!("{name}: Cargo.toml has no [lints] workspace = true"));
     let missing = LINES.iter().filter(|wanted| !lines.contains(wanted));
     let described = lines.iter().any(|line| line.starts_with("description = "));
