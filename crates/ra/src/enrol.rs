@@ -175,7 +175,7 @@ impl Ra {
             return Err(EnrolError::WrongCode { left: self.desk.settings.code_tries.saturating_sub(sent.tries) });
         };
         match *proof {
-            Proof::CodeUsed { renewal, .. } => self.take_up(subject, renewal, now).await,
+            Proof::CodeUsed { renewal, .. } => self.enter_enrolment(subject, renewal, now).await,
             _ => self.open_enrolment(&session, sent, subject, now).await,
         }
     }
@@ -234,19 +234,19 @@ impl Ra {
         let renewal = file.holding.open_renewal().map(|open| open.id).ok_or(ChangeError::Contended)?;
         let kind = SessionKind::Enrolment { subject: Some(subject.clone()), proof: Proof::CodeUsed { sent, renewal } };
         let used = note(actor, Some(subject), "enrolment_code_used", []);
-        // Lost against another submission of the same form, or against the end of the session: `take_up` finds out.
+        // Lost against another submission of the same form, or against the end of the session: `enter_enrolment` finds out.
         if !self.sessions.replace(session, &Session { kind, ..session.clone() }, Some((now, used))).await?
             && self.sessions.find(&session.key).await?.is_none()
         {
             return Err(SessionError::None.into());
         }
         self.sessions.note_try(&tries_key(&sent.typed_id), None).await?;
-        let (token, renewal, _) = self.take_up(subject, renewal, now).await?;
+        let (token, renewal, _) = self.enter_enrolment(subject, renewal, now).await?;
         Ok((token, renewal, owed))
     }
 
     /// A session for the enrolment that the code has opened.
-    async fn take_up(
+    pub(crate) async fn enter_enrolment(
         &self,
         subject: &SubjectId,
         renewal: RenewalId,

@@ -24,6 +24,17 @@ impl SessionToken {
             .then(|| Self(text.to_owned()))
     }
 
+    /// The token of these octets.
+    pub(crate) fn of(octets: Fingerprint) -> Self {
+        Self(octets.to_string())
+    }
+
+    /// Its octets.
+    pub(crate) fn octets(&self) -> Fingerprint {
+        // A token is 64 hexadecimal digits from its birth.
+        self.0.parse().unwrap_or_else(|_| Fingerprint::new([0; 32]))
+    }
+
     /// The text for the cookie.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -60,7 +71,7 @@ impl Access {
     pub const fn previous_sign_in(&self) -> Option<UtcDateTime> {
         match self.session.kind {
             SessionKind::Portal { previous_sign_in, .. } => previous_sign_in,
-            SessionKind::Enrolment { .. } | SessionKind::Ticket { .. } | SessionKind::ProgramKey { .. } => None,
+            _ => None,
         }
     }
 

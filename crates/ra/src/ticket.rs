@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Marks are kept for ever: a certificate may be activated long after its key was seen.
-const FOR_EVER: UtcDateTime = UtcDateTime::MAX;
+pub(crate) const FOR_EVER: UtcDateTime = UtcDateTime::MAX;
 
 /// A renewal ticket: 256 random bits that let a program renew one certificate once.
 #[derive(Debug, Clone)]
@@ -183,6 +183,7 @@ impl Ra {
         request: &[u8],
         now: UtcDateTime,
     ) -> Result<(Bundle, Owed), IssuanceError> {
+        self.takes_files(&access.file)?;
         self.takes_requests(&access.file, id, now).await?;
         let request = self.through_the_gate(request).await?;
         let key = Key { spki: request.spki_fingerprint(), protection: ProtectionLevel::File };

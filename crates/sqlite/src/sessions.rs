@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use koshin_ra::{
-    AuditNote, Beginning, Begun, Proof, SentCode, Session, SessionKey, SessionKind, Sessions, StorageError, Subject,
-    Trace, Tries,
+    AgentBound, AgentRight, AuditNote, Beginning, Begun, Proof, SentCode, Session, SessionKey, SessionKind, Sessions,
+    StorageError, Subject, Trace, Tries,
 };
+use koshin_types::{Fingerprint, RenewalId, SubjectId};
 use sqlx::sqlite::SqliteRow;
 use time::UtcDateTime;
 
@@ -25,87 +26,199 @@ const CLEARED: i64 = 16;
 /// Failed tries are forgotten after a day, in milliseconds: their keys come from whoever types them.
 const TRIES_KEPT: i64 = 86_400_000;
 
+/// A session as its row: everything that is not there is NULL.
+#[derive(Default)]
+struct Row<'a> {
+    kind: &'static str,
+    subject: Option<&'a SubjectId>,
+    certificate: Option<Fingerprint>,
+    code: Option<Fingerprint>,
+    code_tries: Option<u8>,
+    code_until: Option<UtcDateTime>,
+    typed_id: Option<Fingerprint>,
+    renewal: Option<RenewalId>,
+    previous_sign_in: Option<UtcDateTime>,
+    made_in: Option<SessionKey>,
+    opened_by: Option<SessionKey>,
+}
+
+impl<'a> Row<'a> {
+    fn of(kind: &'a SessionKind) -> Self {
+        match kind {
+            SessionKind::Portal { subject, certificate, previous_sign_in } => Row {
+                kind: "portal",
+                subject: Some(subject),
+                certificate: Some(*certificate),
+                previous_sign_in: *previous_sign_in,
+                ..Row::default()
+            },
+            SessionKind::Enrolment { subject, proof } => Row { subject: subject.as_ref(), ..Row::proof(*proof) },
+            SessionKind::Ticket { subject, certificate, renewal, session } => Row {
+                kind: "ticket",
+                subject: Some(subject),
+                certificate: Some(*certificate),
+                renewal: Some(*renewal),
+                made_in: Some(*session),
+                ..Row::default()
+            },
+            SessionKind::ProgramKey { renewal } => Row::mark("program_key", *renewal),
+            SessionKind::AgentKey { renewal } => Row::mark("agent_key", *renewal),
+            SessionKind::Agent { subject, session, right } => {
+                Row { subject: subject.as_ref(), made_in: Some(*session), ..Row::right(*right) }
+            }
+        }
+    }
+
+    fn mark(kind: &'static str, renewal: RenewalId) -> Self {
+        Row { kind, renewal: Some(renewal), ..Row::default() }
+    }
+
+    fn proof(proof: Proof) -> Self {
+        let sent = |kind, SentCode { code, tries, until, typed_id }: SentCode| Row {
+            kind,
+            code: Some(code),
+            code_tries: Some(tries),
+            code_until: Some(until),
+            typed_id: Some(typed_id),
+            ..Row::default()
+        };
+        match proof {
+            Proof::CodeSent(code) => sent("code_sent", code),
+            Proof::CodeUsed { sent: code, renewal } => Row { renewal: Some(renewal), ..sent("code_used", code) },
+            Proof::Proven { renewal } => Row::mark("proven", renewal),
+        }
+    }
+
+    fn right(right: AgentRight) -> Self {
+        let bound = |kind, AgentBound { certificate, renewal }: AgentBound| Row {
+            certificate: Some(certificate),
+            ..Row::mark(kind, renewal)
+        };
+        let kept = |kind, code| Row { kind, code: Some(code), ..Row::default() };
+        match right {
+            AgentRight::Ticket { bound: to, code } => Row { code: Some(code), ..bound("agent_ticket", to) },
+            AgentRight::Used { bound: to } => bound("agent_used", to),
+            AgentRight::Opened { bound: to, code, ticket, tries } => {
+                Row { code: Some(code), code_tries: Some(tries), opened_by: Some(ticket), ..bound("agent_opened", to) }
+            }
+            AgentRight::Confirmed { bound: to } => bound("agent_confirmed", to),
+            AgentRight::Exhausted { bound: to } => bound("agent_exhausted", to),
+            AgentRight::EnrolmentTicket { sealed } => kept("enrolment_ticket", sealed),
+            AgentRight::EnrolmentUsed => Row { kind: "enrolment_used", ..Row::default() },
+            AgentRight::EnrolmentOpened { sealed } => kept("enrolment_opened", sealed),
+        }
+    }
+
+    /// What the row says; `None` for a row that is not what this program writes.
+    fn meaning(self) -> Option<SessionKind> {
+        let (certificate, renewal, made_in) = (self.certificate, self.renewal, self.made_in);
+        let subject = || self.subject.cloned();
+        let sent = || {
+            let (code, tries) = (self.code?, self.code_tries?);
+            Some(SentCode { code, tries, until: self.code_until?, typed_id: self.typed_id? })
+        };
+        let enrolment = |proof| SessionKind::Enrolment { subject: subject(), proof };
+        Some(match self.kind {
+            "portal" => SessionKind::Portal {
+                subject: subject()?,
+                certificate: certificate?,
+                previous_sign_in: self.previous_sign_in,
+            },
+            "code_sent" => enrolment(Proof::CodeSent(sent()?)),
+            "code_used" => enrolment(Proof::CodeUsed { sent: sent()?, renewal: renewal? }),
+            "proven" => enrolment(Proof::Proven { renewal: renewal? }),
+            "ticket" => SessionKind::Ticket {
+                subject: subject()?,
+                certificate: certificate?,
+                renewal: renewal?,
+                session: made_in?,
+            },
+            "program_key" => SessionKind::ProgramKey { renewal: renewal? },
+            "agent_key" => SessionKind::AgentKey { renewal: renewal? },
+            _ => {
+                let right = self.agents()?;
+                SessionKind::Agent { subject: subject(), session: made_in?, right }
+            }
+        })
+    }
+
+    fn agents(&self) -> Option<AgentRight> {
+        let bound = || Some(AgentBound { certificate: self.certificate?, renewal: self.renewal? });
+        Some(match self.kind {
+            "agent_ticket" => AgentRight::Ticket { bound: bound()?, code: self.code? },
+            "agent_used" => AgentRight::Used { bound: bound()? },
+            "agent_opened" => AgentRight::Opened {
+                bound: bound()?,
+                code: self.code?,
+                ticket: self.opened_by?,
+                tries: self.code_tries?,
+            },
+            "agent_confirmed" => AgentRight::Confirmed { bound: bound()? },
+            "agent_exhausted" => AgentRight::Exhausted { bound: bound()? },
+            "enrolment_ticket" => AgentRight::EnrolmentTicket { sealed: self.code? },
+            "enrolment_used" => AgentRight::EnrolmentUsed,
+            "enrolment_opened" => AgentRight::EnrolmentOpened { sealed: self.code? },
+            _ => return None,
+        })
+    }
+}
+
 /// Binds every column of a session in the order in which the statements below name them.
 fn bind(script: &mut Script, session: &Session) {
-    let (mut certificate, mut previous, mut code, mut used, mut made_in) = (None, None, None, None, None);
-    let (kind, subject) = match &session.kind {
-        SessionKind::Portal { subject, certificate: fingerprint, previous_sign_in } => {
-            (certificate, previous) = (Some(fingerprint.as_bytes().to_vec()), previous_sign_in.map(millis));
-            ("portal", Some(subject))
-        }
-        SessionKind::Enrolment { subject, proof } => {
-            let kind = match proof {
-                Proof::CodeSent(sent) => {
-                    code = Some(sent);
-                    "code_sent"
-                }
-                Proof::CodeUsed { sent, renewal } => {
-                    (code, used) = (Some(sent), Some(renewal));
-                    "code_used"
-                }
-                Proof::Proven { renewal } => {
-                    used = Some(renewal);
-                    "proven"
-                }
-            };
-            (kind, subject.as_ref())
-        }
-        SessionKind::Ticket { subject, certificate: fingerprint, renewal, session } => {
-            (certificate, used) = (Some(fingerprint.as_bytes().to_vec()), Some(renewal));
-            made_in = Some(session.as_bytes().to_vec());
-            ("ticket", Some(subject))
-        }
-        SessionKind::ProgramKey { renewal } => {
-            used = Some(renewal);
-            ("program_key", None)
-        }
-    };
-    script.bind(session.key.as_bytes().to_vec()).bind(kind).bind(subject.map(ToString::to_string)).bind(certificate);
-    script.bind(code.map(|sent| sent.code.as_bytes().to_vec())).bind(code.map(|sent| i64::from(sent.tries)));
-    script.bind(code.map(|sent| millis(sent.until))).bind(code.map(|sent| sent.typed_id.as_bytes().to_vec()));
-    script.bind(used.map(|renewal| renewal.as_bytes().to_vec())).bind(previous).bind(made_in);
+    let octets = |id: Option<Fingerprint>| id.map(|id| id.as_bytes().to_vec());
+    let row = Row::of(&session.kind);
+    script.bind(session.key.as_bytes().to_vec()).bind(row.kind).bind(row.subject.map(ToString::to_string));
+    script.bind(octets(row.certificate)).bind(octets(row.code)).bind(row.code_tries.map(i64::from));
+    script.bind(row.code_until.map(millis)).bind(octets(row.typed_id));
+    script.bind(row.renewal.map(|renewal| renewal.as_bytes().to_vec())).bind(row.previous_sign_in.map(millis));
+    script.bind(octets(row.made_in)).bind(octets(row.opened_by));
     script.bind(millis(session.opened_at)).bind(millis(session.seen_at)).bind(millis(session.ends_at));
 }
 
 fn read(key: SessionKey, mut columns: Columns<'_>) -> Result<Session, StoreError> {
     let kind = columns.get::<&str>("sessions.kind")?;
-    let subject = columns.maybe_word("sessions.subject")?;
-    let certificate = columns.maybe_fingerprint("sessions.certificate")?;
-    let code = columns.maybe_fingerprint("sessions.code")?;
-    let tries = columns.get::<Option<i64>>("sessions.code_tries")?.and_then(|tries| u8::try_from(tries).ok());
-    let until = columns.maybe_instant("sessions.code_until")?;
-    let typed_id = columns.maybe_fingerprint("sessions.typed_id")?;
-    let renewal = columns.maybe_renewal_id("sessions.renewal")?;
-    let previous_sign_in = columns.maybe_instant("sessions.previous_sign_in")?;
-    let made_in = columns.maybe_fingerprint("sessions.made_in")?;
-    let sent = match (code, tries, until, typed_id) {
-        (Some(code), Some(tries), Some(until), Some(typed_id)) => Some(SentCode { code, tries, until, typed_id }),
-        _ => None,
-    };
-    let kind = match (kind, subject, certificate, sent, renewal) {
-        ("portal", Some(subject), Some(certificate), ..) => {
-            SessionKind::Portal { subject, certificate, previous_sign_in }
-        }
-        ("code_sent", subject, _, Some(sent), _) => SessionKind::Enrolment { subject, proof: Proof::CodeSent(sent) },
-        ("code_used", subject, _, Some(sent), Some(renewal)) => {
-            SessionKind::Enrolment { subject, proof: Proof::CodeUsed { sent, renewal } }
-        }
-        ("proven", subject, .., Some(renewal)) => SessionKind::Enrolment { subject, proof: Proof::Proven { renewal } },
-        ("ticket", Some(subject), Some(certificate), _, Some(renewal)) => {
-            let session = made_in.ok_or_else(|| damaged("sessions.made_in"))?;
-            SessionKind::Ticket { subject, certificate, renewal, session }
-        }
-        ("program_key", None, None, None, Some(renewal)) => SessionKind::ProgramKey { renewal },
-        _ => return Err(damaged("sessions.kind")),
+    let kind = KINDS.iter().copied().find(|known| *known == kind).ok_or_else(|| damaged("sessions.kind"))?;
+    let subject: Option<SubjectId> = columns.maybe_word("sessions.subject")?;
+    let row = Row {
+        kind,
+        subject: subject.as_ref(),
+        certificate: columns.maybe_fingerprint("sessions.certificate")?,
+        code: columns.maybe_fingerprint("sessions.code")?,
+        code_tries: columns.get::<Option<i64>>("sessions.code_tries")?.and_then(|tries| u8::try_from(tries).ok()),
+        code_until: columns.maybe_instant("sessions.code_until")?,
+        typed_id: columns.maybe_fingerprint("sessions.typed_id")?,
+        renewal: columns.maybe_renewal_id("sessions.renewal")?,
+        previous_sign_in: columns.maybe_instant("sessions.previous_sign_in")?,
+        made_in: columns.maybe_fingerprint("sessions.made_in")?,
+        opened_by: columns.maybe_fingerprint("sessions.opened_by")?,
     };
     Ok(Session {
         key,
-        kind,
+        kind: row.meaning().ok_or_else(|| damaged("sessions.kind"))?,
         opened_at: columns.instant("sessions.opened_at")?,
         seen_at: columns.instant("sessions.seen_at")?,
         ends_at: columns.instant("sessions.ends_at")?,
     })
 }
+
+/// Every word of `sessions.kind`.
+const KINDS: [&str; 15] = [
+    "portal",
+    "code_sent",
+    "code_used",
+    "proven",
+    "ticket",
+    "program_key",
+    "agent_ticket",
+    "agent_used",
+    "agent_opened",
+    "agent_confirmed",
+    "agent_exhausted",
+    "enrolment_ticket",
+    "enrolment_used",
+    "enrolment_opened",
+    "agent_key",
+];
 
 /// Adds a session and clears away what has ended by the way.
 fn put(script: &mut Script, session: &Session) {
@@ -121,8 +234,8 @@ fn put(script: &mut Script, session: &Session) {
     script.bind(millis(session.opened_at) - TRIES_KEPT).bind(CLEARED);
     script.push(
         "/* sessions::put */ INSERT INTO sessions (key, kind, subject, certificate, code, code_tries, code_until, \
-         typed_id, renewal, previous_sign_in, made_in, opened_at, seen_at, ends_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         typed_id, renewal, previous_sign_in, made_in, opened_by, opened_at, seen_at, ends_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     );
     bind(script, session);
 }
@@ -271,10 +384,11 @@ impl Job for Replace {
     async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<bool, Failed<StorageError>> {
         let mut script = Script::one(
             "/* Replace::run */ UPDATE sessions SET key = ?, kind = ?, subject = ?, certificate = ?, code = ?, \
-             code_tries = ?, code_until = ?, typed_id = ?, renewal = ?, previous_sign_in = ?, made_in = ?, opened_at = ?, \
-             seen_at = ?, ends_at = ? \
+             code_tries = ?, code_until = ?, typed_id = ?, renewal = ?, previous_sign_in = ?, made_in = ?, opened_by = ?, \
+             opened_at = ?, seen_at = ?, ends_at = ? \
              WHERE key = ? AND kind = ? AND subject IS ? AND certificate IS ? AND code IS ? AND code_tries IS ? \
              AND code_until IS ? AND typed_id IS ? AND renewal IS ? AND previous_sign_in IS ? AND made_in IS ? \
+             AND opened_by IS ? \
              AND opened_at = ? AND seen_at = ? \
              AND ends_at = ? \
              RETURNING key",
@@ -367,7 +481,7 @@ impl Sessions for Store {
 
     async fn find(&self, key: &SessionKey) -> Result<Option<Session>, StorageError> {
         let query = "/* Store::find */ SELECT kind, subject, certificate, code, code_tries, code_until, typed_id, renewal, \
-                     previous_sign_in, made_in, opened_at, seen_at, ends_at FROM sessions WHERE key = ?";
+                     previous_sign_in, made_in, opened_by, opened_at, seen_at, ends_at FROM sessions WHERE key = ?";
         if let Some(session) = self.fresh().session(key) {
             return Ok(Some(session));
         }

@@ -10,8 +10,8 @@ use super::{
     world::{World, at, bare, hash, id, note, renewal_id, subject},
 };
 use crate::{
-    Actor, AuditNote, Beginning, Begun, CommitError, DirectoryError, Organization, Patience, Proof, Revocation,
-    SentCode, Session, SessionKind, StorageError, Subject, Trace, Tries,
+    Actor, AgentBound, AgentRight, AuditNote, Beginning, Begun, CommitError, DirectoryError, Organization, Patience,
+    Proof, Revocation, SentCode, Session, SessionKind, StorageError, Subject, Trace, Tries,
 };
 
 fn session(number: u32, kind: SessionKind) -> Session {
@@ -26,6 +26,24 @@ fn portal(number: u32) -> Session {
 fn ticket(number: u32) -> Session {
     let (subject, renewal) = (id("U-1"), renewal_id(5));
     session(number, SessionKind::Ticket { subject, certificate: hash(901), renewal, session: hash(1) })
+}
+
+/// A session of an agent in each of its forms, from this number on.
+fn agents(number: u32) -> Vec<Session> {
+    let bound = AgentBound { certificate: hash(901), renewal: renewal_id(5) };
+    let (code, ticket) = (hash(55), hash(56));
+    let rights = [
+        AgentRight::Ticket { bound, code },
+        AgentRight::Used { bound },
+        AgentRight::Opened { bound, code, ticket, tries: 2 },
+        AgentRight::Confirmed { bound },
+        AgentRight::Exhausted { bound },
+        AgentRight::EnrolmentTicket { sealed: hash(57) },
+        AgentRight::EnrolmentUsed,
+        AgentRight::EnrolmentOpened { sealed: hash(58) },
+    ];
+    let agent = |right| SessionKind::Agent { subject: Some(id("U-1")), session: hash(1), right };
+    rights.into_iter().zip(number..).map(|(right, number)| session(number, agent(right))).collect()
 }
 
 fn enrolment(number: u32, subject: Option<SubjectId>, proof: Proof) -> Session {
@@ -51,6 +69,8 @@ pub async fn sessions_are_read_as_they_were_opened(rig: &dyn Rig) {
     assert_eq!(rig.sessions().find(&hash(1)).await.unwrap(), None);
     let proven = Proof::Proven { renewal: renewal_id(5) };
     let first = SessionKind::Portal { subject: id("U-1"), certificate: hash(901), previous_sign_in: None };
+    let right = AgentRight::EnrolmentTicket { sealed: hash(59) };
+    let nobody = SessionKind::Agent { subject: None, session: hash(3), right };
     let sessions = [
         portal(1),
         session(5, first),
@@ -60,7 +80,10 @@ pub async fn sessions_are_read_as_they_were_opened(rig: &dyn Rig) {
         enrolment(6, Some(id("U-1")), Proof::CodeUsed { sent: sent(1), renewal: renewal_id(5) }),
         ticket(7),
         session(8, SessionKind::ProgramKey { renewal: renewal_id(5) }),
+        session(9, SessionKind::AgentKey { renewal: renewal_id(5) }),
+        session(10, nobody),
     ];
+    let sessions: Vec<_> = sessions.into_iter().chain(agents(20)).collect();
     let before = rig.audit().await.len();
     for session in &sessions {
         let actor = Actor::Holder(id("U-1"));
@@ -104,6 +127,17 @@ pub async fn a_session_is_replaced_once(rig: &dyn Rig) {
     assert_eq!(rig.sessions().find(&hash(2)).await.unwrap(), Some(renamed));
     assert!(!rig.sessions().replace(&portal(9), &portal(9), None).await.unwrap(), "unknown");
     assert_eq!(rig.audit().await.len(), records + 1);
+    // A ticket becomes what it has opened, and only once.
+    let mut steps = agents(30);
+    for step in &mut steps {
+        step.key = hash(30);
+    }
+    opened(rig, steps[0].clone(), "made").await;
+    for (from, to) in steps.iter().zip(&steps[1..]) {
+        assert!(rig.sessions().replace(from, to, None).await.unwrap(), "{to:?}");
+        assert!(!rig.sessions().replace(from, to, None).await.unwrap(), "{to:?}");
+        assert_eq!(rig.sessions().find(&hash(30)).await.unwrap().as_ref(), Some(to));
+    }
 }
 
 /// Closing is recorded once.
@@ -201,12 +235,15 @@ pub async fn a_changed_password_or_address_ends_sessions(rig: &dyn Rig) {
     let world = World::with(rig, &["U-1", "U-2"]).await;
     let kinds = [
         portal(1),
+        agents(8).remove(0),
+        agents(9).remove(3),
         enrolment(2, Some(id("U-1")), code_sent(0)),
         enrolment(3, Some(id("U-1")), Proof::Proven { renewal: renewal_id(1) }),
         ticket(5),
     ];
     let mark = session(6, SessionKind::ProgramKey { renewal: renewal_id(1) });
     opened(rig, mark, "marked").await;
+    opened(rig, session(10, SessionKind::AgentKey { renewal: renewal_id(1) }), "marked").await;
     let other = session(4, SessionKind::Portal { subject: id("U-2"), certificate: hash(9), previous_sign_in: None });
     assert!(rig.sessions().open(other, &subject("U-2", "C-1"), note("opened")).await.unwrap());
     let password = |old: &Subject| Subject { password_hash: Some("$argon2id$other".into()), ..old.clone() };
@@ -230,7 +267,9 @@ pub async fn a_changed_password_or_address_ends_sessions(rig: &dyn Rig) {
         assert_eq!(rig.audit().await.len(), records + usize::from(late));
     }
     assert!(rig.sessions().find(&hash(4)).await.unwrap().is_some(), "nobody else's");
-    assert!(rig.sessions().find(&hash(6)).await.unwrap().is_some(), "a key stays what it is");
+    for mark in [6, 10] {
+        assert!(rig.sessions().find(&hash(mark)).await.unwrap().is_some(), "a key stays what it is");
+    }
 }
 
 /// An identifier is taken once, and a subject needs its organization. A refusal leaves no record.

@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod agent;
 mod authority;
 mod clock;
 mod dealings;
