@@ -520,7 +520,11 @@ fn whole_session(session: &Session) -> Session {
         SessionKind::Enrolment { subject, proof } => {
             SessionKind::Enrolment { subject: subject.clone(), proof: whole_proof(*proof) }
         }
-        kind @ (SessionKind::Ticket { .. } | SessionKind::ProgramKey { .. }) => kind.clone(),
+        // Nothing but what is compared: no instants.
+        kind @ (SessionKind::Ticket { .. }
+        | SessionKind::ProgramKey { .. }
+        | SessionKind::Agent { .. }
+        | SessionKind::AgentKey { .. }) => kind.clone(),
     };
     let Session { key, opened_at, seen_at, ends_at, .. } = *session;
     Session { key, kind, opened_at: whole(opened_at), seen_at: whole(seen_at), ends_at: whole(ends_at) }
