@@ -5,12 +5,12 @@ use std::{fmt, sync::Arc};
 use koshin_expiry::{ClockDoubt, Policy};
 use koshin_issuance::{Gate, IssuerCertificate};
 use koshin_renewal::{Deadlines, Refused};
-use koshin_types::{Fingerprint, RenewalId, SerialNumber, SubjectId};
+use koshin_types::{Fingerprint, ProtectionLevel, RenewalId, SerialNumber, SubjectId};
 use time::{Duration, UtcDateTime};
 
 use crate::{
-    Administration, ClockWatch, Directory, Issuing, Passwords, Patience, Registry, Sessions, StorageError, SubjectFile,
-    dealings::Dealings, room::Room,
+    Administration, Agents, ByRole, ClockWatch, Directory, Issuing, Passwords, Patience, Registry, Sessions,
+    StorageError, SubjectFile, dealings::Dealings, room::Room,
 };
 
 /// Fills a buffer from the operating system's random source. Only binaries name that source.
@@ -45,6 +45,14 @@ pub struct Settings {
     pub longest_delay: Duration,
     /// The times of a renewal.
     pub deadlines: Deadlines,
+    /// Whether holders obtain certificates with an agent: whoever wants to.
+    pub agents: ByRole<Agents>,
+    /// The least protection that a key may have, as its holder's agent claims it: any.
+    pub minimum_protection: ByRole<ProtectionLevel>,
+    /// How long a ticket for an agent is good for, and an exchange after it was opened: 10 minutes each.
+    pub agent_time: Duration,
+    /// Wrong digits until an exchange is void: 3.
+    pub agent_tries: u8,
 }
 
 impl Settings {
@@ -64,6 +72,7 @@ impl Default for Settings {
     /// assert_eq!(settings.address_rest.whole_hours(), 24);
     /// assert_eq!((settings.free_tries, settings.first_delay.whole_seconds()), (5, 30));
     /// assert_eq!(settings.longest_delay.whole_minutes(), 15);
+    /// assert_eq!((settings.agent_time.whole_minutes(), settings.agent_tries), (10, 3));
     /// ```
     fn default() -> Self {
         Self {
@@ -77,6 +86,10 @@ impl Default for Settings {
             first_delay: Duration::seconds(30),
             longest_delay: Duration::minutes(15),
             deadlines: Deadlines::default(),
+            agents: ByRole::all(Agents::Offered),
+            minimum_protection: ByRole::all(ProtectionLevel::File),
+            agent_time: Duration::minutes(10),
+            agent_tries: 3,
         }
     }
 }

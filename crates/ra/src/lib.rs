@@ -14,6 +14,7 @@
 
 mod activate;
 mod administer;
+mod agent;
 mod authority;
 mod beginning;
 mod change;
@@ -35,6 +36,9 @@ mod sweep;
 mod ticket;
 
 pub use administer::{AdministerError, Administration};
+pub use agent::{
+    AgentBound, AgentError, AgentOpened, AgentProven, AgentRight, AgentStanding, AgentTicket, Agents, ByRole,
+};
 pub use authority::{ChangeError, Entropy, NoEntropy, Owed, Ra, Settings};
 pub use beginning::{Beginning, Begun, Patience, Trace};
 pub use clock::{Chronicle, ClockRecord, ClockWatch, Jump, Reading};

@@ -10,7 +10,7 @@ use koshin_types::{
 };
 use time::UtcDateTime;
 
-use crate::{Beginning, Begun, Order, Trace};
+use crate::{AgentRight, Beginning, Begun, Order, Trace};
 
 /// One contract with its administrators and users.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -352,6 +352,20 @@ pub enum SessionKind {
         /// The renewal in which the program asked.
         renewal: RenewalId,
     },
+    /// A ticket for an agent on the holder's computer, or the exchange that it has opened. It is nobody's cookie.
+    Agent {
+        /// Whose it is. `None` in an enrolment of nobody.
+        subject: Option<SubjectId>,
+        /// The session that the ticket was made in. Both end with it.
+        session: SessionKey,
+        /// What it is good for.
+        right: AgentRight,
+    },
+    /// The mark of a key that an agent asked a certificate for; never the session of anybody, and it has no end.
+    AgentKey {
+        /// The renewal in which the agent asked.
+        renewal: RenewalId,
+    },
 }
 
 impl SessionKind {
@@ -359,9 +373,9 @@ impl SessionKind {
     pub const fn subject(&self) -> Option<&SubjectId> {
         match self {
             Self::Portal { subject, .. } | Self::Ticket { subject, .. } => Some(subject),
-            Self::Enrolment { subject, .. } => subject.as_ref(),
-            // It outlives a change of the password.
-            Self::ProgramKey { .. } => None,
+            Self::Enrolment { subject, .. } | Self::Agent { subject, .. } => subject.as_ref(),
+            // They outlive a change of the password.
+            Self::ProgramKey { .. } | Self::AgentKey { .. } => None,
         }
     }
 }

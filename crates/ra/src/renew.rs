@@ -72,6 +72,17 @@ pub enum IssuanceError {
         /// The serial number.
         serial: SerialNumber,
     },
+    /// This role's keys are made by agents.
+    #[error("a key of this role is made by an agent")]
+    AgentNeeded,
+    /// The key is protected less than this role's keys have to be.
+    #[error("the key's protection is {claimed}, at least {minimum} is needed")]
+    Protection {
+        /// What is needed.
+        minimum: ProtectionLevel,
+        /// What it is.
+        claimed: ProtectionLevel,
+    },
     /// The rules or storage refuse it.
     #[error(transparent)]
     Change(#[from] ChangeError),
@@ -143,6 +154,7 @@ impl Ra {
         protection: ProtectionLevel,
         now: UtcDateTime,
     ) -> Result<(Bundle, Owed), IssuanceError> {
+        self.takes_files(&access.file)?;
         self.takes_requests(&access.file, id, now).await?;
         let request = self.through_the_gate(request).await?;
         self.request_gated(access, id, request, protection, now).await
