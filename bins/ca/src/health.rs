@@ -10,8 +10,10 @@ use http::StatusCode;
 use koshin_endpoints::Condition;
 use koshin_issuance::{SignatureAlgorithm, Signer, SignerError};
 use koshin_sqlite::{LedgerStore, Standing};
+use koshin_types::Validity;
+use time::UtcDateTime;
 
-use crate::{clock::Clock, service::Authority};
+use crate::{clock::Clock, service::AtWork};
 
 /// A key that remembers how its last signature went.
 pub(crate) struct Watched {
@@ -64,7 +66,7 @@ impl fmt::Debug for Watched {
 pub(crate) struct Health {
     pub(crate) store: LedgerStore,
     pub(crate) clock: Clock,
-    pub(crate) authorities: Arc<[Authority]>,
+    pub(crate) at_work: AtWork,
 }
 
 impl Health {
@@ -87,7 +89,8 @@ impl Health {
             troubles.push("ledger: its witness cannot be written to; nothing is issued".to_owned());
         }
         let now = self.clock.now();
-        for authority in self.authorities.iter() {
+        troubles.extend(self.at_work.barred());
+        for authority in &self.at_work.lineup().authorities {
             let stem = &authority.stem;
             if authority.key.failure().is_some() {
                 troubles.push(format!("{stem}: the key does not sign"));
@@ -95,8 +98,20 @@ impl Health {
             if let condition @ (Condition::Ended | Condition::Missing) = authority.publisher.standing(now).condition {
                 troubles.push(format!("{stem}: {}", condition.alarm().unwrap_or_default()));
             }
+            if let Some(trouble) = of_responder(authority.ocsp.responder_validity(), now) {
+                troubles.push(format!("{stem}: {trouble}"));
+            }
         }
         troubles
+    }
+}
+
+/// What keeps a responder from signing answers.
+fn of_responder(validity: Option<Validity>, now: UtcDateTime) -> Option<&'static str> {
+    match validity {
+        None => Some("ocsp_responder_missing"),
+        Some(validity) if validity.not_after() < now => Some("ocsp_responder_ended"),
+        Some(_) => None,
     }
 }
 
@@ -104,5 +119,21 @@ async fn ready(State(health): State<Health>) -> (StatusCode, String) {
     match health.troubles().await {
         troubles if troubles.is_empty() => (StatusCode::OK, "ok\n".to_owned()),
         troubles => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", troubles.join("\n"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::{Duration, macros::utc_datetime};
+
+    use super::*;
+
+    #[test]
+    fn a_responder_without_a_certificate_that_holds_is_trouble() {
+        let end = utc_datetime!(2026-12-01 00:00);
+        let validity = Validity::new(end - Duration::days(14), end).unwrap();
+        assert_eq!(of_responder(None, end), Some("ocsp_responder_missing"));
+        assert_eq!(of_responder(Some(validity), end), None);
+        assert_eq!(of_responder(Some(validity), end + Duration::MILLISECOND), Some("ocsp_responder_ended"));
     }
 }

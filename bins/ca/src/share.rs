@@ -4,7 +4,7 @@
 //! is used twice and RAs see one sequence of changes. Whose certificate it was shows in its serial number: it begins with
 //! the instant it was drawn at, and of two CAs one begins to issue when the other ends.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use koshin_endpoints::{
@@ -22,10 +22,23 @@ use time::UtcDateTime;
 /// The ledger as one of its CAs sees it.
 pub(crate) struct Share {
     store: LedgerStore,
+    reservations: Reservations,
+    state: Mutex<State>,
+}
+
+/// The newest number of a list that this process has reserved, for whichever of its CAs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reservations(Arc<Mutex<u64>>);
+
+struct State {
     span: Span,
+    /// When the newest serial number was drawn that this process recorded for this CA.
+    newest: Option<UtcDateTime>,
     /// The newest list of this CA that was published, as far as this process knows. The ledger counts the lists of all
     /// CAs together: each one's numbers grow, with gaps.
-    published: Mutex<Option<CrlEdition>>,
+    published: Option<CrlEdition>,
+    /// The newest one of this CA that this process reserved.
+    reserved: Option<CrlEdition>,
 }
 
 /// When a CA draws serial numbers.
@@ -42,8 +55,13 @@ impl Span {
     pub(crate) fn holds(self, serial: &SerialNumber) -> bool {
         match drawn_at(serial) {
             None => self.from.is_none(),
-            Some(at) => self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until),
+            Some(at) => self.covers(at),
         }
+    }
+
+    /// Whether it is this CA's turn at this instant.
+    fn covers(self, at: UtcDateTime) -> bool {
+        self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until)
     }
 
     /// Whether this is the only CA there is.
@@ -68,16 +86,53 @@ fn drawn_at(serial: &SerialNumber) -> Option<UtcDateTime> {
     UtcDateTime::from_unix_timestamp_nanos(milliseconds * 1_000_000).ok()
 }
 
+impl Reservations {
+    fn newest(&self) -> MutexGuard<'_, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Share {
-    pub(crate) fn new(store: LedgerStore, span: Span) -> Self {
-        Self { store, span, published: Mutex::default() }
+    pub(crate) fn new(store: LedgerStore, span: Span, reservations: Reservations) -> Self {
+        let state = State { span, newest: None, published: None, reserved: None };
+        Self { store, reservations, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn span(&self) -> Span {
+        self.state().span
+    }
+
+    /// Gives this CA another span, unless it has drawn serial numbers outside of it already: then answers when.
+    pub(crate) fn set_span(&self, span: Span) -> Result<(), UtcDateTime> {
+        let mut state = self.state();
+        match state.newest {
+            Some(newest) if !span.covers(newest) => Err(newest),
+            _ => {
+                state.span = span;
+                Ok(())
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a serial number as drawn, if it is one of this CA's.
+    fn draw(&self, serial: &SerialNumber) -> Result<(), LedgerError> {
+        let mut state = self.state();
+        if !state.span.holds(serial) {
+            return Err(LedgerError::Unavailable(Box::new(Elsewhere { serial: *serial })));
+        }
+        state.newest = state.newest.max(drawn_at(serial));
+        Ok(())
     }
 
     /// What another CA recorded and has not signed yet is not to be had: this one's key would spoil it, and the other one
     /// signs it within seconds.
     fn signed_or_ours(&self, entry: Entry) -> Result<Entry, LedgerError> {
         let serial = entry.intent.serial;
-        if entry.standing == Standing::Intended && !self.span.holds(&serial) {
+        if entry.standing == Standing::Intended && !self.span().holds(&serial) {
             return Err(LedgerError::Unavailable(Box::new(Elsewhere { serial })));
         }
         Ok(entry)
@@ -99,6 +154,7 @@ impl Ledger for Share {
     }
 
     async fn intend(&self, intent: Intent) -> Result<Recorded, IntendError> {
+        self.draw(&intent.serial)?;
         match self.store.intend(intent).await? {
             Recorded::New => Ok(Recorded::New),
             Recorded::Known(entry) => Ok(Recorded::Known(Box::new(self.signed_or_ours(*entry)?))),
@@ -128,11 +184,12 @@ impl Ledger for Share {
 
     /// What this CA left unfinished: only its own key can sign that.
     async fn unfinished(&self, limit: u32) -> Result<Vec<Intent>, LedgerError> {
-        if self.span.is_all() {
+        let span = self.span();
+        if span.is_all() {
             return self.store.unfinished(limit).await;
         }
         let mut all = self.store.unfinished(u32::MAX).await?;
-        all.retain(|intent| self.span.holds(&intent.serial));
+        all.retain(|intent| span.holds(&intent.serial));
         all.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(all)
     }
@@ -141,7 +198,8 @@ impl Ledger for Share {
 #[async_trait]
 impl RevocationSource for Share {
     async fn revocations(&self, after: Option<SerialNumber>, limit: usize) -> Result<Vec<Revoked>, SourceUnavailable> {
-        if self.span.is_all() {
+        let span = self.span();
+        if span.is_all() {
             return self.store.revocations(after, limit).await;
         }
         let (mut own, mut after) = (Vec::new(), after);
@@ -150,7 +208,7 @@ impl RevocationSource for Share {
             let ended = page.len() < limit;
             for revoked in page {
                 after = Some(revoked.entry.serial);
-                if self.span.holds(&revoked.entry.serial) {
+                if span.holds(&revoked.entry.serial) {
                     own.push(revoked);
                     if own.len() == limit {
                         return Ok(own);
@@ -165,19 +223,26 @@ impl RevocationSource for Share {
 
     async fn editions(&self) -> Result<Editions, SourceUnavailable> {
         let editions = self.store.editions().await?;
-        if self.span.is_all() {
+        let state = self.state();
+        if state.span.is_all() {
             return Ok(editions);
         }
-        let published = *self.published.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Editions { published, ..editions })
+        // What this process reserved for its other CAs is no other process's doing.
+        let ours = editions.reserved.is_some_and(|newest| newest.number <= *self.reservations.newest());
+        let reserved = if ours { state.reserved } else { editions.reserved };
+        Ok(Editions { reserved, published: state.published })
     }
 
     async fn reserve(&self, wanted: CrlEdition) -> Result<CrlEdition, SourceUnavailable> {
-        self.store.reserve(wanted).await
+        let edition = self.store.reserve(wanted).await?;
+        self.state().reserved = Some(edition);
+        let mut newest = self.reservations.newest();
+        *newest = edition.number.max(*newest);
+        Ok(edition)
     }
 
     async fn published(&self, edition: CrlEdition) -> Result<(), SourceUnavailable> {
-        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = Some(edition);
+        self.state().published = Some(edition);
         self.store.published(edition).await
     }
 }
@@ -185,7 +250,7 @@ impl RevocationSource for Share {
 #[async_trait]
 impl StatusSource for Share {
     async fn status(&self, serial: &SerialNumber) -> Result<OcspStatus, StatusUnavailable> {
-        if self.span.holds(serial) {
+        if self.span().holds(serial) {
             return StatusSource::status(&self.store, serial).await;
         }
         // Another CA's: this one never issued it.
@@ -226,8 +291,9 @@ mod tests {
         let turn = utc_datetime!(2027-01-01 00:00);
         let folder = tempfile::tempdir().unwrap();
         let store = LedgerStore::open(&folder.path().join("ca.db"), &Options::default()).await.unwrap();
-        let old = Share::new(store.clone(), Span { from: None, until: Some(turn) });
-        let new = Share::new(store.clone(), Span { from: Some(turn), until: None });
+        let share = |span| Share::new(store.clone(), span, Reservations::default());
+        let old = share(Span { from: None, until: Some(turn) });
+        let new = share(Span { from: Some(turn), until: None });
         let before = turn - Duration::SECOND;
         let order = OrderKey { renewal: RenewalId::new([1; 16]), spki: Fingerprint::new([2; 32]) };
         let drawn = |at: UtcDateTime| {
@@ -260,6 +326,44 @@ mod tests {
         old.issued(&recorded.serial, b"signed", turn).await.unwrap();
         let entry = new.find(&order).await.unwrap().unwrap();
         assert_eq!((entry.standing, entry.certificate.as_deref()), (Standing::Issued, Some(&b"signed"[..])));
+
+        // What would belong to the other one, were it recorded, is not recorded.
+        let late = Intent {
+            order: OrderKey { renewal: RenewalId::new([3; 16]), spki: Fingerprint::new([4; 32]) },
+            ..intent(turn)
+        };
+        assert!(
+            old.intend(late.clone())
+                .await
+                .is_err_and(|error| matches!(error, IntendError::Ledger(it) if it.is_transient()))
+        );
+        assert_eq!(new.intend(late).await.unwrap(), Recorded::New);
+        // And nobody's turn ends before its newest serial number.
+        let shorter = |by| Span { from: None, until: Some(turn - by) };
+        assert_eq!(old.set_span(shorter(Duration::SECOND)), Err(before));
+        assert_eq!(
+            (old.set_span(shorter(Duration::MILLISECOND * 999)), old.span()),
+            (Ok(()), shorter(Duration::MILLISECOND * 999))
+        );
+        store.shut_down().await;
+    }
+
+    /// Each CA keeps the number that it could not use, although the other one reserves in between.
+    #[tokio::test]
+    async fn a_reservation_of_another_ca_here_is_none_of_another_process() {
+        let turn = utc_datetime!(2027-01-01 00:00);
+        let folder = tempfile::tempdir().unwrap();
+        let store = LedgerStore::open(&folder.path().join("ca.db"), &Options::default()).await.unwrap();
+        let here = Reservations::default();
+        let old = Share::new(store.clone(), Span { from: None, until: Some(turn) }, here.clone());
+        let new = Share::new(store.clone(), Span { from: Some(turn), until: None }, here);
+        let wanted = |number| CrlEdition { number, this_update: turn, next_update: turn + Duration::DAY };
+        let (first, second) = (old.reserve(wanted(1)).await.unwrap(), new.reserve(wanted(1)).await.unwrap());
+        assert!(first.number < second.number);
+        assert_eq!(old.editions().await.unwrap().reserved, Some(first));
+        assert_eq!(new.editions().await.unwrap().reserved, Some(second));
+        let elsewhere = store.reserve(wanted(1)).await.unwrap();
+        assert_eq!(old.editions().await.unwrap().reserved, Some(elsewhere));
         store.shut_down().await;
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use crate::{OcspService, Reading, Readings};
 
 /// How often [`ResponderKeeper::keep`] looks whether it is time.
-const LOOK_EVERY: Wait = Wait::from_secs(10);
+const LOOK_EVERY: Wait = Wait::from_secs(2);
 /// How soon a certificate that could not be made is tried again: while there is one, and while there is none.
 const RETRY: Duration = Duration::MINUTE;
 const RETRY_WITHOUT: Duration = Duration::seconds(10);

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     config::{Checked, Loaded},
     exit::{Fault, Status},
-    share::Share,
+    share::{Reservations, Share},
 };
 
 /// The revocation lists.
@@ -83,10 +83,10 @@ async fn publish(desk: &Desk, now: UtcDateTime) -> anyhow::Result<()> {
     let folder = desk.checked.path(&desk.checked.config.storage.lists);
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     for (at, loaded) in opened.authorities.iter().enumerate() {
-        let share = std::sync::Arc::new(Share::new(desk.store.clone(), desk.checked.span(at)));
+        let share = Share::new(desk.store.clone(), desk.checked.span(at), Reservations::default());
         let publisher = Publisher::new(
             loaded.ca.clone(),
-            share,
+            std::sync::Arc::new(share),
             Publication::new(desk.clock.function()),
             Folder::new(&folder, &loaded.list()),
             desk.checked.crl_settings(),

@@ -1,13 +1,11 @@
 //! What the operator's commands begin with: the ledger, the clock, and who is at work.
 
-use std::path::Path;
-
 use clap::Args;
 use koshin_operator::instant::rfc3339;
 use koshin_sqlite::{LedgerStore, Options, Standing};
 use time::{Duration, UtcDateTime};
 
-use super::config::ConfigFile;
+use super::{config::ConfigFile, init::ISSUING_REQUEST};
 use crate::{
     clock::Clock,
     config::{Checked, Opened},
@@ -40,7 +38,7 @@ impl Place {
     pub(crate) async fn open(self) -> anyhow::Result<Desk> {
         let by = format!("operator:{}", operator(self.operator)?);
         let checked = self.file.read()?;
-        let store = open(&checked.database()).await?;
+        let store = open(&checked).await?;
         let clock = Clock::open(&store).await?;
         Ok(Desk { checked, store, clock, by })
     }
@@ -77,13 +75,31 @@ fn operator(named: Option<String>) -> anyhow::Result<String> {
     Ok(name)
 }
 
-/// Opens a ledger that is there.
-pub(crate) async fn open(file: &Path) -> anyhow::Result<LedgerStore> {
-    if !file.exists() {
-        let reason = format!("there is no ledger {}; `koshin-ca init` makes one", file.display());
-        return Err(Fault::not_found(reason).into());
+/// Opens the ledger of an installation.
+pub(crate) async fn open(checked: &Checked) -> anyhow::Result<LedgerStore> {
+    complete(checked)?;
+    Ok(LedgerStore::open(&checked.database(), &Options::default()).await?)
+}
+
+/// Whether there is a ledger; if not, what comes first.
+pub(crate) fn complete(checked: &Checked) -> anyhow::Result<()> {
+    let file = checked.database();
+    if file.exists() {
+        return Ok(());
     }
-    Ok(LedgerStore::open(file, &Options::default()).await?)
+    let folder = checked.folder();
+    let (request, folder) = (folder.join(ISSUING_REQUEST), folder.display());
+    let first = checked.config.authorities.first().map(|authority| checked.path(&authority.certificate));
+    if request.exists() && first.is_some_and(|certificate| !certificate.exists()) {
+        let reason = format!(
+            "the CA waits for its certificate: carry {} to the root's machine, `koshin-ca init sign` there, and then, here, \
+             `koshin-ca init install issuing.pem --root root.pem --dir {folder}`",
+            request.display()
+        );
+        return Err(Fault::new(Status::State, reason).into());
+    }
+    let reason = format!("there is no ledger {}; `koshin-ca init` makes one", file.display());
+    Err(Fault::not_found(reason).into())
 }
 
 /// What does not keep the CA from working now, and yet has to be seen to.

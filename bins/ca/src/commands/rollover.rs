@@ -123,6 +123,8 @@ struct Pending {
 const PENDING: &str = "ca/next.toml";
 /// How long before it issues a new CA is made known, if nothing else is said.
 const LEAD: Duration = Duration::days(7);
+/// Within how long a running service has noticed.
+const NOTICED: Duration = Duration::SECOND;
 
 pub(crate) async fn run(command: RolloverCommand) -> anyhow::Result<()> {
     match command {
@@ -182,11 +184,7 @@ async fn start(arguments: StartArguments) -> anyhow::Result<()> {
     if own_root {
         files.open(&format!("ca/{name}-root.pem"), pem("CERTIFICATE", &root));
     }
-    files.write()?;
-    if let Err(error) = edit::replace(&checked.file, &text) {
-        files.take_back();
-        return Err(error);
-    }
+    enter(&desk, &files, &text, from)?;
     desk.note("rollover_started", &[("ca", name.clone()), ("issues_from", rfc3339(from))], now).await?;
     desk.close().await;
     say_installed(arguments.json, &name, &ca, from)
@@ -207,7 +205,7 @@ async fn install(arguments: InstallArguments) -> anyhow::Result<()> {
     let key = pending.key.load(&checked.file)?;
     let ca = Ca::load(&certificate, std::slice::from_ref(&root), key, Profile::new(ProfileConfig::default())?)?;
     let mut from = instant::parse(&pending.issues_from).map_err(anyhow::Error::msg)?;
-    if from <= now {
+    if from <= now.saturating_add(Duration::MINUTE) {
         // The root's machine is far away. A CA never begins in the past: its serial numbers tell when it did.
         from = now.saturating_add(Duration::DAY).truncate_to_second();
     }
@@ -219,15 +217,29 @@ async fn install(arguments: InstallArguments) -> anyhow::Result<()> {
     if own_root {
         files.open(&format!("ca/{}-root.pem", pending.name), pem("CERTIFICATE", &root));
     }
-    files.write()?;
-    if let Err(error) = edit::replace(&checked.file, &text) {
-        files.take_back();
-        return Err(error);
-    }
+    enter(&desk, &files, &text, from)?;
     fs::remove_file(&waiting).with_context(|| format!("{} cannot be removed", waiting.display()))?;
     desk.note("rollover_started", &[("ca", pending.name.clone()), ("issues_from", rfc3339(from))], now).await?;
     desk.close().await;
     say_installed(arguments.json, &pending.name, &ca, from)
+}
+
+/// Writes the files of the next CA and names it in the configuration, where a running service looks for it. It has to learn of
+/// a turn before the turn comes.
+fn enter(desk: &Desk, files: &Files, text: &str, from: UtcDateTime) -> anyhow::Result<()> {
+    files.write()?;
+    let now = desk.clock.now();
+    let entered = if from > now.saturating_add(NOTICED) {
+        edit::replace(&desk.checked.file, text)
+    } else {
+        let (from, now) = (rfc3339(from), rfc3339(now));
+        let reason = format!("it is {now}: a CA cannot be made known before it issues at {from}; let it begin later");
+        Err(Fault::new(Status::State, reason).into())
+    };
+    if entered.is_err() {
+        files.take_back();
+    }
+    entered
 }
 
 fn say_installed(json: bool, name: &str, ca: &Ca, from: UtcDateTime) -> anyhow::Result<()> {
@@ -237,7 +249,9 @@ fn say_installed(json: bool, name: &str, ca: &Ca, from: UtcDateTime) -> anyhow::
         "issues_from": rfc3339(from),
         "not_after": rfc3339(ca.not_after()),
     }))?;
-    eprintln!("koshin-ca: restart `koshin-ca serve`: it publishes the new CA at once and issues with it from then on");
+    eprintln!(
+        "koshin-ca: a running `koshin-ca serve` publishes it within a second and issues with it from then on; its log says so"
+    );
     eprintln!("koshin-ca: before that, let every RA accept its certificate, beside the one of the CA before it");
     Ok(())
 }
@@ -344,7 +358,10 @@ async fn finish(arguments: FinishArguments) -> anyhow::Result<()> {
     desk.close().await;
     Form::new(json).one(&json!({"ca": name, "finished": true}))?;
     let key = key.unwrap_or_default();
-    eprintln!("koshin-ca: restart `koshin-ca serve`; then destroy its key, {key}, and let RAs forget its certificate");
+    eprintln!(
+        "koshin-ca: a running `koshin-ca serve` takes it out within a second; then destroy its key, {key}, and let RAs \
+         forget its certificate"
+    );
     Ok(())
 }
 

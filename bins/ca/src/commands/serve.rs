@@ -19,8 +19,9 @@ pub(crate) struct ServeArguments {
 /// Serves until it is asked to end.
 pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let checked = arguments.file.read()?;
+    desk::complete(&checked)?;
     let opened = checked.open()?;
-    let store = desk::open(&checked.database()).await?;
+    let store = desk::open(&checked).await?;
     let clock = Clock::open(&store).await?;
     for warning in desk::warnings(&checked, &opened, &store, clock.now()).await? {
         eprintln!("koshin-ca: {warning}");
@@ -30,7 +31,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let names: Vec<_> = opened.authorities.iter().map(|loaded| loaded.ca.issuer_name().to_owned()).collect();
     let issuing = names.get(checked.issuing(clock.now())).cloned().unwrap_or_default();
     let (at, open) = (api.local_addr()?, publication.local_addr()?);
-    let interrupted = machine::interrupted()?;
+    let (interrupted, hangups) = (machine::interrupted()?, machine::Hangups::listen());
     let ready = || {
         eprintln!("koshin-ca: {issuing} issues at https://{at}, and publishes at http://{open}");
         machine::tell_ready();
@@ -39,7 +40,7 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         interrupted.await;
         machine::tell_stopping();
     };
-    Parts { checked, opened, store: store.clone(), clock, api, publication }.serve(ready, shutdown).await?;
+    Parts { checked, opened, store: store.clone(), clock, api, publication, hangups }.serve(ready, shutdown).await?;
     store.shut_down().await;
     Ok(())
 }

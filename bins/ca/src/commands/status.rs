@@ -111,7 +111,7 @@ fn key(checked: &Checked, at: usize, loaded: &Loaded, leave: bool) -> Value {
 }
 
 /// An error with its sources.
-pub(super) fn in_full(error: &dyn std::error::Error) -> String {
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

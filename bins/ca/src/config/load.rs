@@ -43,19 +43,33 @@ impl Loaded {
 }
 
 /// The TLS certificate of the API, with its chain and key.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    /// The same once more.
+    pub(crate) fn copy(&self) -> Self {
+        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+    }
 }
 
 impl Checked {
     /// Reads every file that the configuration names. A key in a token is opened with its first signature, so that the
     /// CA starts while its token is away. All that is wrong is said at once.
     pub(crate) fn open(&self) -> anyhow::Result<Opened> {
+        self.open_beside(&[])
+    }
+
+    /// The same beside CAs that are at work. Those keep their keys and certificates as they were opened.
+    pub(crate) fn open_beside(&self, at_work: &[Loaded]) -> anyhow::Result<Opened> {
         let mut problems = Problems::new(&self.file, exit::known);
         let mut authorities = Vec::new();
         for (authority, at) in self.config.authorities.iter().zip(0..) {
-            authorities.extend(self.authority(authority, at, &mut problems));
+            let known = at_work.iter().find(|loaded| loaded.stem == authority.stem());
+            authorities.extend(known.cloned().or_else(|| self.authority(authority, at, &mut problems)));
         }
         let clients = self.clients(&mut problems);
         let gate = problems.note("blocked_keys", self.gate());

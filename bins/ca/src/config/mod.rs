@@ -88,6 +88,32 @@ impl Checked {
         Span { from: from(at), until: from(at + 1) }
     }
 
+    /// What in this configuration a service cannot take up that works by another one: it takes a restart.
+    pub(crate) fn unlike(&self, at_work: &Self) -> Vec<String> {
+        let (new, old) = (&self.config, &at_work.config);
+        let parts = [
+            ("storage", new.storage != old.storage),
+            ("listen", new.listen != old.listen),
+            ("crl", new.crl != old.crl),
+        ];
+        let changed = |authority: &&Authority| {
+            let same = |known: &&Authority| known.stem() == authority.stem();
+            old.authorities.iter().find(same).is_some_and(|known| !known.is_like(authority))
+        };
+        let authorities = new.authorities.iter().filter(changed).map(|it| format!("the [[ca]] {}", it.stem()));
+        parts
+            .into_iter()
+            .filter(|(_, differs)| *differs)
+            .map(|(part, _)| format!("[{part}]"))
+            .chain(authorities)
+            .collect()
+    }
+
+    /// Whether it names the same CAs with the same turns.
+    pub(crate) fn has_the_turns_of(&self, other: &Self) -> bool {
+        self.config.authorities == other.config.authorities
+    }
+
     /// Where the ledger is.
     pub(crate) fn database(&self) -> PathBuf {
         self.path(&self.config.storage.database)
@@ -244,6 +270,11 @@ impl Config {
 }
 
 impl Authority {
+    /// Whether it is the same but for its turn.
+    fn is_like(&self, other: &Self) -> bool {
+        Self { issues_from: None, ..self.clone() } == Self { issues_from: None, ..other.clone() }
+    }
+
     /// What its files are called where they are published.
     pub(crate) fn stem(&self) -> String {
         self.certificate.file_stem().unwrap_or_default().to_string_lossy().into_owned()

@@ -29,7 +29,7 @@ pub(crate) struct Config {
 }
 
 /// Where things are kept.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Storage {
     /// The ledger, one SQLite file.
@@ -45,7 +45,7 @@ impl Default for Storage {
 }
 
 /// One issuing CA.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Authority {
     pub(crate) certificate: PathBuf,
@@ -67,7 +67,7 @@ pub(crate) struct PublicationTable {
 }
 
 /// The sockets.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Listen {
     /// The API for RA clients, over mutual TLS.
@@ -160,7 +160,7 @@ impl Default for ProfileTable {
 }
 
 /// The revocation lists.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct CrlTable {
     /// From thisUpdate to nextUpdate.

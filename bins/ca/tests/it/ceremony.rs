@@ -71,6 +71,11 @@ fn in_two_steps_with_an_offline_root() {
     assert_eq!(signed["key_fingerprint"], digest);
     // Without its certificate the CA is none yet.
     assert_eq!(ca(folder, "config check --config c/koshin-ca.toml").status, 3);
+    for command in ["status", "serve", "crl show"] {
+        let waits = ca(folder, &format!("{command} --config c/koshin-ca.toml"));
+        let said = waits.refused(4);
+        assert!(said.contains("c/ca/issuing.csr") && said.contains("koshin-ca init install"), "{said}");
+    }
     // A certificate that is not for this key.
     ca(folder, "init --dir other --organization Other").done();
     let foreign = ca(folder, "init install other/ca/issuing.pem --root other/ca/root.pem --dir c");

@@ -7,6 +7,7 @@ mod commands;
 mod crash;
 mod profiles;
 mod program;
+mod reload;
 mod restore;
 mod rollover;
 mod serve;

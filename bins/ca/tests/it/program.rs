@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, Mutex, mpsc},
     time::{Duration, Instant},
 };
 
@@ -87,6 +87,8 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) api: u16,
     pub(crate) publication: u16,
+    /// What it has written to standard error so far.
+    log: Arc<Mutex<String>>,
 }
 
 impl Server {
@@ -96,8 +98,15 @@ impl Server {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (say, log) = mpsc::channel();
         let errors = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || errors.lines().map_while(Result::ok).for_each(|line| drop(say.send(line))));
-        let mut server = Self { child, api: 0, publication: 0 };
+        let said = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                kept.lock().unwrap().push_str(&line);
+                drop(say.send(line));
+            }
+        });
+        let mut server = Self { child, api: 0, publication: 0, log: said };
         let until = Instant::now() + Duration::from_secs(20);
         loop {
             let line = log.recv_timeout(until.saturating_duration_since(Instant::now()));
@@ -111,6 +120,11 @@ impl Server {
                 return server;
             }
         }
+    }
+
+    /// Whether this stands in what it has written to standard error.
+    pub(crate) fn said(&self, what: &str) -> bool {
+        self.log.lock().unwrap().contains(what)
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -19,7 +19,6 @@ fn the_next_ca_is_published_before_it_issues_and_the_former_one_after() {
     let order = site.order(1);
     let old = site.issue(&server, &order);
     site.keep(&old, "old.pem");
-    server.stop();
     assert!(
         site.run("rollover start --root-here --root-dir ca-site/ca --from 2026-01-01T00:00:00Z")
             .refused(2)
@@ -31,7 +30,8 @@ fn the_next_ca_is_published_before_it_issues_and_the_former_one_after() {
     let folder = site.path("");
     run(&folder, "openssl", ["verify", "-x509_strict", "-CAfile", "ca/root.pem", "ca/issuing-2.pem"]).done();
 
-    let server = site.serve();
+    // The service runs on, notices, and says so.
+    eventually("it is said", || server.said("ca_taken_up"));
     eventually("the next one has a list before it issues", || site.published(&server, "/issuing-2.crl").status == 200);
     assert_eq!(site.published(&server, "/issuing-2.cer").status, 200);
     let roles = || {
@@ -46,6 +46,7 @@ fn the_next_ca_is_published_before_it_issues_and_the_former_one_after() {
         assert!(site.verify("still.pem", "issuing").status == 0 || roles() == ["former", "issuing"]);
     }
     eventually("its time comes", || roles() == ["former", "issuing"]);
+    eventually("it is said", || server.said("ca_turn"));
     let new = site.issue(&server, &site.order(3));
     site.keep(&new, "new.pem");
     site.fetch_list(&server, "issuing-2");
@@ -78,24 +79,65 @@ fn a_former_ca_stays_until_its_certificates_have_ended() {
     let serial = site.issue(&server, &site.order(1)).serial();
     server.stop();
     assert!(site.run("rollover finish issuing").refused(4).contains("the issuing CA"));
-    let from = soon(&site, "+2 seconds");
+    let from = soon(&site, "+5 seconds");
     site.run(&format!("rollover start --root-here --root-dir ca-site/ca --from {from}")).done();
     eventually("its time comes", || site.run("rollover status --json").json()[0]["role"] == "former");
     assert!(site.run("rollover finish issuing").refused(4).contains("has certificates until"));
     assert!(site.run("rollover finish nobody").refused(3).contains("there is no CA"));
     site.run(&format!("revoke {serial} --reason superseded")).done();
+    let server = site.serve();
+    eventually("the former CA has a list", || site.published(&server, "/issuing.crl").status == 200);
     let before = fs::read_to_string(site.config()).unwrap();
     site.run("rollover finish issuing --json").one();
     let after = fs::read_to_string(site.config()).unwrap();
     assert!(before.starts_with(after.split("[[ca]]").next().unwrap().trim_end()), "what people wrote stays");
     assert_eq!(after.matches("\n[[ca]]").count(), 1);
-    let server = site.serve();
+    eventually("the running service takes it out", || site.published(&server, "/issuing.crl").status == 404);
+    assert_eq!(site.published(&server, "/issuing.cer").status, 404);
     let issued = site.issue(&server, &site.order(2));
     site.keep(&issued, "new.pem");
     eventually("there is a list", || site.published(&server, "/issuing-2.crl").status == 200);
     site.fetch_list(&server, "issuing-2");
     assert_eq!(site.verify("new.pem", "issuing-2").status, 0);
-    assert_eq!(site.published(&server, "/issuing.crl").status, 404);
+    server.stop();
+}
+
+/// What the service cannot take up, it does not ignore: serial numbers of that turn would be another CA's.
+#[test]
+fn a_next_ca_that_cannot_be_taken_up_stops_the_former_one_at_its_turn() {
+    let site = Site::new();
+    let server = site.serve();
+    let first = site.issue(&server, &site.order(1));
+    assert_eq!(first.status, 200, "{first:?}");
+    eventually("it is ready", || site.published(&server, "/readyz").status == 200);
+    let from = soon(&site, "+7 seconds");
+    // A key that this service may not open.
+    fs::write(site.folder().join("pass"), "secret\n").unwrap();
+    fs::set_permissions(site.folder().join("pass"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let words = format!("rollover start --root-here --root-dir ca-site/ca --from {from} --passphrase-file pass --json");
+    site.run(&words).one();
+    fs::rename(site.folder().join("pass"), site.folder().join("away")).unwrap();
+    fs::write(site.config(), fs::read_to_string(site.config()).unwrap() + "\n# touched\n").unwrap();
+    eventually("nothing is signed from its turn on", || {
+        let answer = site.issue(&server, &site.order(2));
+        answer.status == 503 && answer.json()["code"] == "ca.held"
+    });
+    let ready = site.published(&server, "/readyz");
+    assert!(ready.status == 503 && ready.body.contains("the CA issuing-2 issues from"), "{ready:?}");
+    assert!(server.said("ca_turn_refused"));
+    // What is issued already is handed out, and revoking goes on.
+    site.run(&format!("revoke {} --reason superseded", first.serial())).done();
+    eventually("it is listed", || site.fetch_list(&server, "issuing").contains(&first.serial()));
+    // The key can be opened again: it is noticed, or said.
+    fs::rename(site.folder().join("away"), site.folder().join("pass")).unwrap();
+    run(site.folder(), "kill", ["-HUP", &server.pid().to_string()]).done();
+    eventually("the next CA issues", || site.issue(&server, &site.order(3)).status == 200);
+    let issued = site.issue(&server, &site.order(4));
+    site.keep(&issued, "new.pem");
+    eventually("there is a list", || site.published(&server, "/issuing-2.crl").status == 200);
+    site.fetch_list(&server, "issuing-2");
+    assert_eq!(site.verify("new.pem", "issuing-2").status, 0);
+    eventually("it is ready again", || site.published(&server, "/readyz").status == 200);
     server.stop();
 }
 

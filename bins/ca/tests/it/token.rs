@@ -102,6 +102,9 @@ fn a_token_that_is_killed_and_comes_back() {
     server.kill();
     let server = site.serve();
     assert_eq!(site.issue(&server, &order).status, 503);
+    // Without the CA's key nobody signs what is asked by OCSP.
+    let ready = site.published(&server, "/readyz");
+    assert!(ready.status == 503 && ready.body.contains("issuing: ocsp_responder_missing\n"), "{ready:?}");
     let _proxy = Proxy::start(&site);
     eventually("what was recorded is signed without being asked for again", || {
         site.run("status --no-key --json").data()["certificates"]["unfinished"] == 0
@@ -109,6 +112,7 @@ fn a_token_that_is_killed_and_comes_back() {
     let answer = site.issue(&server, &order);
     let promised = site.run("status --no-key --json").data()["newest_serial"].as_str().unwrap().to_owned();
     assert_eq!(answer.serial(), promised, "the serial number that was recorded before");
+    eventually("it is ready again", || site.published(&server, "/readyz").status == 200);
     server.stop();
     assert_eq!(site.run("audit replay --json").one()["entries"], 2);
 }

@@ -241,13 +241,12 @@ impl Inner {
                 .filter(|(_, (_, later))| *later > now),
             None => None,
         };
-        let (edition, (entries, later)) = match taken_up {
-            Some(taken_up) => taken_up,
-            None => {
-                let edition = self.source.reserve(self.wanted(now).following(earlier)).await?;
-                work.unused = Some(edition);
-                (edition, self.gather(edition, earlier, &work.carried).await?)
-            }
+        let (edition, (entries, later)) = if let Some(taken_up) = taken_up {
+            taken_up
+        } else {
+            let edition = self.source.reserve(self.wanted(now).following(earlier)).await?;
+            work.unused = Some(edition);
+            (edition, self.gather(edition, earlier, &work.carried).await?)
         };
         let listed = entries.entries();
         let (draft, file, octets) = self.seal(entries, edition).await?;

@@ -47,10 +47,10 @@ struct Switched {
 
 impl Switched {
     fn there(&self) -> Result<&FileSigner, SignerError> {
-        match self.down.load(Ordering::Acquire) {
-            true => Err(SignerError::Unavailable { detail: "the token is out".into() }),
-            false => Ok(&self.signer),
+        if self.down.load(Ordering::Acquire) {
+            return Err(SignerError::Unavailable { detail: "the token is out".into() });
         }
+        Ok(&self.signer)
     }
 }
 
@@ -321,7 +321,9 @@ async fn what_another_process_is_at_work_on_stays() {
     let number = rig.number().await;
     let newer = [".issuing.crl.{}.entries", ".issuing.crl.{}.draft"];
     let newer = newer.map(|name| rig.folder.path().join(name.replace("{}", &(number + 1).to_string())));
-    newer.iter().for_each(|file| fs::write(file, b"half a list").unwrap());
+    for file in &newer {
+        fs::write(file, b"half a list").unwrap();
+    }
     rig.restarted(Arc::clone(&rig.source)).publisher.resume().await.unwrap();
     assert!(newer.iter().all(|file| file.exists()), "somebody may publish it in a moment");
     // Its process was killed: a newer list makes it void.

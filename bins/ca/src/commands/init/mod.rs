@@ -34,7 +34,7 @@ pub(crate) const ROOT: &str = "ca/root.pem";
 const ROOT_KEY: &str = "ca/root.key";
 const ISSUING: &str = "ca/issuing.pem";
 const ISSUING_KEY: &str = "ca/issuing.key";
-const ISSUING_REQUEST: &str = "ca/issuing.csr";
+pub(crate) const ISSUING_REQUEST: &str = "ca/issuing.csr";
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = STEPS)]
