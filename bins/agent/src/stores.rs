@@ -1,0 +1,187 @@
+//! The key stores of this computer: which there are, and which one is for new keys.
+
+use std::{error::Error, sync::Arc};
+
+use koshin_keystore::{Entry, InstallError, KeyError, KeyPresence, KeyStore, SignError, StoreError, StoredCertificate};
+use koshin_types::ProtectionLevel;
+
+use crate::{
+    ask::Asker,
+    config::{Card, Choice},
+    exit::{Fault, Status},
+    places::Places,
+    state::Held,
+};
+
+/// Those that can be reached, the best for new keys first, and why others cannot.
+#[derive(Debug, Default)]
+pub(crate) struct Stores {
+    all: Vec<Arc<dyn KeyStore>>,
+    complaints: Vec<String>,
+}
+
+impl Stores {
+    /// Looks which stores there are.
+    pub(crate) fn find(places: &Places, cards: &[Card], asker: &Arc<Asker>) -> Self {
+        let mut stores = Self::default();
+        #[cfg(target_os = "linux")]
+        linux::find(&mut stores, places, cards, asker);
+        #[cfg(not(target_os = "linux"))]
+        {
+            _ = (places, cards, asker);
+            stores.complaints.push("this build knows no key store of this system".to_owned());
+        }
+        stores
+    }
+
+    /// Takes a store in, if it answers.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "no store of another system is taken in yet"))]
+    fn take(&mut self, store: impl KeyStore + 'static) {
+        match store.list() {
+            Ok(_) => self.all.push(Arc::new(store)),
+            Err(error) => self.complaints.push(in_full(&error)),
+        }
+    }
+
+    /// The stores themselves.
+    pub(crate) fn all(&self) -> &[Arc<dyn KeyStore>] {
+        &self.all
+    }
+
+    /// Why others cannot be reached, as the end of a sentence; empty when there is nothing to say.
+    pub(crate) fn complaints(&self) -> String {
+        if self.complaints.is_empty() { String::new() } else { format!(" ({})", self.complaints.join("; ")) }
+    }
+
+    /// The same one by one.
+    pub(crate) fn troubles(&self) -> &[String] {
+        &self.complaints
+    }
+
+    /// All certificates of which the key is here, each with the name of its store.
+    pub(crate) fn certificates(&self) -> Vec<(String, Entry)> {
+        let mut found = Vec::new();
+        for store in &self.all {
+            let name = store.describe();
+            for entry in store.list().unwrap_or_default() {
+                if entry.key == KeyPresence::Here && entry.certificate.is_some() {
+                    found.push((name.clone(), entry));
+                }
+            }
+        }
+        found
+    }
+
+    /// The store of this name.
+    pub(crate) fn named(&self, name: &str) -> anyhow::Result<Arc<dyn KeyStore>> {
+        let found = self.all.iter().find(|store| store.describe() == name).map(Arc::clone);
+        found.ok_or_else(|| {
+            let reason = format!("the key store that was begun with is not here now: {name}{}", self.complaints());
+            Fault::new(Status::TryAgain, reason).into()
+        })
+    }
+
+    /// A certificate that was seen before, and its store.
+    pub(crate) fn held(&self, held: &Held) -> anyhow::Result<(Arc<dyn KeyStore>, StoredCertificate)> {
+        let store = self.named(&held.store)?;
+        let entries = store.list()?;
+        let certificates = entries.into_iter().filter_map(|entry| entry.certificate);
+        let found = certificates.into_iter().find(|certificate| certificate.fingerprint() == held.fingerprint);
+        match found {
+            Some(certificate) => Ok((store, certificate)),
+            None => {
+                let reason = format!("the certificate {} is no longer in {}", held.serial, held.store);
+                Err(Fault::new(Status::NotFound, reason).into())
+            }
+        }
+    }
+
+    /// Where new keys are made.
+    pub(crate) fn for_new_keys(&self, choice: &Choice) -> anyhow::Result<Arc<dyn KeyStore>> {
+        let fits = |store: &&Arc<dyn KeyStore>| match choice {
+            Choice::Auto => true,
+            Choice::Hardware => store.protection() == ProtectionLevel::Hardware,
+            Choice::System => store.protection() != ProtectionLevel::Hardware,
+        };
+        self.all.iter().find(fits).map(Arc::clone).ok_or_else(|| {
+            let reason = match choice {
+                Choice::Hardware => "there is no hardware for keys here, and the configuration wants it",
+                Choice::Auto | Choice::System => "there is no key store here that a browser reads",
+            };
+            Fault::new(Status::NotFound, format!("{reason}{}", self.complaints())).into()
+        })
+    }
+}
+
+/// The exit status of what a store says.
+pub(crate) fn status(cause: &(dyn Error + 'static)) -> Option<Status> {
+    let transient = cause.downcast_ref().map(StoreError::is_transient);
+    let transient = transient.or_else(|| cause.downcast_ref().map(KeyError::is_transient));
+    let transient = transient.or_else(|| cause.downcast_ref().map(SignError::is_transient));
+    let transient = transient.or_else(|| cause.downcast_ref().map(InstallError::is_transient))?;
+    Some(if transient { Status::TryAgain } else { Status::Failure })
+}
+
+/// An error with its causes.
+fn in_full(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::{path::Path, sync::Arc};
+
+    use koshin_pkcs11::{
+        Pin,
+        keystore::{
+            CardConfig, ModuleKind, PinSource, Places as Folders, TokenKeyStore, TpmConfig, Tries, nss_folder,
+            softoken, tpm_module,
+        },
+    };
+
+    use super::{Stores, in_full};
+    use crate::{
+        ask::Asker,
+        config::Card,
+        places::{Places, folder},
+    };
+
+    /// The TPM with its resource manager in the kernel.
+    const TPM: &str = "/dev/tpmrm0";
+
+    /// Cards that are configured come first, since somebody wanted them; then the TPM, then the browser's own store.
+    pub(super) fn find(stores: &mut Stores, places: &Places, cards: &[Card], asker: &Arc<Asker>) {
+        for card in cards {
+            let kind = if card.hardware { ModuleKind::Hardware } else { ModuleKind::Software };
+            let (module, token) = (card.module.clone(), card.token.clone());
+            match TokenKeyStore::token(CardConfig { module, token, pin: Some(pin(asker)), kind }) {
+                Ok(store) => stores.take(store),
+                Err(error) => stores.complaints.push(in_full(&error)),
+            }
+        }
+        // A TPM elsewhere than in the kernel is named by tpm2-pkcs11's own variable.
+        if (Path::new(TPM).exists() || std::env::var_os("TPM2_PKCS11_TCTI").is_some())
+            && let Some(module) = tpm_module()
+        {
+            stores.take(TokenKeyStore::tpm(TpmConfig::new(module)));
+        }
+        match softoken() {
+            Some(module) => {
+                let folders = Folders { home: places.home.clone(), data_home: folder("XDG_DATA_HOME") };
+                stores.take(TokenKeyStore::nss(&nss_folder(&folders), &module, Some(pin(asker))));
+            }
+            None => stores.complaints.push("libsoftokn3.so was not found; install libnss3".to_owned()),
+        }
+    }
+
+    fn pin(asker: &Arc<Asker>) -> PinSource {
+        let asker = Arc::clone(asker);
+        Arc::new(move |request| asker.pin(request.token, request.tries == Tries::Fewer).map(|pin| Pin::new(&pin)))
+    }
+}
