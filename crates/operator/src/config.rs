@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs,
-    io::{self, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     exit::{self, Fault, Known, Status},
-    output::Form,
+    output::{Form, stdout},
 };
 
 /// Reads a file; `remedy` is how to get one where there is none.
@@ -62,7 +62,7 @@ pub fn show(file: &Path, effective: Option<String>, json: bool) -> anyhow::Resul
     if json {
         return Form::Json.one(&text.parse::<toml::Table>()?);
     }
-    Ok(io::stdout().lock().write_all(text.as_bytes())?)
+    Ok(stdout().write_all(text.as_bytes())?)
 }
 
 /// A path that a configuration file names: relative to the file's folder; `credential:NAME` is one that systemd hands over.

@@ -6,7 +6,10 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{config::Problems, output::harmless_lines};
+use crate::{
+    config::Problems,
+    output::{ReaderGone, harmless_lines},
+};
 
 /// What a program's `--help` says about it.
 pub const STATUSES: &str = "\
@@ -75,10 +78,10 @@ pub fn none(_: &(dyn Error + 'static)) -> Option<Status> {
     None
 }
 
-/// Says the error on standard error, after the program's name, and answers with its status. A reader that went away is no
-/// error.
+/// Says the error on standard error, after the program's name, and answers with its status. A reader of standard output that
+/// went away is no error; another broken pipe is one.
 pub fn report(program: &str, error: &anyhow::Error, known: Known) -> ExitCode {
-    if error.chain().any(is_broken_pipe) {
+    if error.chain().any(is_reader_gone) {
         return ExitCode::SUCCESS;
     }
     // Where nobody can be told, the status still tells.
@@ -86,12 +89,9 @@ pub fn report(program: &str, error: &anyhow::Error, known: Known) -> ExitCode {
     ExitCode::from(status(error, known).unwrap_or(Status::Failure) as u8)
 }
 
-fn is_broken_pipe(cause: &(dyn Error + 'static)) -> bool {
-    let kind = match cause.downcast_ref::<serde_json::Error>() {
-        Some(error) => error.io_error_kind(),
-        None => cause.downcast_ref::<io::Error>().map(io::Error::kind),
-    };
-    kind == Some(io::ErrorKind::BrokenPipe)
+fn is_reader_gone(cause: &(dyn Error + 'static)) -> bool {
+    let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    inner.is_some_and(<dyn Error + Send + Sync>::is::<ReaderGone>)
 }
 
 /// The status that an error's causes give it; `None` for a plain failure.
@@ -117,6 +117,22 @@ fn own(cause: &(dyn Error + 'static)) -> Option<Status> {
 mod tests {
     use super::*;
     use anyhow::Context as _;
+
+    /// A service whose peer went away has failed: its supervisor has to learn of it.
+    #[test]
+    fn only_a_reader_of_standard_output_may_go_away() {
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let of_output = io::Error::new(io::ErrorKind::BrokenPipe, ReaderGone);
+        for (error, expected) in [
+            (anyhow::Error::from(of_output).context("while a list was written"), ExitCode::SUCCESS),
+            (anyhow::Error::from(broken()).context("the CA was asked"), ExitCode::from(1)),
+            (serde_json::Error::io(broken()).into(), ExitCode::from(1)),
+            (Fault::not_found("x").into(), ExitCode::from(3)),
+        ] {
+            let said = report("koshin", &error, none);
+            assert_eq!(format!("{said:?}"), format!("{expected:?}"), "{error:#}");
+        }
+    }
 
     #[test]
     fn the_outermost_cause_with_a_status_gives_it() {

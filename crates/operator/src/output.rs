@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{IsTerminal as _, StdoutLock, Write},
+    io::{self, IsTerminal as _, StdoutLock, Write},
 };
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -39,7 +39,7 @@ impl Form {
     ///
     /// What standard output said.
     pub fn list<T: Row>(self, rows: impl IntoIterator<Item = T>) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         match self {
             Self::Json => rows.into_iter().try_for_each(|row| line(&mut out, &row))?,
             Self::Tabs => {
@@ -58,7 +58,7 @@ impl Form {
     ///
     /// What standard output said.
     pub fn one<T: Serialize>(self, thing: &T) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         if self == Self::Json {
             line(&mut out, thing)?;
             return Ok(out.flush()?);
@@ -100,9 +100,40 @@ pub trait Row: Serialize {
     fn cells(&self) -> Vec<String>;
 }
 
-fn line(out: &mut StdoutLock<'_>, thing: &impl Serialize) -> anyhow::Result<()> {
-    serde_json::to_writer(&mut *out, thing)?;
-    Ok(writeln!(out)?)
+fn line(out: &mut Stdout, thing: &impl Serialize) -> anyhow::Result<()> {
+    let thing = serde_json::to_string(thing)?;
+    Ok(writeln!(out, "{thing}")?)
+}
+
+/// Standard output, whose reader may go away: its errors say so, and [`exit::report`](crate::exit::report) knows them.
+#[derive(Debug)]
+pub struct Stdout(StdoutLock<'static>);
+
+/// Standard output, locked.
+pub fn stdout() -> Stdout {
+    Stdout(io::stdout().lock())
+}
+
+impl Write for Stdout {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.0.write(octets).map_err(of_stdout)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(of_stdout)
+    }
+}
+
+/// Whoever read standard output went away.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads standard output any more")]
+pub(crate) struct ReaderGone;
+
+fn of_stdout(error: io::Error) -> io::Error {
+    match error.kind() {
+        kind @ io::ErrorKind::BrokenPipe => io::Error::new(kind, ReaderGone),
+        _ => error,
+    }
 }
 
 /// A value whose members keep the order in which they were written. Those of [`Value`] are sorted by name.

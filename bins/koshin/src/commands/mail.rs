@@ -250,7 +250,7 @@ fn shown(name: &str, mail: &Mail, sender: &Sender, json: bool) -> anyhow::Result
             "text": words.text.as_str(),
         }));
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = koshin_operator::output::stdout();
     write!(out, "Subject: {}\n\n{}", words.subject, *words.text)?;
     Ok(out.flush()?)
 }

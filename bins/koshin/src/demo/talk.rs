@@ -30,7 +30,7 @@ pub(crate) struct Ready {
 impl Ready {
     /// One line of JSON, or words for a person.
     pub(crate) fn say(&self, as_json: bool, now: UtcDateTime) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
+        let mut out = koshin_operator::output::stdout();
         if as_json {
             writeln!(out, "{}", self.line(now))?;
         } else {

@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<()> {
         return Form::Json.one(&Explained { decision, changes: changes.collect() });
     }
     let decision = policy.decide(&standing, now);
-    let mut out = std::io::stdout().lock();
+    let mut out = koshin_operator::output::stdout();
     writeln!(out, "{}", moment(&zone, now))?;
     present(&decision, arguments).iter().try_for_each(|words| writeln!(out, "  {words}"))?;
     for (at, words) in &story {

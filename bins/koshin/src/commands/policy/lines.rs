@@ -64,7 +64,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Answers standard input on standard output.
 pub(super) fn map<A: Answer>(answers: &mut A) -> anyhow::Result<()> {
-    map_between(answers, std::io::stdin().lock(), std::io::stdout().lock())
+    map_between(answers, std::io::stdin().lock(), koshin_operator::output::stdout())
 }
 
 /// Answers one stream on another.
@@ -84,7 +84,8 @@ pub(super) fn map_between<A: Answer>(answers: &mut A, input: impl Read, output: 
         let marked = number == 1 && line.starts_with(BYTE_ORDER_MARK);
         let text = if marked { Err(Wrong::new("", "begins with a byte order mark")) } else { text(&line) };
         match text.and_then(read).and_then(|question| answers.answer(question)) {
-            Ok(answer) => serde_json::to_writer(&mut output, &answer)?,
+            // An error of the output stays what it is: some of them are none.
+            Ok(answer) => serde_json::to_writer(&mut output, &answer).map_err(std::io::Error::from)?,
             Err(Wrong { key, reason }) => {
                 // What was answered before stays answered.
                 output.flush()?;
