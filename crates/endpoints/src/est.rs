@@ -15,7 +15,7 @@ use base64::{
     alphabet::STANDARD,
     engine::{GeneralPurpose, GeneralPurposeConfig},
 };
-use koshin_issuance::Gate;
+use koshin_issuance::{Gate, KeyChoice};
 use x509_parser::{
     certification_request::X509CertificationRequest,
     cri_attributes::ParsedCriAttribute,
@@ -109,18 +109,33 @@ pub fn certs_only<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> Vec<u
     tlv(tag::SEQUENCE, &[tlv(tag::OID, oid::SIGNED_DATA), signed].concat())
 }
 
-/// What a request may ask for (RFC 7030, 4.5.2): a key on P-256 or P-384, or RSA with 2048 bits or more. No name and no
-/// extension: nothing but the key is taken from a request.
-pub fn csr_attributes() -> Vec<u8> {
-    let attribute =
-        |kind: &[u8], values: Vec<u8>| tlv(tag::SEQUENCE, &[tlv(tag::OID, kind), tlv(tag::SET, &values)].concat());
-    let mut curves = [tlv(tag::OID, oid::P256), tlv(tag::OID, oid::P384)];
-    curves.sort_unstable();
-    let keys = [
-        attribute(oid::EC_PUBLIC_KEY, curves.concat()),
-        attribute(oid::RSA_ENCRYPTION, tlv(tag::INTEGER, &[0x08, 0x00])),
-    ];
-    tlv(tag::SEQUENCE, &keys.concat())
+/// What a request may ask for (RFC 7030, 4.5.2): a key of one of these kinds, RSA with so many bits or more; when none is
+/// named, on P-256 or P-384, or RSA with 2048 bits or more. No name and no extension: nothing but the key is taken from a
+/// request.
+pub fn csr_attributes(keys: &[KeyChoice]) -> Vec<u8> {
+    const ALL: [KeyChoice; 3] = [KeyChoice::P256, KeyChoice::P384, KeyChoice::Rsa { from_bits: 2048 }];
+    let keys = if keys.is_empty() { &ALL[..] } else { keys };
+    let attribute = |kind: &[u8], mut values: Vec<Vec<u8>>| {
+        // In the order, and without the repetitions, of a set in DER.
+        values.sort_unstable();
+        values.dedup();
+        tlv(tag::SEQUENCE, &[tlv(tag::OID, kind), tlv(tag::SET, &values.concat())].concat())
+    };
+    let curve = |choice: &KeyChoice| match choice {
+        KeyChoice::P256 => Some(tlv(tag::OID, oid::P256)),
+        KeyChoice::P384 => Some(tlv(tag::OID, oid::P384)),
+        _ => None,
+    };
+    let least = |choice: &KeyChoice| match choice {
+        KeyChoice::Rsa { from_bits } => u16::try_from(*from_bits).ok(),
+        _ => None,
+    };
+    let curves: Vec<_> = keys.iter().filter_map(curve).collect();
+    // At most 8192: it fits, and no leading octet is needed.
+    let rsa = keys.iter().filter_map(least).min().map(|bits| tlv(tag::INTEGER, &bits.to_be_bytes()));
+    let ec = (!curves.is_empty()).then(|| attribute(oid::EC_PUBLIC_KEY, curves));
+    let rsa = rsa.map(|bits| attribute(oid::RSA_ENCRYPTION, vec![bits]));
+    tlv(tag::SEQUENCE, &ec.into_iter().chain(rsa).collect::<Vec<_>>().concat())
 }
 
 mod tag {

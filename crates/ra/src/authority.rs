@@ -1,6 +1,9 @@
 //! The registration authority itself, and what all its use cases share.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use koshin_expiry::{ClockDoubt, Policy};
 use koshin_issuance::{Gate, IssuerCertificate};
@@ -101,7 +104,8 @@ pub struct Ra {
     pub(crate) desk: Administration,
     pub(crate) sessions: Arc<dyn Sessions>,
     pub(crate) issuing: Issuing,
-    pub(crate) gate: Arc<Gate>,
+    /// It is another one after a list of blocked keys was read again.
+    pub(crate) gate: Arc<RwLock<Arc<Gate>>>,
     /// Where large requests wait for the gate.
     pub(crate) requests: Room,
     pub(crate) policy: Arc<Policy>,
@@ -187,6 +191,7 @@ impl Ra {
     ) -> Self {
         let desk = Administration::new(registry, directory, passwords, entropy, settings);
         let requests = Room::new(Self::LARGE_REQUESTS_AT_ONCE, Self::LARGE_REQUESTS);
+        let gate = Arc::new(RwLock::new(gate));
         Self { desk, sessions, issuing: issuing.into(), gate, requests, policy, dealings: Arc::default() }
     }
 
@@ -200,6 +205,16 @@ impl Ra {
     /// The operator's work on the same storage.
     pub const fn administration(&self) -> &Administration {
         &self.desk
+    }
+
+    /// What requests have to pass.
+    pub fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on requests have to pass another gate, for every clone of this one. What passed before goes on.
+    pub fn set_gate(&self, gate: impl Into<Arc<Gate>>) {
+        *self.gate.write().unwrap_or_else(PoisonError::into_inner) = gate.into();
     }
 
     /// The expiry policy in force.

@@ -1,7 +1,5 @@
 //! Renewal, and the part of enrolment that is the same: request, certificate, delivery.
 
-use std::sync::Arc;
-
 use koshin_issuance::{IssueError, NameError, PrepareError, Rejected, RestoreError, VerifyError};
 use koshin_renewal::{Dialog, Event, Key, Refused};
 use koshin_types::{Fingerprint, ProtectionLevel, RenewalId, SerialNumber, Validity};
@@ -282,9 +280,9 @@ impl Ra {
     /// long enough for a large RSA key waits for its turn elsewhere.
     pub(crate) async fn through_the_gate(&self, octets: &[u8]) -> Result<Gated, IssuanceError> {
         if octets.len() < LARGE {
-            return Ok(Gated::from_bytes(octets, &self.gate)?);
+            return Ok(Gated::from_bytes(octets, &self.gate())?);
         }
-        let (gate, octets) = (Arc::clone(&self.gate), octets.to_vec());
+        let (gate, octets) = (self.gate(), octets.to_vec());
         let checked = self.requests.run(move || Gated::from_bytes(&octets, &gate)).await;
         Ok(checked.map_err(|Full| IssuanceError::Busy)??)
     }

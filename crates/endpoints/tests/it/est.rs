@@ -3,6 +3,7 @@
 use std::{path::Path, process::Command};
 
 use koshin_endpoints::est::{OtherNames, certs_only, csr_attributes, decode, encode, same_names};
+use koshin_issuance::KeyChoice;
 use rcgen::{CertificateParams, DnType, DnValue, KeyPair, SanType};
 
 /// What OpenSSL says in this folder.
@@ -53,8 +54,16 @@ fn openssl_reads_the_certificates() {
 #[test]
 fn openssl_reads_what_may_be_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("attributes"), csr_attributes()).unwrap();
-    let parsed = openssl(folder.path(), &["asn1parse", "-inform", "DER", "-in", "attributes"]);
+    let parsed = |keys: &[KeyChoice]| {
+        std::fs::write(folder.path().join("attributes"), csr_attributes(keys)).unwrap();
+        openssl(folder.path(), &["asn1parse", "-inform", "DER", "-in", "attributes"])
+    };
+    // Nothing that the profile does not take.
+    let one = parsed(&[KeyChoice::P384]);
+    assert!(one.contains(":secp384r1") && !one.contains(":prime256v1") && !one.contains(":rsaEncryption"), "{one}");
+    let rsa = parsed(&[KeyChoice::Rsa { from_bits: 4096 }, KeyChoice::Rsa { from_bits: 3072 }]);
+    assert!(rsa.contains(":0C00") && !rsa.contains(":1000") && !rsa.contains(":id-ecPublicKey"), "{rsa}");
+    let parsed = parsed(&[]);
     for expected in [":id-ecPublicKey", ":prime256v1", ":secp384r1", ":rsaEncryption", ":0800"] {
         assert_eq!(parsed.matches(expected).count(), 1, "{expected}: {parsed}");
     }

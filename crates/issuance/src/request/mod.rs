@@ -74,6 +74,11 @@ impl Gate {
         self.keys.clone_from(&profile.keys);
         self
     }
+
+    /// The kinds of keys that are taken; none named are all that can be issued for at all.
+    pub fn keys(&self) -> &[KeyChoice] {
+        &self.keys.0
+    }
 }
 
 /// A request that passed the gate: a public key whose holder proved to have the private one.

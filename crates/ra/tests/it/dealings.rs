@@ -6,7 +6,7 @@ use koshin_ra::{
     SessionError,
 };
 use koshin_renewal::{Admission, Dialog, Status};
-use koshin_types::{Fingerprint, RenewalId, RevocationReason, SerialNumber};
+use koshin_types::{Fingerprint, RenewalId, RevocationReason, Role, SerialNumber};
 use time::{Duration, UtcDateTime};
 
 use crate::{
@@ -88,7 +88,7 @@ async fn the_ca_is_told_of_more_than_one_page() {
     let mut all = Vec::new();
     for number in 11..=76 {
         let id = format!("U-{number}");
-        town.joined(&id).await;
+        town.add(&id, Role::User, enrolled_for(8)).await;
         let mine = town.enrolled(&id, enrolled_for(8)).await;
         revoke(&town, &id, RevocationReason::Superseded, NOW).await;
         all.push((serial(&town, &mine).await, RevocationReason::Superseded));
@@ -331,7 +331,7 @@ async fn an_answer_that_never_verifies_is_asked_for_less_and_less_often() {
     there.set(Fault::None);
     assert!(ask(&town.ra, &access, stuck, &csr, now).await.is_ok());
     // Nor does a clock that was set back make it wait.
-    town.joined("U-3").await;
+    town.add("U-3", Role::User, enrolled_for(8)).await;
     let (_, access, stuck) = renewing(&town, "U-3").await;
     there.set(Fault::WrongFor(stuck, Wrong::Ca));
     ask(&town.ra, &access, stuck, &key(), now + Duration::HOUR).await.unwrap_err();

@@ -103,12 +103,7 @@ impl Town {
         town
     }
 
-    /// Somebody who comes later.
-    pub(crate) async fn joined(&self, id: &str) {
-        self.add(id, Role::User, NOW - Duration::days(100)).await;
-    }
-
-    async fn add(&self, id: &str, role: Role, at: UtcDateTime) {
+    pub(crate) async fn add(&self, id: &str, role: Role, at: UtcDateTime) {
         let subject = Subject {
             id: id.parse().unwrap(),
             organization: "C-1".parse().unwrap(),

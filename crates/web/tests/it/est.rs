@@ -4,6 +4,7 @@ mod errors;
 mod foreign;
 mod service;
 
+use koshin_issuance::{Gate, KeyChoice, Profile, ProfileConfig};
 use koshin_renewal::Status;
 use koshin_types::Fingerprint;
 
@@ -23,6 +24,12 @@ async fn the_cas_certificates_and_what_may_be_asked_for() {
         let parsed = service.openssl(&["asn1parse", "-inform", "DER"], &answer.der());
         assert!(parsed.contains(":prime256v1") && parsed.contains(":rsaEncryption"), "{parsed}");
     }
+    // What the profile does not take is not offered.
+    let config = ProfileConfig { keys: vec![KeyChoice::P384], ..ProfileConfig::default() };
+    service.town.ra.set_gate(Gate::new().with_profile(&Profile::new(config).unwrap()));
+    let answer = service.curl(service.portal, "csrattrs", &[]).await;
+    let parsed = service.openssl(&["asn1parse", "-inform", "DER"], &answer.der());
+    assert!(parsed.contains(":secp384r1") && !parsed.contains("256v1") && !parsed.contains("rsa"), "{parsed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,8 +67,8 @@ async fn ca_certificates(context: Context) -> Response {
 }
 
 /// GET `/csrattrs`: which keys are taken.
-async fn attributes() -> Response {
-    body(est::ATTRIBUTES_TYPE, &est::csr_attributes())
+async fn attributes(context: Context) -> Response {
+    body(est::ATTRIBUTES_TYPE, &est::csr_attributes(context.portal.ra.gate().keys()))
 }
 
 /// The certificate that was issued, and only that (RFC 7030, 4.2.3).
