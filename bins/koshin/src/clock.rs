@@ -10,6 +10,7 @@ use koshin_expiry::{ClockDoubt, ClockGuard};
 use koshin_operator::{
     instant::rfc3339,
     machine::{self, now},
+    post::Believed,
 };
 use koshin_ra::{Actor, ClockWatch, NoEntropy, Reading, StorageError};
 use koshin_sqlite::Store;
@@ -63,6 +64,15 @@ impl Clock {
     pub(crate) fn trusted(&self) -> Result<(), ClockDoubt> {
         self.now();
         self.watch.trusted()
+    }
+
+    /// The present instant where it is believed, for whoever sends mails.
+    pub(crate) fn believed(&self) -> Believed {
+        let clock = self.clone();
+        Arc::new(move || {
+            let now = clock.now();
+            clock.watch.trusted().ok().map(|()| now)
+        })
     }
 
     /// Both, for who signs lists and answers.

@@ -10,12 +10,10 @@ mod exit;
 mod nss;
 mod ocsp;
 mod p12;
-mod post;
 mod remote;
 mod revocation;
 mod service;
 mod shown;
-mod zone;
 
 use std::process::ExitCode;
 

@@ -7,6 +7,8 @@ use koshin_edge::{Connections, Edge, GreetingVerifier, Limits, serve, tls_config
 use koshin_endpoints::{CrlSettings, OcspService, Place, Publication, Publisher, Readings};
 use koshin_expiry::Policy;
 use koshin_issuance::{Ca, Gate};
+use koshin_notify::Sender;
+use koshin_operator::{post::Mailing, zone::NamedZone};
 use koshin_ra::{ChangeError, Issuing, Passwords, Ra, Settings, Settled};
 use koshin_sqlite::Store;
 use koshin_web::{
@@ -23,9 +25,8 @@ use tokio::{
 use crate::{
     clock::{Clock, entropy},
     ocsp::{self, OCSP_PATH},
-    post::Mailing,
     revocation::Revocations,
-    zone::NamedZone,
+    shown::Shown,
 };
 
 /// Everything the service is made of. Each field is a choice that the caller names.
@@ -75,6 +76,13 @@ pub(crate) struct Listeners {
     pub(crate) portal: TcpListener,
     pub(crate) public: TcpListener,
     pub(crate) activate: TcpListener,
+}
+
+/// Calendar files in the words of a sender.
+pub(crate) fn calendar(sender: Sender) -> Calendar {
+    Box::new(move |dates| {
+        koshin_notify::calendar(&dates.serial, dates.validity, dates.window_opens, dates.language, &sender, dates.now)
+    })
 }
 
 /// The names under which relying parties fetch the CA's files.
@@ -127,7 +135,7 @@ impl Parts {
             brand,
             contact,
             hosts,
-            zone: Box::new(zone),
+            zone: Box::new(Shown(zone)),
             connections: connections.clone(),
             completion: CompletionKey::new(&key),
             calendar: self.calendar,
@@ -150,7 +158,7 @@ impl Parts {
             tasks.spawn(follow(portal, clock.clone(), stopping.clone()));
         }
         if let Some(mailing) = mailing {
-            mailing.begin(&mut tasks, &store, &policy, &clock, mail, &stopping);
+            mailing.begin(&mut tasks, &store, &policy, &clock.believed(), mail, &stopping);
         }
         ready()?;
         shutdown.await;

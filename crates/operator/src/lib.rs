@@ -6,10 +6,11 @@
 //! - [`secret`] and [`pem`]: passwords, private keys and certificates out of files; who else may read them.
 //! - `key`, with the feature of that name: private keys of CAs, in files and PKCS#11 tokens.
 //! - `profile`, with the feature of that name: what stands in certificates, and the keys that are blocked.
+//! - `post` and `zone`, with the feature `post`: the mails of an installation, and the IANA zones in which days begin.
 //! - [`machine`]: the machine's clock and random source, its signals, systemd and logs. Libraries name none of them.
 //! - [`instant`]: instants as text.
 //!
-//! It refuses to know what a program does: storage, mail and screens are unknown here.
+//! It refuses to know what a program does: screens are unknown here, and without a feature so are storage and mail.
 //!
 //! ```
 //! use koshin_operator::{exit::{self, Fault, Status}, output};
@@ -29,6 +30,10 @@ pub mod key;
 pub mod machine;
 pub mod output;
 pub mod pem;
+#[cfg(feature = "post")]
+pub mod post;
 #[cfg(feature = "profile")]
 pub mod profile;
 pub mod secret;
+#[cfg(feature = "post")]
+pub mod zone;

@@ -72,6 +72,35 @@ pub fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     Ok(async { drop(tokio::signal::ctrl_c().await) })
 }
 
+/// Hears that a service is asked to read again what can change while it runs (SIGHUP), which else ends a process.
+#[derive(Debug)]
+pub struct Hangups {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    /// Listens from now on; `None` where that is not possible.
+    pub fn listen() -> Option<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            signal(SignalKind::hangup()).ok().map(|signal| Self { signal })
+        }
+        #[cfg(not(unix))]
+        None
+    }
+
+    /// Ready at the next one.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signal.recv().await.is_some() {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Tells systemd that the service is ready. Without systemd nobody listens, and nobody has to.
 pub fn tell_ready() {
     tell(sd_notify::NotifyState::Ready);

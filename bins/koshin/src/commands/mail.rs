@@ -8,6 +8,7 @@ use koshin_operator::{
     instant::{self, rfc3339},
     machine,
     output::{Form, Row},
+    post::KEY_OCTETS,
     secret,
 };
 use koshin_ra::{Registry as _, SubjectFile};
@@ -20,7 +21,7 @@ use zeroize::Zeroizing;
 use super::desk::{self, ConfigFile, Place};
 use crate::{
     clock::entropy,
-    config::{Checked, KEY_OCTETS},
+    config::Checked,
     exit::{Fault, Status},
 };
 

@@ -6,14 +6,14 @@ use clap::{Args, Parser};
 use koshin_operator::{
     exit::{Fault, STATUSES},
     machine,
+    post::{Mailing, Porter},
 };
 
 use super::desk::{self, ConfigFile};
 use crate::{
     clock::{Clock, Confirms},
     config::{Checked, Listen, LoadedCa},
-    post::{Mailing, calendar},
-    service::{Listeners, Parts, Publishing, bind},
+    service::{Listeners, Parts, Publishing, bind, calendar},
 };
 
 #[derive(Debug, Args)]
@@ -82,13 +82,23 @@ async fn serve(program: &str, checked: Checked, mails: Mails) -> anyhow::Result<
     };
     let est = checked.config.est.holders.into();
     let calendar = calendar(loaded.sender.clone());
-    let mailing = Mailing {
-        sender: loaded.sender,
-        transport: loaded.transport,
-        settings: checked.mailer(),
-        returns: loaded.returns,
+    let mailing = if mails == Mails::AreSentHere && checked.config.mail.sent_by == Porter::Koshin {
+        let metrics = match checked.config.mail.metrics {
+            Some(address) => Some(bind("the figures of the mails", address).await?),
+            None => None,
+        };
+        Some(Mailing {
+            sender: loaded.sender,
+            transport: loaded.transport,
+            settings: checked.config.mail.settings(),
+            wording: Some(checked.wording(loaded.returns.as_ref())),
+            returns: loaded.returns,
+            limits: Some(checked.config.mail.limits()),
+            metrics,
+        })
+    } else {
+        None
     };
-    let mailing = (mails == Mails::AreSentHere).then_some(mailing);
     let Checked { policy, zone, settings, hosts, brand, contact, .. } = checked;
     let open = format!("{program}: {} is open; {} issues certificates", hosts.portal, issuing.issuer().issuer_name());
     let parts = Parts {

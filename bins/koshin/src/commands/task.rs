@@ -6,6 +6,7 @@ use koshin_operator::{
     instant::rfc3339,
     output::{Form, Row},
 };
+use koshin_ra::AuditNote;
 use koshin_types::SubjectId;
 use serde::Serialize;
 use serde_json::json;
@@ -77,7 +78,10 @@ pub(crate) async fn run(command: TaskCommand) -> anyhow::Result<()> {
             }
         }
         TaskCommand::Settle(SettleArguments { id, json, place }) => {
-            if !place.open().await?.store.settle(id).await? {
+            let desk = place.open().await?;
+            let details = [("mail", id.to_string())].into();
+            let note = AuditNote { actor: desk.actor.clone(), subject: None, word: "task_settled", details };
+            if !desk.store.settle_noted(id, &note, desk.now).await? {
                 return Err(Fault::not_found(format!("there is no open task of mail {id}")).into());
             }
             Form::new(json).one(&json!({"mail": id.to_string(), "done": "settled"}))

@@ -1,43 +1,23 @@
 //! From the tables of the file to the parts of the service. Each problem is said with its key.
 
-use std::sync::Arc;
-
-use koshin_expiry::{Policy, PolicyConfig};
 use koshin_issuance::{MailName, Profile, ProfileConfig};
-use koshin_notify::{Bilingual, Sender, Zone as MailZone};
-use koshin_operator::profile;
+use koshin_operator::{post::Text, profile};
 use koshin_ra::Settings;
 use koshin_renewal::Deadlines;
 use koshin_web::{
     portal::HolderEst,
-    screens::{self, Hosts, Zone as _},
+    screens::{self, Hosts},
 };
 use time::Duration;
 
 use super::{
     Problems,
-    schema::{Config, Days, Holders, HostUrls, PolicyTable, Rules, SmtpTls, Text},
+    schema::{Config, Holders, HostUrls, Rules},
 };
 use crate::{
     ocsp::OCSP_PATH,
     service::{CA_NAME, CRL_NAME},
-    zone::NamedZone,
 };
-
-impl Default for PolicyTable {
-    fn default() -> Self {
-        let config = PolicyConfig::default();
-        Self {
-            mode: config.mode.to_string(),
-            tz: "Asia/Tokyo".into(),
-            notice_days: config.notice_days,
-            mail_days: config.mail_days,
-            reacquire_days: config.enrolment_days.map_or(Days::Word(super::schema::Unlimited::Unlimited), Days::Number),
-            validity: config.validity.to_string(),
-            backdate_s: u32::try_from(config.backdate.as_secs()).unwrap_or(u32::MAX),
-        }
-    }
-}
 
 impl Default for Rules {
     fn default() -> Self {
@@ -105,37 +85,6 @@ impl Rules {
     }
 }
 
-impl PolicyTable {
-    /// The zone and the policy in it; `None` after a problem.
-    pub(super) fn policy(&self, problems: &mut Problems) -> Option<(Arc<Policy>, NamedZone)> {
-        let zone = problems.note("policy.tz", NamedZone::find(&self.tz));
-        let mode = problems.note("policy.mode", self.mode.parse());
-        let validity = problems.note("policy.validity", self.validity.parse());
-        let config = PolicyConfig {
-            mode: mode?,
-            notice_days: self.notice_days,
-            mail_days: self.mail_days.clone(),
-            enrolment_days: match self.reacquire_days {
-                Days::Number(days) => Some(days),
-                Days::Word(_) => None,
-            },
-            validity: validity?,
-            backdate: core::time::Duration::from_secs(self.backdate_s.into()),
-        };
-        let zone = zone?;
-        match Policy::new(config, Arc::new(zone.clone())) {
-            Ok(policy) => Some((Arc::new(policy), zone)),
-            Err(error) => {
-                let reason = error.to_string();
-                let reason =
-                    reason.strip_prefix(error.key()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&reason);
-                problems.add(&format!("policy.{}", error.key()), reason);
-                None
-            }
-        }
-    }
-}
-
 impl HostUrls {
     /// Checks that the three hosts are `https` origins and the fourth an `http` one.
     pub(super) fn check(&self, problems: &mut Problems) {
@@ -171,13 +120,7 @@ impl Config {
             self.ca.ca_issuers_url.get_or_insert_with(|| below(CA_NAME));
             self.ca.ocsp_url.get_or_insert_with(|| below(OCSP_PATH));
         }
-        if let Some(smtp) = &mut self.mail.smtp {
-            smtp.port.get_or_insert(match smtp.tls {
-                SmtpTls::Starttls => 587,
-                SmtpTls::Implicit => 465,
-                SmtpTls::None => 25,
-            });
-        }
+        self.mail.complete();
     }
 
     /// What stands in every certificate; `None` after a problem.
@@ -200,23 +143,6 @@ impl Config {
         };
         let profile = profile::profile("ca", config, problems);
         keys.and(profile)
-    }
-
-    /// Who sends the mails; `None` after a problem.
-    pub(super) fn sender(&self, zone: NamedZone, problems: &mut Problems) -> Option<Sender> {
-        let from = problems.note("mail.from", self.mail.from.parse());
-        let zone = MailZone::from_fn(move |at| {
-            let clocked = zone.clocked(at);
-            (clocked.offset, clocked.abbreviation.into_owned())
-        });
-        let name = &self.contact.name;
-        let contact = match &self.contact.telephone {
-            Some(number) => Bilingual::new(format!("{} {number}", name.ja), format!("{}, {number}", name.en)),
-            None => Bilingual::new(&name.ja, &name.en),
-        };
-        let text = |text: &Text| Bilingual::new(&text.ja, &text.en);
-        let sender = Sender::new(from?, text(&self.brand.operator), text(&self.brand.portal), contact, zone);
-        problems.note("brand", sender)
     }
 
     pub(super) fn brand(&self) -> screens::Brand {

@@ -1,24 +1,17 @@
 //! The files that a configuration names: keys, certificates, the relay's password.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
-use anyhow::Context as _;
 use koshin_edge::{GreetingVerifier, tls_config};
 use koshin_issuance::{Ca, Gate, IssuerCertificate};
-use koshin_notify::{
-    Maildir, Sender, SmtpTransport, Transport,
-    smtp::{Login, Roots, SmtpConfig, Tls},
-};
-use koshin_operator::{config::Problems, pem, profile, secret};
+use koshin_notify::{Sender, Transport};
+use koshin_operator::{config::Problems, pem, post::Returns, profile};
 use koshin_ra::{Issuing, LocalAuthority};
 use koshin_sqlite::Store;
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::{
-    Checked, Returns,
-    schema::{Config, Smtp, SmtpTls},
-};
+use super::{Checked, schema::Config};
 use crate::{exit, remote::RemoteAuthority, service::ServerIdentity};
 
 /// Everything that `serve` reads from files beside the configuration itself.
@@ -72,10 +65,10 @@ impl Checked {
         let ca = self.ca(&mut problems);
         let verifier = ca.as_ref().and_then(|ca| self.verifier(ca, &mut problems));
         let identity = self.identity(&mut problems);
-        let transport = self.transport(&mut problems);
+        let transport = self.config.mail.transport(&self.file, &mut problems);
         let gate = self.gate(&mut problems);
-        let words = self.words(&mut problems);
-        let returns = self.returns(&mut problems);
+        let words = self.config.mail.words(&self.file, self.sender.clone(), &mut problems);
+        let returns = self.config.mail.returns(&self.file, &mut problems);
         let (Some(ca), Some(verifier), Some(identity), Some(transport), Some(gate), Some(words), true) =
             (ca, verifier, identity, transport, gate, words, problems.is_empty())
         else {
@@ -145,43 +138,6 @@ impl Checked {
         problems.note("tls", tls_config(chain.clone(), key.clone_key(), None))?;
         Some(ServerIdentity { chain, key })
     }
-
-    fn transport(&self, problems: &mut Problems) -> Option<Arc<dyn Transport>> {
-        if let Some(smtp) = &self.config.mail.smtp {
-            let transport = problems.note("mail.smtp", self.smtp(smtp))?;
-            return Some(Arc::new(transport));
-        }
-        let folder = self.config.mail.maildir.as_deref()?;
-        let opened = Maildir::open(self.path(folder));
-        let opened = opened.with_context(|| format!("{} cannot be used", folder.display()));
-        Some(Arc::new(problems.note("mail.maildir", opened)?))
-    }
-
-    fn smtp(&self, smtp: &Smtp) -> anyhow::Result<SmtpTransport> {
-        let login = match (&smtp.user, &smtp.password_file) {
-            (Some(user), Some(file)) => {
-                let text = secret::read_private(&self.path(file))?;
-                let password = text.lines().next().filter(|line| !line.is_empty());
-                Some(Login::new(user, password.context("the password file's first line is empty")?))
-            }
-            _ => None,
-        };
-        let tls = match smtp.tls {
-            SmtpTls::Starttls => Tls::StartTls,
-            SmtpTls::Implicit => Tls::Implicit,
-            SmtpTls::None => Tls::None,
-        };
-        let roots = match &smtp.roots {
-            Some(file) => {
-                let file = self.path(file);
-                Roots::Pem(fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?)
-            }
-            None => Roots::Machine,
-        };
-        let port = smtp.port.unwrap_or(587);
-        let config = SmtpConfig { port, tls, roots, login, hello: smtp.hello.clone(), ..SmtpConfig::new(&smtp.host) };
-        Ok(SmtpTransport::new(config)?)
-    }
 }
 
 impl Config {
@@ -194,23 +150,6 @@ impl Config {
                 problems.add("hosts.publication", "a CA in this process needs a place for its revocation list");
             }
             _ => {}
-        }
-    }
-
-    /// Exactly one way out, and a user name with a password.
-    pub(super) fn check_mail(&self, problems: &mut Problems) {
-        match (&self.mail.smtp, &self.mail.maildir) {
-            (Some(_), Some(_)) => problems.add("mail", "smtp and maildir exclude each other"),
-            (None, None) => problems.add("mail", "one of smtp and maildir is needed"),
-            _ => {}
-        }
-        if let Some(smtp) = &self.mail.smtp {
-            if smtp.user.is_some() != smtp.password_file.is_some() {
-                problems.add("mail.smtp", "user and password_file belong together");
-            }
-            if smtp.user.is_some() && smtp.tls == SmtpTls::None {
-                problems.add("mail.smtp.tls", "a password needs TLS");
-            }
         }
     }
 }

@@ -3,7 +3,6 @@
 mod build;
 mod files;
 mod inspect;
-mod mails;
 mod schema;
 
 use std::{
@@ -14,16 +13,19 @@ use std::{
 use koshin_expiry::Policy;
 use koshin_issuance::Profile;
 use koshin_notify::Sender;
-use koshin_operator::config::{self, Problems};
+use koshin_operator::{
+    config::{self, Problems},
+    post::{Returns, Wording},
+    zone::NamedZone,
+};
 use koshin_ra::Settings;
 use koshin_web::screens::{Brand, Contact, Hosts};
 
 pub(crate) use self::{
     files::LoadedCa,
-    mails::{KEY_OCTETS, Returns},
     schema::{Config, Holders, Listen, Remote},
 };
-use crate::{exit, remote::RemoteAuthority, zone::NamedZone};
+use crate::{exit, remote::RemoteAuthority};
 
 /// A configuration that was checked, with what follows from it alone. The files it names are not read yet.
 pub(crate) struct Checked {
@@ -60,12 +62,11 @@ impl Checked {
         config.listen.check(&mut problems);
         config.rules.check(&mut problems);
         config.check_ca(&mut problems);
-        config.check_mail(&mut problems);
-        config.check_bounces(&mut problems);
+        config.mail.check(&mut problems);
         let policy = config.policy.policy(&mut problems);
         let profile = config.profile(&mut problems);
         let zone = policy.as_ref().map(|(_, zone)| zone.clone());
-        let sender = zone.and_then(|zone| config.sender(zone, &mut problems));
+        let sender = zone.and_then(|zone| config.mail.sender(&config.brand, &config.contact, zone, &mut problems));
         let (Some((policy, zone)), Some(profile), Some(sender), true) = (policy, profile, sender, problems.is_empty())
         else {
             return Err(problems);
@@ -92,6 +93,17 @@ impl Checked {
     /// The folder of the revocation lists that this installation publishes.
     pub(crate) fn lists(&self) -> PathBuf {
         self.path(&self.config.storage.lists)
+    }
+
+    /// Who sends, in the operator's words where there are some. All that is wrong with them is said at once.
+    pub(crate) fn worded(&self) -> anyhow::Result<Sender> {
+        let mut problems = Problems::new(&self.file, exit::known);
+        self.config.mail.words(&self.file, self.sender.clone(), &mut problems).ok_or_else(|| problems.into())
+    }
+
+    /// Reads the operator's texts again, for a sender that is otherwise as this one.
+    pub(crate) fn wording(&self, returns: Option<&Returns>) -> Wording {
+        self.config.mail.wording(&self.file, &self.sender, returns, exit::known)
     }
 
     /// A path of the file: relative to its folder; `credential:NAME` is one that systemd hands over.

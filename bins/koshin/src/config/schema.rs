@@ -1,8 +1,12 @@
 //! The tables of the configuration file and their defaults.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf};
 
-use koshin_operator::{key::KeyPlace, profile::all_keys};
+use koshin_operator::{
+    key::KeyPlace,
+    post::{Brand, Contact, Mail, PolicyTable, Storage},
+    profile::all_keys,
+};
 use serde::{Deserialize, Serialize};
 
 /// The whole file. A key that is not here is an error.
@@ -25,21 +29,6 @@ pub(crate) struct Config {
     pub(crate) rules: Rules,
     #[serde(default)]
     pub(crate) est: Est,
-}
-
-/// Where everything is kept.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Storage {
-    pub(crate) database: PathBuf,
-    /// The folder of the revocation list.
-    pub(crate) lists: PathBuf,
-}
-
-impl Default for Storage {
-    fn default() -> Self {
-        Self { database: "koshin.db".into(), lists: "lists".into() }
-    }
 }
 
 /// The issuing CA and what stands in every certificate.
@@ -152,124 +141,6 @@ impl Default for Listen {
 pub(crate) struct Tls {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
-}
-
-/// A text in both languages.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Text {
-    pub(crate) ja: String,
-    pub(crate) en: String,
-}
-
-/// Whose portal it is.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Brand {
-    pub(crate) operator: Text,
-    pub(crate) portal: Text,
-}
-
-/// Whom to ask.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Contact {
-    pub(crate) name: Text,
-    #[serde(default)]
-    pub(crate) telephone: Option<String>,
-    #[serde(default)]
-    pub(crate) hours: Option<Text>,
-}
-
-/// How mails leave: exactly one of `smtp` and `maildir`.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Mail {
-    pub(crate) from: String,
-    #[serde(default)]
-    pub(crate) maildir: Option<PathBuf>,
-    /// The operator's own words: a folder with `ja/NAME.txt` and `en/NAME.txt`. Default: the built-in ones.
-    #[serde(default)]
-    pub(crate) texts: Option<PathBuf>,
-    /// How many mails one address gets on one day, at most. Default: no limit.
-    #[serde(default)]
-    pub(crate) per_address_per_day: Option<NonZeroU32>,
-    #[serde(default)]
-    pub(crate) smtp: Option<Smtp>,
-    /// Default: nobody listens for what comes back.
-    #[serde(default)]
-    pub(crate) bounces: Option<Bounces>,
-}
-
-/// What comes back: mails leave from `prefix+TOKEN@domain`, and a mail server puts what is sent there into a maildir.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Bounces {
-    pub(crate) prefix: String,
-    pub(crate) domain: String,
-    /// With the key that tokens are made of, in hexadecimal digits.
-    pub(crate) key_file: PathBuf,
-    pub(crate) maildir: PathBuf,
-}
-
-/// One relay.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Smtp {
-    pub(crate) host: String,
-    /// Default: 587, with implicit TLS 465, without TLS 25.
-    #[serde(default)]
-    pub(crate) port: Option<u16>,
-    #[serde(default)]
-    pub(crate) tls: SmtpTls,
-    #[serde(default)]
-    pub(crate) user: Option<String>,
-    #[serde(default)]
-    pub(crate) password_file: Option<PathBuf>,
-    /// Whose certificates are believed, in PEM. Default: the machine's trust anchors.
-    #[serde(default)]
-    pub(crate) roots: Option<PathBuf>,
-    /// The name for EHLO. Default: the machine's.
-    #[serde(default)]
-    pub(crate) hello: Option<String>,
-}
-
-/// How the connection to the relay is protected.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum SmtpTls {
-    #[default]
-    Starttls,
-    Implicit,
-    None,
-}
-
-/// The expiry policy, with the keys of `koshin policy eval` and `validity`.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct PolicyTable {
-    pub(crate) mode: String,
-    pub(crate) tz: String,
-    pub(crate) notice_days: u16,
-    pub(crate) mail_days: Vec<u16>,
-    pub(crate) reacquire_days: Days,
-    pub(crate) validity: String,
-    pub(crate) backdate_s: u32,
-}
-
-/// A number of days, or no end. TOML has no null.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(untagged, expecting = "a number of days or \"unlimited\"")]
-pub(crate) enum Days {
-    Number(u32),
-    Word(Unlimited),
-}
-
-/// The word for no end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Unlimited {
-    Unlimited,
 }
 
 /// The numbers beside the policy.

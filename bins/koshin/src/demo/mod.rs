@@ -13,17 +13,15 @@ use koshin_edge::{Connections, Edge, GreetingVerifier, serve};
 use koshin_expiry::ValidityRule;
 use koshin_issuance::Gate;
 use koshin_notify::{Bilingual, Mailbox, Sender, Zone};
-use koshin_operator::machine;
+use koshin_operator::{machine, post::Mailing, zone::NamedZone};
 use koshin_ra::Settings;
 use koshin_types::Language;
-use koshin_web::screens::{self, Zone as _};
+use koshin_web::screens;
 
 use crate::{
     clock::{Clock, Confirms},
     config::{self, Holders},
-    post::{Mailing, calendar},
-    service::{Listeners, Parts, Publishing, bind},
-    zone::NamedZone,
+    service::{Listeners, Parts, Publishing, bind, calendar},
 };
 
 /// Arguments of `koshin demo`.
@@ -198,10 +196,7 @@ fn contact() -> screens::Contact {
 
 fn sender(zone: &NamedZone) -> anyhow::Result<Sender> {
     let zone = zone.clone();
-    let zone = Zone::from_fn(move |at| {
-        let clocked = zone.clocked(at);
-        (clocked.offset, clocked.abbreviation.into_owned())
-    });
+    let zone = Zone::from_fn(move |at| zone.info_at(at));
     Ok(Sender::new(
         "noreply@koshin.example".parse()?,
         Bilingual::new(BANK_JA, BANK_EN),

@@ -7,14 +7,14 @@ use anyhow::Context as _;
 use koshin_expiry::ValidityRule;
 use koshin_issuance::Gate;
 use koshin_notify::{Mailbox, Mailer, Sender};
+use koshin_operator::zone::NamedZone;
 use koshin_ra::{Actor, Organization, Passwords, Ra, Settings, Subject};
 use koshin_types::{Language, ProtectionLevel, Role, SubjectId};
-use koshin_web::screens::Zone as _;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime, Time, UtcDateTime};
 
 use super::site::{self, Site};
-use crate::{clock::entropy, p12, zone::NamedZone};
+use crate::{clock::entropy, p12};
 
 /// Written when everybody has enrolled.
 pub(crate) const FILE: &str = "demo.json";
@@ -150,7 +150,7 @@ impl<'a> Town<'a> {
 
     /// Enrols somebody on the day that lets the certificate end at noon, `days` days from today.
     async fn enrol(&self, person: &mut Person, days: i64, folder: &Path, now: UtcDateTime) -> anyhow::Result<()> {
-        let offset = self.zone.clocked(now).offset;
+        let offset = self.zone.info_at(now).0;
         let today = OffsetDateTime::from(now).to_offset(offset).date();
         let noon = Time::from_hms(12, 0, 0)?;
         let end = today.saturating_add(Duration::days(days)).with_time(noon).assume_offset(offset);

@@ -13,7 +13,7 @@ use koshin_issuance::{
     AuthorityName, AuthorityPlan, Ca, FileSigner, IssuerCertificate, KeyedCertificate, Profile, ProfileConfig, Random,
     create_issuing, create_root, create_server_ca, create_server_certificate, new_serial,
 };
-use koshin_operator::machine;
+use koshin_operator::{machine, zone::NamedZone};
 use koshin_ra::Issuing;
 use koshin_sqlite::{Options, Store};
 use koshin_types::Validity;
@@ -27,7 +27,6 @@ use crate::{
     ocsp::OCSP_PATH,
     remote::RemoteAuthority,
     service::{CA_NAME, CRL_NAME, ROOT_NAME, ServerIdentity},
-    zone::NamedZone,
 };
 
 /// The CA that browsers have to trust to open the demo's pages.

@@ -4,8 +4,7 @@ use std::io::Write as _;
 
 use clap::Args;
 use koshin_expiry::{Decision, Phase, Policy, Standing};
-use koshin_operator::{instant, machine, output::Form};
-use koshin_web::screens::Zone as _;
+use koshin_operator::{instant, machine, output::Form, zone::NamedZone};
 use serde::Serialize;
 use serde_json::json;
 use time::UtcDateTime;
@@ -15,7 +14,7 @@ use super::{
     lines::{At, Wrong, read},
     tables::{PolicyObject, RenewalWord, StatusWord, validity},
 };
-use crate::{exit::Fault, zone::NamedZone};
+use crate::exit::Fault;
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
@@ -93,14 +92,14 @@ struct Explained {
 }
 
 fn moment(zone: &NamedZone, at: UtcDateTime) -> String {
-    let clocked = zone.clocked(at);
+    let (offset, abbreviation) = zone.info_at(at);
     let utc = time::OffsetDateTime::from(at);
-    let local = utc.checked_to_offset(clocked.offset).unwrap_or(utc);
+    let local = utc.checked_to_offset(offset).unwrap_or(utc);
     let (date, weekday) = (local.date(), local.weekday().to_string());
     let (hour, minute, second) = local.time().as_hms();
     let weekday = weekday.get(..3).unwrap_or(&weekday);
     let utc = instant::rfc3339(at);
-    format!("{date} {weekday} {hour:02}:{minute:02}:{second:02} {} ({utc})", clocked.abbreviation)
+    format!("{date} {weekday} {hour:02}:{minute:02}:{second:02} {abbreviation} ({utc})")
 }
 
 /// What holds now. What its dates say comes second where it is out of use whatever they say.

@@ -9,15 +9,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use koshin_operator::instant;
+use koshin_operator::{instant, zone::NamedZone};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
 use time::UtcDateTime;
-
-use crate::zone::NamedZone;
 
 /// What is made of each line.
 pub(super) trait Answer {

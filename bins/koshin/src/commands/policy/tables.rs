@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use koshin_expiry::{Mode, Policy, PolicyConfig, PolicyError, RenewalProgress, ValidityRule};
+use koshin_operator::zone::NamedZone;
 use koshin_types::{CertificateStatus, Validity};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::UtcDateTime;
 
 use super::lines::{At, Wrong, Zones};
-use crate::zone::NamedZone;
 
 /// The zone of a policy that names none.
 pub(super) const ZONE: &str = "Asia/Tokyo";

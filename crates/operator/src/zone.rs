@@ -1,4 +1,4 @@
-//! IANA time zones, for the expiry policy. `shown.rs` has what screens need of them beside that.
+//! IANA time zones, for the expiry policy, and for what names days and times to people.
 
 use anyhow::Context as _;
 use jiff::{Timestamp, tz::TimeZone as IanaZone};
@@ -7,11 +7,15 @@ use time::{UtcDateTime, UtcOffset};
 
 /// A zone of the IANA database, which is part of this program.
 #[derive(Debug, Clone)]
-pub(crate) struct NamedZone(IanaZone);
+pub struct NamedZone(IanaZone);
 
 impl NamedZone {
     /// Looks a zone up by its name, such as `Asia/Tokyo`.
-    pub(crate) fn find(name: &str) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// A sentence when there is none of that name.
+    pub fn find(name: &str) -> anyhow::Result<Self> {
         let unknown = || format!("{name:?} is no zone of the IANA database");
         let zone = IanaZone::get(name).with_context(unknown)?;
         // `Etc/Unknown` stands for the zone of a machine that has none set, and counts like UTC.
@@ -20,7 +24,7 @@ impl NamedZone {
     }
 
     /// The offset at an instant, and its abbreviation such as `JST`.
-    pub(crate) fn info_at(&self, at: UtcDateTime) -> (UtcOffset, String) {
+    pub fn info_at(&self, at: UtcDateTime) -> (UtcOffset, String) {
         let info = self.0.to_offset_info(timestamp(at));
         (offset(info.offset()), info.abbreviation().to_owned())
     }
