@@ -76,7 +76,7 @@ pub use digest::{
     DaySummary, Digest, DigestLine, DigestState, Digests, Member, Rhythm, escalation_opens, reminder_opens,
 };
 pub use mail::{Audience, Code, Mail, MailId, NoCode, NoMailId, Notice, Urgency, Way, WhyClosed};
-pub use mailer::{Mailer, Settings, Tally, Wake};
+pub use mailer::{Mailer, Observer, Settings, Tally, Wake};
 pub use mime::{ComposeError, Composed, compose};
 pub use outbox::{Claimed, Disposition, Fence, MemoryOutbox, Outbox, OutboxError, Suppression};
 pub use payload::DecodeError;
