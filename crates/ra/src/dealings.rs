@@ -59,8 +59,15 @@ pub(crate) struct Dealings {
     unsettled: Mutex<BTreeMap<RenewalId, UtcDateTime>>,
     /// Orders that are not answered for reasons of their own.
     unanswered: Mutex<BTreeMap<RenewalId, Unanswered>>,
-    /// What is said of a CA, or of a key, that gives no certificate to anybody.
-    silent: Mutex<Option<String>>,
+    /// What is said of a CA, or of a key, that gives no certificate to anybody, and since when.
+    silent: Mutex<Option<Silent>>,
+}
+
+/// A CA, or a key, that gives no certificate to anybody.
+#[derive(Debug)]
+struct Silent {
+    reason: String,
+    since: UtcDateTime,
 }
 
 /// An order that an operator has to help, as long as nothing else does.
@@ -113,7 +120,7 @@ impl Dealings {
     pub(crate) fn tried<T>(&self, id: RenewalId, answer: &Result<T, IssuanceError>, now: UtcDateTime) {
         match answer {
             Ok(_) => self.answers(),
-            Err(error) if error.is_of_everybody() => return self.is_silent(error),
+            Err(error) if error.is_of_everybody() => return self.is_silent(error, now),
             Err(error) if error.is_final() => {}
             // Storage, the clock, or somebody else's commit: nothing that the order itself could change.
             Err(IssuanceError::Change(_) | IssuanceError::Storage(_)) => return,
@@ -136,19 +143,24 @@ impl Dealings {
     }
 
     /// Nobody gets a certificate at the moment. Logged when the reason is another one than before.
-    pub(crate) fn is_silent(&self, error: &IssuanceError) {
-        let reason = Some(error.to_string());
-        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
-        if *silent != reason {
+    pub(crate) fn is_silent(&self, error: &IssuanceError, now: UtcDateTime) {
+        let reason = error.to_string();
+        let mut silent = self.silent();
+        if silent.as_ref().is_none_or(|silent| silent.reason != reason) {
             tracing::warn!(%error, "no certificates are issued; it is tried again");
-            *silent = reason;
+            let since = silent.as_ref().map_or(now, |silent| silent.since);
+            *silent = Some(Silent { reason, since });
         }
     }
 
     fn answers(&self) {
-        if self.silent.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+        if self.silent().take().is_some() {
             tracing::warn!("certificates are issued again");
         }
+    }
+
+    fn silent(&self) -> MutexGuard<'_, Option<Silent>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn followed(&self) -> MutexGuard<'_, Option<Followed>> {
@@ -165,6 +177,11 @@ enum Known {
 }
 
 impl Ra {
+    /// Since when the CA, or its key, has given no certificate to anybody who asked; `None` while it does.
+    pub fn silent_since(&self) -> Option<UtcDateTime> {
+        self.dealings.silent().as_ref().map(|silent| silent.since)
+    }
+
     /// Tells the CA of every revocation that it has not acknowledged, in their order. The registry has decided; the CA
     /// follows, for its revocation list and status answers. To be called after each revocation, and every second for those
     /// of other processes and for what a crash left.
@@ -334,7 +351,7 @@ impl Ra {
                     self.dealings.unsettled().remove(&id);
                 }
                 Err(error) if error.is_of_everybody() => {
-                    self.dealings.is_silent(&error);
+                    self.dealings.is_silent(&error, now);
                     break;
                 }
                 Err(error) => {

@@ -7,7 +7,7 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use koshin_expiry::ValidityRefused;
 use koshin_issuance::PrepareError;
-use koshin_ra::{ChangeError, IssuanceError, NoEntropy, PasswordError, SessionError, StorageError};
+use koshin_ra::{AuthorityError, ChangeError, IssuanceError, NoEntropy, PasswordError, SessionError, StorageError};
 use koshin_renewal::{Admission, Refused};
 use koshin_types::RenewalId;
 use time::{Duration, UtcDateTime};
@@ -77,6 +77,23 @@ pub(crate) const BUSY_SECONDS: u32 = 5;
 
 /// After how many seconds to ask again while an operator looks at the clock.
 const CLOCK_SECONDS: u32 = 300;
+/// And while an operator has to look at one order, or at a CA that has been away for minutes.
+const OPERATOR_SECONDS: u32 = 300;
+/// A CA that has been away for so long is not back in a moment: the next try is worth while after this time.
+const AWAY_SECONDS: u32 = 60;
+/// How long a CA may be away until that is said: less than the page's own tries take.
+const MOMENT: Duration = Duration::seconds(15);
+
+/// After how many seconds to ask a CA again that has not answered for so long.
+fn away(silent: Duration) -> u32 {
+    if silent < MOMENT {
+        BUSY_SECONDS
+    } else if silent < Duration::seconds(5 * 60) {
+        AWAY_SECONDS
+    } else {
+        OPERATOR_SECONDS
+    }
+}
 
 /// Whole seconds until an instant, rounded up, at least one.
 pub(crate) fn seconds_until(at: UtcDateTime, now: UtcDateTime) -> u32 {
@@ -162,9 +179,14 @@ fn issuance(error: &IssuanceError, now: UtcDateTime) -> Problem {
             tracing::error!(error = ?error, "the signer failed; the renewal keeps its state");
             Problem::AuthorityUnavailable { retry_after: BUSY_SECONDS }
         }
-        IssuanceError::Authority(_) | IssuanceError::Verify(_) => {
+        IssuanceError::Authority(AuthorityError::Unavailable { .. }) => {
             tracing::error!(error = ?error, "the CA gave no certificate; the renewal keeps its state");
             Problem::AuthorityUnavailable { retry_after: BUSY_SECONDS }
+        }
+        // It concerns this order alone, and is mended by nobody in a moment.
+        IssuanceError::Authority(_) | IssuanceError::Verify(_) => {
+            tracing::error!(error = ?error, "the CA gave no certificate for an order; the renewal keeps its state");
+            Problem::AuthorityUnavailable { retry_after: OPERATOR_SECONDS }
         }
         other => internal(other, now),
     }
@@ -208,10 +230,21 @@ impl Context {
         if let Trouble::GoesOn(id) = trouble {
             return Redirect::to(&format!("/renewals/{id}")).into_response();
         }
-        match trouble.problem(self.now) {
+        match self.problem_of(&trouble) {
             // Whoever is here to obtain a certificate has none to log in with.
             Problem::SessionMissing if self.host == Host::Public => self.problem(&Problem::EnrolmentMissing),
             problem => self.problem(&problem),
+        }
+    }
+
+    /// The problem that stands for a trouble. How long to wait for a CA that is away depends on how long it has been.
+    pub(crate) fn problem_of(&self, trouble: &Trouble) -> Problem {
+        match trouble.problem(self.now) {
+            Problem::AuthorityUnavailable { retry_after } => {
+                let silent = self.portal.ra.silent_since().map_or(Duration::ZERO, |since| self.now - since);
+                Problem::AuthorityUnavailable { retry_after: retry_after.max(away(silent)) }
+            }
+            problem => problem,
         }
     }
 

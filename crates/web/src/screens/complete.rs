@@ -95,7 +95,11 @@ impl CompletePage<'_> {
 pub fn complete(frame: &Frame<'_>, view: &Complete<'_>) -> Result<String, RenderError> {
     let mut page = Page::new(frame, "complete-title")?;
     page.session = true;
-    page.step = Some((view.purpose, 4));
+    let step = match view.stage {
+        CompleteStage::Delivered => 4,
+        CompleteStage::Activated => 5,
+    };
+    page.step = Some((view.purpose, step));
     if view.protection == ProtectionLevel::File {
         page.script = Some("complete.mjs");
     }

@@ -451,9 +451,19 @@ async fn while_the_signer_is_down_the_page_says_so_and_nothing_is_lost() {
     world.town.signer_down.store(true, std::sync::atomic::Ordering::Release);
     let answer = request().send().await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "authority.unavailable"));
-    assert!(answer.headers.contains_key(header::RETRY_AFTER));
+    assert_eq!(answer.headers[header::RETRY_AFTER], "5");
     let main = world.portal(Method::GET, "/main").session(&cookie).with(&mine).send().await;
     assert_eq!(main.status, StatusCode::OK, "everything else goes on");
+    // What has lasted longer than the page's own tries is not over in five seconds.
+    for (seconds, wait, words) in [(14, "5", "5秒"), (15, "60", "60秒"), (299, "60", "60秒"), (300, "300", "5分")] {
+        let at = NOW + time::Duration::seconds(seconds);
+        let answer = request().at(at).send().await;
+        assert_eq!(
+            (answer.code().as_str(), &answer.headers[header::RETRY_AFTER]),
+            ("authority.unavailable", &wait.parse().unwrap())
+        );
+        assert!(answer.body.contains(&format!("{words}ほど待って")), "{}", answer.body);
+    }
     world.town.signer_down.store(false, std::sync::atomic::Ordering::Release);
     assert_eq!(request().send().await.status, StatusCode::OK);
     assert_eq!(world.town.holding("U-1").await.certificates.len(), 2);

@@ -51,7 +51,7 @@ impl Context {
     }
 
     fn meaning(&self, trouble: &Trouble) -> EstRefusal {
-        match (trouble, trouble.problem(self.now)) {
+        match (trouble, self.problem_of(trouble)) {
             // The request is recorded, and the same request will get the certificate (RFC 7030, 4.2.3).
             (
                 Trouble::Issuance(IssuanceError::Issue(_) | IssuanceError::Authority(_) | IssuanceError::Verify(_)),

@@ -174,10 +174,12 @@ async fn after_an_enrolment_the_old_certificate_is_named_and_removed_too() {
     let (old, firefox) = (world.serial(&dead).await, "Firefox はそちらを使い続けます");
     let before = complete().await;
     assert!(before.words().contains(&old) && before.body.contains(firefox), "{}", before.words());
+    assert!(before.body.contains("5段階のうち4段階目"));
     assert!(before.body.contains("data-state=\"delivered\"") && before.body.contains("id=\"save-again\""));
     let _ = town.ra.activate(&new, NOW).await.unwrap();
     let after = complete().await;
     assert!(after.words().contains(&old) && after.body.contains("以前の電子証明書を削除する"), "{}", after.words());
+    assert!(after.body.contains("5段階のうち5段階目"));
     assert!(after.body.contains("data-state=\"activated\"") && !after.body.contains("id=\"save-again\""));
     assert!(!after.body.contains(firefox) && after.body.contains("使えるようになりました"), "{}", after.words());
 }
