@@ -11,6 +11,8 @@ const FOREIGN_TLS: &[&str] = &["aws-lc-rs", "aws-lc-sys", "native-tls", "openssl
 const SCREENS: &[&str] = &["askama", "fluent-bundle", "koshin-web"];
 /// What decides who may do what.
 const RULES_OF_LOGIN: &[&str] = &["koshin-expiry", "koshin-ra", "koshin-renewal"];
+/// What decides who may have a certificate, and makes it.
+const OF_THE_CA: &[&str] = &["koshin-edge", "koshin-endpoints", "koshin-pkcs11", "koshin-ra", "koshin-renewal"];
 const SQL: &[&str] = &["libsqlite3-sys", "rusqlite", "sqlx", "sqlx-core", "koshin-sqlite"];
 const HTTP: &[&str] = &["askama", "axum", "axum-core", "hyper", "hyper-util", "tower-http", "koshin-web"];
 /// What speaks TLS. Mails are composed everywhere, but only the feature `smtp` of notify connects to anything.
@@ -22,6 +24,17 @@ const CERTIFICATES: &[&str] = &["rcgen", "x509-parser", "koshin-issuance"];
 const RULES: &[(&str, &[&[&str]])] = &[
     ("koshin", &[FOREIGN_TLS]),
     ("koshin-ca", &[FOREIGN_TLS, SCREENS, &["koshin-notify", "koshin-ra", "koshin-renewal", "lettre"]]),
+    (
+        "koshin-mailer",
+        &[
+            FOREIGN_TLS,
+            HTTP,
+            SCREENS,
+            CERTIFICATES,
+            &["koshin-edge", "koshin-endpoints", "koshin-pkcs11"],
+            BY_THE_PORTAL,
+        ],
+    ),
     ("koshin-web", &[FOREIGN_TLS, SQL]),
     ("koshin-edge", &[FOREIGN_TLS, SQL, RULES_OF_LOGIN, SCREENS]),
     ("koshin-sqlite --features registry", &[FOREIGN_TLS, HTTP, TLS]),
