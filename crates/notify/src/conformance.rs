@@ -37,6 +37,7 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a test of the suite fails by panicking")]
 
+pub mod matters;
 pub mod schedule;
 mod tasks;
 

@@ -209,7 +209,7 @@ pub fn reminder_opens(permitted: UtcDateTime, until: UtcDateTime) -> UtcDateTime
 }
 
 /// A day of the whole installation, for its operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaySummary {
     /// Mails that the server took.
     pub sent: u64,

@@ -9,6 +9,10 @@
 //! of its thresholds opens, asks the expiry policy, and puts the one notice that is due into the outbox together with
 //! the record of what it closes, so that no threshold is ever told twice and none that opened is forgotten.
 //!
+//! A [`Steward`] owes what is told once: to administrators, that a holder ignored every notice or that an address refuses
+//! mails, and once a week the list of their IDs; to whoever may obtain a certificate, that the permission ends soon; to the
+//! operator, what happened in a day.
+//!
 //! The crate refuses to know a clock and a database: `now` and the ports are the caller's. No address and no code of it
 //! reaches a log.
 //!
@@ -57,6 +61,7 @@ pub mod conformance;
 mod digest;
 mod mail;
 mod mailer;
+mod matters;
 mod mime;
 mod outbox;
 mod payload;
@@ -65,6 +70,7 @@ mod render;
 mod sample;
 mod schedule;
 mod sender;
+mod steward;
 mod tasks;
 mod texts;
 mod transport;
@@ -77,6 +83,10 @@ pub use digest::{
 };
 pub use mail::{Audience, Code, Mail, MailId, NoCode, NoMailId, Notice, Urgency, Way, WhyClosed};
 pub use mailer::{Mailer, Observer, Settings, Tally, Wake};
+pub use matters::{
+    By, Coming, Conclusion, Digested, Gathering, Matter, MatterPage, Matters, Parties, Party, Past, Telling, Then,
+    What, Whose, goes_to_holder,
+};
 pub use mime::{ComposeError, Composed, compose};
 pub use outbox::{Claimed, Disposition, Fence, MemoryOutbox, Outbox, OutboxError, Suppression};
 pub use payload::DecodeError;
@@ -88,6 +98,7 @@ pub use schedule::{
     Stage, horizon,
 };
 pub use sender::{Bilingual, Sender, SenderError, Zone};
+pub use steward::{Operator, Steward};
 pub use tasks::{Bounce, Task, Tasks, Trouble};
 pub use texts::{Complaint, Complaints, Fault, Texts, lint};
 #[cfg(feature = "smtp")]

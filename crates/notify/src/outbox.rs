@@ -193,6 +193,7 @@ impl Disposition {
             Self::Suppressed { why: Suppression::Revoked } => "suppressed_revoked",
             Self::Suppressed { why: Suppression::Withdrawn } => "suppressed_withdrawn",
             Self::Suppressed { why: Suppression::Unreadable } => "suppressed_unreadable",
+            Self::Suppressed { why: Suppression::InDigest } => "suppressed_in_digest",
         }
     }
 }
@@ -210,6 +211,8 @@ pub enum Suppression {
     Withdrawn,
     /// The row does not decode.
     Unreadable,
+    /// It is left to the administrator's next digest.
+    InDigest,
 }
 
 /// Why an outbox did not do what was asked.

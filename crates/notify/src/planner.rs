@@ -231,17 +231,7 @@ fn mail(policy: &Policy, row: &Scheduled, decision: &Decision, threshold_days: u
 impl Scheduled {
     /// The thresholds that count as sent or closed.
     fn counting(&self) -> Vec<u16> {
-        let stage = |days: u16| self.notices.iter().find(|(other, _)| *other == days).map(|(_, stage)| *stage);
-        let counts = |stage| match stage {
-            // A mail that may have arrived counts: nothing less urgent may follow it.
-            Stage::Counts | Stage::Doubtful | Stage::OnItsWay { .. } => true,
-            Stage::Waiting | Stage::Withdrawn | Stage::Closed { .. } => false,
-        };
-        let known = self.notices.iter().filter(|(_, known)| match *known {
-            Stage::Closed { with } => stage(with).is_some_and(counts),
-            own => counts(own),
-        });
-        known.map(|(days, _)| *days).collect()
+        counting(&self.notices)
     }
 
     /// Whether a threshold has no record of its own: none at all, or that of having been closed with another one.
@@ -249,4 +239,19 @@ impl Scheduled {
         let own = self.notices.iter().find(|(other, _)| *other == days);
         own.is_none_or(|(_, stage)| matches!(stage, Stage::Closed { .. }))
     }
+}
+
+/// The thresholds that count as sent or closed, of what became of all of them.
+pub(crate) fn counting(notices: &[(u16, Stage)]) -> Vec<u16> {
+    let stage = |days: u16| notices.iter().find(|(other, _)| *other == days).map(|(_, stage)| *stage);
+    let counts = |stage| match stage {
+        // A mail that may have arrived counts: nothing less urgent may follow it.
+        Stage::Counts | Stage::Doubtful | Stage::OnItsWay { .. } => true,
+        Stage::Waiting | Stage::Withdrawn | Stage::Closed { .. } => false,
+    };
+    let known = notices.iter().filter(|(_, known)| match *known {
+        Stage::Closed { with } => stage(with).is_some_and(counts),
+        own => counts(own),
+    });
+    known.map(|(days, _)| *days).collect()
 }

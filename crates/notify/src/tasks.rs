@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use koshin_types::SubjectId;
 use time::UtcDateTime;
 
-use crate::{MailId, OutboxError, Reply};
+use crate::{MailId, OutboxError, Reply, Whose};
 
 /// What is to be seen to because a mail was refused, came back, or has an unknown fate: the holder is shown it at the
 /// next login, an administrator of the organization and the operator in their lists.
@@ -26,14 +26,14 @@ pub trait Tasks: Send + Sync {
     /// [`OutboxError::Unavailable`] when the store does not answer.
     async fn bounced(&self, id: MailId, bounce: &Bounce, now: UtcDateTime) -> Result<bool, OutboxError>;
 
-    /// The open tasks, those of one ID or all, the oldest first, behind a place.
+    /// The open tasks, the oldest first, behind a place.
     ///
     /// # Errors
     ///
     /// [`OutboxError::Unavailable`] when the store does not answer.
     async fn open_tasks(
         &self,
-        of: Option<&SubjectId>,
+        of: Whose<'_>,
         after: Option<(UtcDateTime, MailId)>,
         limit: usize,
     ) -> Result<Vec<Task>, OutboxError>;
@@ -54,7 +54,7 @@ impl<T: Tasks + ?Sized> Tasks for Arc<T> {
 
     async fn open_tasks(
         &self,
-        of: Option<&SubjectId>,
+        of: Whose<'_>,
         after: Option<(UtcDateTime, MailId)>,
         limit: usize,
     ) -> Result<Vec<Task>, OutboxError> {

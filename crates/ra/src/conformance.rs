@@ -41,6 +41,7 @@ mod clock;
 mod commits;
 mod orders;
 mod people;
+mod preferences;
 mod world;
 
 use async_trait::async_trait;
@@ -67,6 +68,7 @@ pub use people::{
     sessions_are_read_as_they_were_opened, subjects_are_listed, the_revoked_are_listed, tries_are_counted,
     what_is_counted_is_recorded_seldom,
 };
+pub use preferences::an_organization_chooses_its_digests;
 
 /// A store on the bench: what the tests need beside the ports.
 #[async_trait]

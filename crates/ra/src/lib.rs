@@ -28,6 +28,7 @@ mod local;
 mod memory;
 mod password;
 mod port;
+mod preferences;
 mod renew;
 mod room;
 mod session;
@@ -54,6 +55,7 @@ pub use port::{
     Organization, Proof, Registry, Revocation, SentCode, Session, SessionKey, SessionKind, Sessions, Settled,
     StorageError, Subject, SubjectFile, Tries,
 };
+pub use preferences::Preferences;
 pub use renew::{Bundle, IssuanceError};
 pub use session::{Access, SessionError, SessionToken};
 pub use sign_in::{SignInError, SignedIn};

@@ -2,6 +2,7 @@
 
 mod authority;
 mod correspondence;
+mod preferences;
 
 pub use authority::MemoryAuthority;
 
@@ -34,6 +35,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct State {
     organizations: BTreeMap<OrganizationId, Organization>,
+    opted_out: BTreeSet<OrganizationId>,
     files: BTreeMap<SubjectId, Arc<SubjectFile>>,
     wake_at: BTreeMap<SubjectId, UtcDateTime>,
     holders: BTreeMap<Fingerprint, SubjectId>,

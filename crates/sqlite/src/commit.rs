@@ -1,7 +1,7 @@
 //! One commit about one subject.
 
 use async_trait::async_trait;
-use koshin_notify::Mail;
+use koshin_notify::{Mail, reminder_opens};
 use koshin_ra::{Commit, CommitError, Intent};
 use koshin_renewal::{Basis, Fact, HeldCertificate, Renewal, State};
 use koshin_types::Fingerprint;
@@ -85,6 +85,7 @@ impl CommitJob {
             put_renewal(&mut script, self.number, renewal);
         }
         guard(&mut script, self.number, &self.commit);
+        self.permission(&mut script);
         for fact in &self.commit.facts {
             if let Fact::Requested { id, spki, .. } = fact {
                 script.push("/* CommitJob::script */ INSERT INTO keys_seen (spki, renewal) VALUES (?, ?)");
@@ -118,6 +119,19 @@ impl CommitJob {
             put_mail(&mut script, mail, self.commit.at);
         }
         script
+    }
+
+    /// Opens the matter of a permission that is given. That of an older one went with the subject's row.
+    fn permission(&self, script: &mut Script) {
+        let Some(grant) = self.commit.next.grant else { return };
+        if self.commit.facts.iter().any(|fact| matches!(fact, Fact::Permitted { .. })) {
+            script.push(
+                "/* CommitJob::permission */ INSERT INTO matters (kind, subject, at, look_at) \
+                 VALUES ('permission', ?, ?, ?) ON CONFLICT DO UPDATE SET look_at = excluded.look_at, over = 0",
+            );
+            let look_at = reminder_opens(self.commit.at, grant.until);
+            script.bind(self.number).bind(millis(grant.until)).bind(millis(look_at));
+        }
     }
 
     /// Why the tables refused the commit.

@@ -66,6 +66,8 @@ mod fresh;
 mod ledger;
 #[cfg(any(feature = "ledger", feature = "registry"))]
 mod lists;
+#[cfg(feature = "outbox")]
+mod matters;
 #[cfg(feature = "registry")]
 mod note;
 mod open;
@@ -73,6 +75,8 @@ mod open;
 mod outbox;
 #[cfg(feature = "outbox")]
 mod post;
+#[cfg(feature = "registry")]
+mod preferences;
 mod readers;
 #[cfg(feature = "registry")]
 mod recent;

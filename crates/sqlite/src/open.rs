@@ -51,6 +51,7 @@ pub(crate) const REGISTRY: Schema = Schema {
         (9, "renewal tickets", include_str!("../migrations/0009_renewal_tickets.sql")),
         (10, "restore", include_str!("../migrations/0010_restore.sql")),
         (11, "urgency and tasks", include_str!("../migrations/0011_urgency_and_tasks.sql")),
+        (12, "matters", include_str!("../migrations/0012_matters.sql")),
         (13, "agents", include_str!("../migrations/0013_agents.sql")),
     ],
 };

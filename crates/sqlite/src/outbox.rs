@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use koshin_notify::{
-    Address, Claimed, Disposition, Fence, Mail, MailId, Outbox, OutboxError, Reply, Suppression, Urgency,
+    Address, Claimed, Disposition, Fence, Mail, MailId, Notice, Outbox, OutboxError, Reply, Suppression, Urgency,
+    goes_to_holder,
 };
 use koshin_types::CertificateStatus;
 use sqlx::sqlite::SqliteRow;
@@ -65,8 +66,9 @@ impl Claim {
             // Whom a planned notice is about is asked again now (I-56, I-63).
             let due = Script::one(
                 "/* Claim::claim_all */ SELECT o.number, o.mail, o.fence + 1, o.attempts, \
-                 o.unanswered + (o.state = 'transmitting'), c.status, s.language, s.address FROM outbox AS o \
-                 LEFT JOIN certificates AS c ON c.number = o.certificate LEFT JOIN subjects AS s ON s.number = c.subject \
+                 o.unanswered + (o.state = 'transmitting'), c.status, s.language, s.address, o.addressee IS NOT NULL, \
+                 s.grant_until FROM outbox AS o LEFT JOIN certificates AS c ON c.number = o.certificate \
+                 LEFT JOIN subjects AS s ON s.number = coalesce(o.addressee, c.subject) \
                  WHERE o.urgency = ? AND o.claimable_from <= ? ORDER BY o.claimable_from, o.number LIMIT ?",
             );
             let room = i64::try_from(self.limit.saturating_sub(claimed.len())).unwrap_or(i64::MAX);
@@ -118,12 +120,25 @@ fn recipient(address: &Address) -> Vec<u8> {
     digest.as_ref().iter().take(16).copied().collect()
 }
 
-/// Whether a mail to an ID's holder went to another address than is registered by now, so that there is nothing to see to
-/// if it did not arrive. Mails to administrators and operators are about an ID, and go elsewhere.
-pub(crate) fn is_readdressed(kind: &str, to: Option<&[u8]>, registered: Option<&str>) -> bool {
-    let to_holder = !kind.ends_with("_administrator") && kind != "operator_summary";
+/// The address that is registered by now of whom a mail of the outbox `o` went to, and whether that was said.
+macro_rules! registered {
+    () => {
+        "CASE WHEN o.addressee IS NULL THEN (SELECT address FROM subjects WHERE id = o.subject) \
+         ELSE (SELECT address FROM subjects WHERE number = o.addressee) END, o.addressee IS NOT NULL"
+    };
+}
+pub(crate) use registered;
+
+/// Whether a mail went to another address than is registered by now, so that there is nothing to see to if it did not
+/// arrive. What is addressed to nobody and not meant for the holder went to an operator, or to an administrator.
+pub(crate) fn is_readdressed(columns: &mut Columns<'_>) -> Result<bool, StoreError> {
+    let kind: &str = columns.get("outbox.kind")?;
+    let to: Option<&[u8]> = columns.get("outbox.recipient")?;
+    let registered: Option<&str> = columns.get("subjects.address")?;
+    let addressed: bool = columns.get("outbox.addressee")?;
     let registered = registered.and_then(|address| address.parse().ok());
-    to_holder && to.zip(registered).is_some_and(|(to, registered)| to != recipient(&registered))
+    Ok((addressed || goes_to_holder(kind))
+        && to.zip(registered).is_some_and(|(to, registered)| to != recipient(&registered)))
 }
 
 fn reply(disposition: &Disposition) -> Option<String> {
@@ -157,14 +172,23 @@ pub(crate) fn read(row: &SqliteRow) -> Result<(i64, Found), StoreError> {
     // What cannot be read there keeps back no other mail.
     let language = columns.maybe_word("subjects.language").unwrap_or_default();
     let address = columns.maybe_word("subjects.address").unwrap_or_default();
+    let addressed: bool = columns.get("outbox.addressee")?;
+    let permission = columns.maybe_instant("subjects.grant_until").unwrap_or_default();
     let pointless = |end| Found::Pointless(if unanswered > 0 { Disposition::Unknown } else { end });
     let suppressed = |why| pointless(Disposition::Suppressed { why });
     let found = match (status, mail) {
         (_, Err(_)) => Found::Pointless(Disposition::Suppressed { why: Suppression::Unreadable }),
         (Some(CertificateStatus::Revoked), _) => suppressed(Suppression::Revoked),
         (Some(CertificateStatus::Superseded | CertificateStatus::Pending), _) => suppressed(Suppression::Renewed),
-        (None, Ok(mail)) => Found::Claimed(Claimed { mail, fence, attempts, unanswered }),
-        (Some(CertificateStatus::Active), Ok(mail)) => match address {
+        (_, Ok(Mail { kind: Notice::EnrolmentReminder { until }, .. })) if addressed && permission != Some(until) => {
+            suppressed(Suppression::Withdrawn)
+        }
+        (_, Ok(mail)) if !addressed && mail.kind.threshold().is_none() => {
+            Found::Claimed(Claimed { mail, fence, attempts, unanswered })
+        }
+        // Notices of expiry of before there was a schedule name no certificate.
+        (None, Ok(mail)) if !addressed => Found::Claimed(Claimed { mail, fence, attempts, unanswered }),
+        (_, Ok(mail)) => match address {
             Some(to) => {
                 let mail = Mail { to, language: language.unwrap_or(mail.language), ..mail };
                 Found::Claimed(Claimed { mail, fence, attempts, unanswered })
@@ -218,20 +242,18 @@ impl Job for Record {
     type Refused = Refusal;
 
     async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<(), Failed<Refusal>> {
-        let held = Script::one(
-            "/* Record::run */ SELECT o.number, o.mail, o.kind, o.recipient, s.address FROM outbox AS o \
-             LEFT JOIN subjects AS s ON s.id = o.subject \
-             WHERE o.id = ? AND o.fence = ? AND o.state IN ('claimed', 'transmitting')",
-        );
+        let held = Script::one(concat!(
+            "/* Record::run */ SELECT o.number, o.mail, o.kind, o.recipient, ",
+            registered!(),
+            " FROM outbox AS o WHERE o.id = ? AND o.fence = ? AND o.state IN ('claimed', 'transmitting')",
+        ));
         let rows = tx.read(held.with(self.id.as_bytes().to_vec()).with(signed(self.fence.0))).await?;
         let Some(row) = rows.first() else { return Err(Failed::Refused(Refusal::LeaseLost)) };
         let mut columns = Columns::of(row);
         let storage = |error| Failed::Refused(Refusal::Storage(error));
         let number: i64 = columns.get("outbox.number").map_err(storage)?;
         let mail: &str = columns.get("outbox.mail").map_err(storage)?;
-        let (kind, to) =
-            (columns.get("outbox.kind").map_err(storage)?, columns.get("outbox.recipient").map_err(storage)?);
-        let readdressed = is_readdressed(kind, to, columns.get("subjects.address").map_err(storage)?);
+        let readdressed = is_readdressed(&mut columns).map_err(storage)?;
         let mut script = Script::one(
             "/* Record::run */ UPDATE outbox SET state = ?, claimable_from = ?, mail = ?, \
              unanswered = unanswered + ?, disposition = ?, reply = ?, recorded_at = ?, settled = ? WHERE number = ?",

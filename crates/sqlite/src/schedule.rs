@@ -249,13 +249,14 @@ fn scheduled(place: Place, first: &SqliteRow, rows: &[SqliteRow]) -> Result<Sche
         language: columns.word("subjects.language")?,
         address: columns.maybe_word("subjects.address")?,
     };
-    let notices = rows.iter().filter_map(|row| notice(row).transpose()).collect::<Result<_, _>>()?;
+    let notices = rows.iter().filter_map(|row| notice(row, 9).transpose()).collect::<Result<_, _>>()?;
     Ok(Scheduled { place, revision, certificate, notices })
 }
 
-fn notice(row: &SqliteRow) -> Result<Option<(u16, Stage)>, StoreError> {
+/// The columns of a notice behind so many others: those of a look are nine.
+pub(crate) fn notice(row: &SqliteRow, behind: usize) -> Result<Option<(u16, Stage)>, StoreError> {
     let mut columns = Columns::of(row);
-    columns.skip(9);
+    columns.skip(behind);
     let Some(threshold) = columns.get::<Option<i64>>("notices.threshold")? else { return Ok(None) };
     let threshold = unsigned(threshold, "notices.threshold")?;
     let closed_with = columns.get::<Option<i64>>("notices.closed_with")?;

@@ -1,15 +1,14 @@
 //! The port `Tasks`: what became of mails that reached nobody.
 
 use async_trait::async_trait;
-use koshin_notify::{Bounce, Mail, MailId, OutboxError, Task, Tasks, Trouble};
-use koshin_types::SubjectId;
+use koshin_notify::{Bounce, Mail, MailId, OutboxError, Task, Tasks, Trouble, Whose};
 use sqlx::sqlite::SqliteRow;
 use time::UtcDateTime;
 
 use crate::{
     codec::{Columns, millis},
     error::{StoreError, damaged},
-    outbox::{is_readdressed, unavailable},
+    outbox::{is_readdressed, registered, unavailable},
     script::Script,
     store::Store,
     writer::{Failed, Job, Transaction},
@@ -27,19 +26,19 @@ impl Job for Bounced {
     type Refused = StoreError;
 
     async fn run(&mut self, tx: &mut Transaction<'_>) -> Result<bool, Failed<StoreError>> {
-        let known = Script::one(
-            "/* Bounced::run */ SELECT o.number, o.mail, o.state, o.kind, o.recipient, s.address FROM outbox AS o \
-             LEFT JOIN subjects AS s ON s.id = o.subject WHERE o.id = ? AND o.attempts > 0 \
+        let known = Script::one(concat!(
+            "/* Bounced::run */ SELECT o.number, o.mail, o.state, o.kind, o.recipient, ",
+            registered!(),
+            " FROM outbox AS o WHERE o.id = ? AND o.attempts > 0 \
              AND (o.state <> 'done' OR o.disposition IN ('sent', 'unknown'))",
-        );
+        ));
         let rows = tx.read(known.with(self.id.as_bytes().to_vec())).await?;
         let Some(row) = rows.first() else { return Ok(false) };
         let mut columns = Columns::of(row);
         let number: i64 = columns.get("outbox.number").map_err(Failed::Refused)?;
         let mail: &str = columns.get("outbox.mail").map_err(Failed::Refused)?;
         let state: &str = columns.get("outbox.state").map_err(Failed::Refused)?;
-        let (kind, to) = (columns.get("outbox.kind")?, columns.get("outbox.recipient")?);
-        let readdressed = is_readdressed(kind, to, columns.get("subjects.address")?);
+        let readdressed = is_readdressed(&mut columns).map_err(Failed::Refused)?;
         match &self.bounce {
             Bounce::Failed { reply } => {
                 let kept = Mail::decode(mail).map(|mail| mail.without_secret().encode().to_string());
@@ -102,14 +101,29 @@ impl Tasks for Store {
 
     async fn open_tasks(
         &self,
-        of: Option<&SubjectId>,
+        of: Whose<'_>,
         after: Option<(UtcDateTime, MailId)>,
         limit: usize,
     ) -> Result<Vec<Task>, OutboxError> {
         let (at, id) = after.map_or((i64::MIN, Vec::new()), |(at, id)| (millis(at), id.as_bytes().to_vec()));
         let script = match of {
-            None => Script::one(tasks_query!("")).with(at).with(id),
-            Some(of) => Script::one(tasks_query!(" AND subject = ?")).with(at).with(id).with(of.as_str()),
+            Whose::All => Script::one(tasks_query!("")).with(at).with(id),
+            Whose::About(of) => Script::one(tasks_query!(" AND subject = ?")).with(at).with(id).with(of.as_str()),
+            Whose::To(of) => Script::one(tasks_query!(
+                " AND (addressee = (SELECT number FROM subjects WHERE id = ?) OR (addressee IS NULL AND subject = ? \
+                 AND kind NOT GLOB '*_administrator' AND kind <> 'operator_summary'))"
+            ))
+            .with(at)
+            .with(id)
+            .with(of.as_str())
+            .with(of.as_str()),
+            Whose::Organization(of) => Script::one(tasks_query!(
+                " AND subject IN (SELECT s.id FROM organizations AS o JOIN subjects AS s ON s.organization = o.number \
+                 WHERE o.id = ?)"
+            ))
+            .with(at)
+            .with(id)
+            .with(of.as_str()),
         };
         let rows =
             self.readers().all(script.with(i64::try_from(limit).unwrap_or(i64::MAX))).await.map_err(unavailable)?;

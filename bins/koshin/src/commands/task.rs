@@ -1,13 +1,13 @@
 //! `koshin task`.
 
 use clap::{Args, Subcommand};
-use koshin_notify::{MailId, Task, Tasks as _, Trouble};
+use koshin_notify::{MailId, Task, Tasks as _, Trouble, Whose};
 use koshin_operator::{
     instant::rfc3339,
     output::{Form, Row},
 };
 use koshin_ra::AuditNote;
-use koshin_types::SubjectId;
+use koshin_types::{OrganizationId, SubjectId};
 use serde::Serialize;
 use serde_json::json;
 
@@ -37,9 +37,12 @@ pub(crate) enum TaskCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArguments {
-    /// Only those of one ID
+    /// Only those of mails that speak of one ID
     #[arg(long, value_name = "ID")]
     subject: Option<SubjectId>,
+    /// Only those of mails that speak of an ID of one organization
+    #[arg(long, value_name = "ID", conflicts_with = "subject")]
+    organization: Option<OrganizationId>,
     /// One line of JSON for each
     #[arg(long)]
     json: bool,
@@ -64,12 +67,17 @@ const PAGE: usize = 500;
 
 pub(crate) async fn run(command: TaskCommand) -> anyhow::Result<()> {
     match command {
-        TaskCommand::List(ListArguments { subject, json, place }) => {
+        TaskCommand::List(ListArguments { subject, organization, json, place }) => {
             let store = place.open().await?.store;
+            let whose = match (&subject, &organization) {
+                (Some(id), _) => Whose::About(id),
+                (None, Some(id)) => Whose::Organization(id),
+                (None, None) => Whose::All,
+            };
             let mut tasks: Vec<Task> = Vec::new();
             loop {
                 let after = tasks.last().map(|task| (task.at, task.mail));
-                let page = store.open_tasks(subject.as_ref(), after, PAGE).await?;
+                let page = store.open_tasks(whose, after, PAGE).await?;
                 let more = page.len() == PAGE;
                 tasks.extend(page);
                 if !more {

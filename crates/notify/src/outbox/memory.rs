@@ -1,7 +1,7 @@
 //! The outbox in memory.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -9,19 +9,25 @@ use async_trait::async_trait;
 use time::{Duration, UtcDateTime};
 
 use super::{Claimed, Disposition, Fence, Outbox, OutboxError, Suppression};
-use koshin_types::SubjectId;
+use koshin_types::{OrganizationId, SubjectId};
 
-use crate::{Address, Bounce, Mail, MailId, Stage, Task, Tasks, Trouble, Urgency};
+use crate::{Address, Bounce, DaySummary, Mail, MailId, Stage, Task, Tasks, Trouble, Urgency, Whose, goes_to_holder};
 
 /// An [`Outbox`] that forgets everything when it is dropped: for tests, rehearsals and the reading of the port.
 #[derive(Debug, Default)]
 pub struct MemoryOutbox {
     rows: Mutex<BTreeMap<MailId, Row>>,
+    // Locked before `rows`, never after it.
+    members: Mutex<BTreeMap<SubjectId, OrganizationId>>,
 }
 
 #[derive(Debug)]
 struct Row {
+    /// How many rows there were before it.
+    order: usize,
     mail: Mail,
+    /// Whose registered address it goes to, where that was said.
+    addressee: Option<SubjectId>,
     state: State,
     fence: Fence,
     attempts: u32,
@@ -82,16 +88,28 @@ impl Row {
         let (mail, kind, subject_id) = (self.mail.id, self.mail.kind.word().to_owned(), self.mail.subject_id.clone());
         Some(Task { mail, kind, subject_id, trouble, at: self.recorded_at?, said: self.said.clone() })
     }
+
+    /// Whose registered address it went to; `None` for that of an operator, or of an administrator who was not named.
+    fn went_to(&self) -> Option<&SubjectId> {
+        let holder = goes_to_holder(self.mail.kind.word()).then_some(&self.mail.subject_id);
+        self.addressee.as_ref().or(holder)
+    }
 }
 
 impl MemoryOutbox {
     /// Puts a mail in, to be sent from `due` on. `false`, and no change, when a mail of this id was ever put in.
     pub fn put(&self, mail: Mail, due: UtcDateTime) -> bool {
+        self.put_to(mail, None, due)
+    }
+
+    /// The same for a mail to the registered address of this ID, whoever it speaks of.
+    pub(crate) fn put_to(&self, mail: Mail, addressee: Option<SubjectId>, due: UtcDateTime) -> bool {
         let mut rows = self.rows();
         if rows.contains_key(&mail.id) {
             return false;
         }
         let row = Row {
+            order: rows.len(),
             state: State::Waiting { due },
             fence: Fence(0),
             attempts: 0,
@@ -99,10 +117,16 @@ impl MemoryOutbox {
             recorded_at: None,
             said: String::new(),
             settled: false,
+            addressee,
             mail,
         };
         rows.insert(row.mail.id, row);
         true
+    }
+
+    /// Says to which organization an ID belongs, for its list of tasks.
+    pub fn join(&self, subject: SubjectId, organization: OrganizationId) {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).insert(subject, organization);
     }
 
     /// The mail as it is stored, without its secret once it is done with.
@@ -116,6 +140,19 @@ impl MemoryOutbox {
             State::Done { disposition } => Some(disposition.clone()),
             _ => None,
         }
+    }
+
+    /// The words of the terminal dispositions of the mails of a kind ([`Notice::word`](crate::Notice::word)), in the order
+    /// in which they were put in.
+    pub fn ends(&self, kind: &str) -> Vec<String> {
+        let rows = self.rows();
+        let mut ended: Vec<_> = rows.values().filter(|row| row.mail.kind.word() == kind).collect();
+        ended.sort_by_key(|row| row.order);
+        let word = |row: &&Row| match &row.state {
+            State::Done { disposition } => Some(disposition.word().to_owned()),
+            _ => None,
+        };
+        ended.iter().filter_map(word).collect()
     }
 
     /// As [`MemoryOutbox::put`], and puts a mail in again that was withdrawn without having been on its way.
@@ -138,6 +175,61 @@ impl MemoryOutbox {
                 State::Transmitting { over } if now < over => {}
                 _ => row.suppress(Suppression::Withdrawn),
             }
+        }
+    }
+
+    /// Closes a mail that was just put in: an administrator's digest will tell it.
+    pub(crate) fn leave_to_digest(&self, id: MailId, now: UtcDateTime) {
+        if let Some(row) = self.rows().get_mut(&id) {
+            row.suppress(Suppression::InDigest);
+            row.recorded_at = Some(now);
+        }
+    }
+
+    /// Lets a mail go out by itself that was left to a digest.
+    pub(crate) fn let_go(&self, id: MailId, now: UtcDateTime) {
+        if let Some(row) = self.rows().get_mut(&id)
+            && matches!(row.state, State::Done { disposition: Disposition::Suppressed { why: Suppression::InDigest } })
+        {
+            (row.state, row.recorded_at) = (State::Waiting { due: now }, None);
+        }
+    }
+
+    /// Closes the tasks of mails to the registered address of an ID: it is another one now.
+    pub(crate) fn settle_to(&self, id: &SubjectId) {
+        self.rows()
+            .values_mut()
+            .filter(|row| row.went_to() == Some(id))
+            .for_each(|row| row.settled |= row.task().is_some());
+    }
+
+    /// The IDs to whose registered addresses a mail was refused or came back.
+    pub(crate) fn refused(&self) -> BTreeSet<SubjectId> {
+        let rows = self.rows();
+        let refused = rows
+            .values()
+            .filter(|row| row.task().is_some_and(|task| matches!(task.trouble, Trouble::Refused | Trouble::Bounced)));
+        refused.filter_map(Row::went_to).cloned().collect()
+    }
+
+    /// What became of mails in a time.
+    pub(crate) fn day(&self, from: UtcDateTime, until: UtcDateTime) -> DaySummary {
+        let rows = self.rows();
+        let count = |word: &str| {
+            let ended = |row: &&Row| {
+                let then = row.recorded_at.is_some_and(|at| (from..until).contains(&at));
+                then && matches!(&row.state, State::Done { disposition } if disposition.word() == word)
+            };
+            rows.values().filter(ended).count() as u64
+        };
+        DaySummary {
+            sent: count("sent"),
+            refused: count("undeliverable"),
+            bounced: count("bounced"),
+            unknown: count("unknown"),
+            waiting: rows.values().filter(|row| !matches!(row.state, State::Done { .. })).count() as u64,
+            tasks: rows.values().filter(|row| row.task().is_some()).count() as u64,
+            ..DaySummary::default()
         }
     }
 
@@ -237,6 +329,27 @@ impl MemoryOutbox {
         Ok(())
     }
 
+    pub(crate) fn note_bounce(&self, id: MailId, bounce: &Bounce, now: UtcDateTime) -> bool {
+        let mut rows = self.rows();
+        let Some(row) = rows.get_mut(&id).filter(|row| row.attempts > 0) else { return false };
+        let done = match &row.state {
+            State::Done { disposition: Disposition::Sent | Disposition::Unknown } => true,
+            State::Done { .. } => return false,
+            _ => false,
+        };
+        match bounce {
+            Bounce::Failed { reply } => {
+                row.fence.0 += 1;
+                row.state = State::Done { disposition: Disposition::Bounced { reply: reply.clone() } };
+                row.mail = row.mail.clone().without_secret();
+                (row.recorded_at, row.said) = (Some(now), reply.to_string());
+            }
+            Bounce::Delayed { reply } if done => row.said = reply.to_string(),
+            Bounce::Delayed { .. } => {}
+        }
+        true
+    }
+
     fn rows(&self) -> MutexGuard<'_, BTreeMap<MailId, Row>> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -293,35 +406,24 @@ impl Outbox for MemoryOutbox {
 #[async_trait]
 impl Tasks for MemoryOutbox {
     async fn bounced(&self, id: MailId, bounce: &Bounce, now: UtcDateTime) -> Result<bool, OutboxError> {
-        let mut rows = self.rows();
-        let Some(row) = rows.get_mut(&id).filter(|row| row.attempts > 0) else { return Ok(false) };
-        let done = match &row.state {
-            State::Done { disposition: Disposition::Sent | Disposition::Unknown } => true,
-            State::Done { .. } => return Ok(false),
-            _ => false,
-        };
-        match bounce {
-            Bounce::Failed { reply } => {
-                row.fence.0 += 1;
-                row.state = State::Done { disposition: Disposition::Bounced { reply: reply.clone() } };
-                row.mail = row.mail.clone().without_secret();
-                (row.recorded_at, row.said) = (Some(now), reply.to_string());
-            }
-            Bounce::Delayed { reply } if done => row.said = reply.to_string(),
-            Bounce::Delayed { .. } => {}
-        }
-        Ok(true)
+        Ok(self.note_bounce(id, bounce, now))
     }
 
     async fn open_tasks(
         &self,
-        of: Option<&SubjectId>,
+        of: Whose<'_>,
         after: Option<(UtcDateTime, MailId)>,
         limit: usize,
     ) -> Result<Vec<Task>, OutboxError> {
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         let rows = self.rows();
-        let mut tasks: Vec<_> = rows.values().filter_map(Row::task).collect();
-        tasks.retain(|task| of.is_none_or(|of| task.subject_id == *of));
+        let asked = |row: &&Row| match of {
+            Whose::All => true,
+            Whose::About(id) => row.mail.subject_id == *id,
+            Whose::To(id) => row.went_to() == Some(id),
+            Whose::Organization(id) => members.get(&row.mail.subject_id) == Some(id),
+        };
+        let mut tasks: Vec<_> = rows.values().filter(asked).filter_map(Row::task).collect();
         tasks.retain(|task| after.is_none_or(|after| (task.at, task.mail) > after));
         tasks.sort_unstable_by_key(|task| (task.at, task.mail));
         tasks.truncate(limit);

@@ -1,4 +1,6 @@
-//! The schedule in memory, together with its outbox.
+//! The schedule in memory, together with its outbox, the people who are told, and what they have to be told.
+
+mod matters;
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +13,7 @@ use time::{Duration, UtcDateTime};
 
 use super::{Ahead, InUse, Look, Next, Page, Place, Plan, PolicyMark, Schedule, ScheduleError, Scheduled, Stage};
 use crate::{
-    Address, Claimed, Disposition, Fence, Mail, MailId, MemoryOutbox, Outbox, OutboxError, Reply, Suppression,
+    Address, Claimed, Disposition, Fence, Mail, MailId, MemoryOutbox, Notice, Outbox, OutboxError, Reply, Suppression,
 };
 
 /// A [`Schedule`] with the [`Outbox`] that it plans into: for tests, rehearsals and the reading of the ports. It forgets
@@ -29,6 +31,8 @@ struct State {
     rows: BTreeMap<u64, Row>,
     /// Whom a planned mail is about.
     about: BTreeMap<MailId, u64>,
+    /// Everybody, and what has to be told.
+    people: matters::People,
 }
 
 #[derive(Debug)]
@@ -60,6 +64,7 @@ impl MemorySchedule {
     pub fn activate(&self, certificate: InUse) {
         let mut state = self.state();
         let number = state.rows.len() as u64 + 1;
+        state.people.meet(&certificate);
         let row = Row {
             certificate,
             status: CertificateStatus::Active,
@@ -73,17 +78,20 @@ impl MemorySchedule {
 
     /// Takes a certificate off the schedule: it was superseded or revoked.
     pub fn retire(&self, serial: &SerialNumber, status: CertificateStatus) {
-        if let Some(row) = self.state().rows.values_mut().find(|row| row.certificate.serial == *serial) {
+        let State { rows, about, people, .. } = &mut *self.state();
+        if let Some((number, row)) = rows.iter_mut().find(|(_, row)| row.certificate.serial == *serial) {
             row.status = status;
-            self.overtake(row);
+            about.iter().filter(|(_, other)| *other == number).for_each(|(id, _)| self.outbox.overtake(*id));
+            people.forget_certificate(*number);
         }
     }
 
     /// Registers another address of the holder of a certificate, or none.
     pub fn readdress(&self, serial: &SerialNumber, address: Option<crate::Address>) {
-        if let Some(row) = self.state().rows.values_mut().find(|row| row.certificate.serial == *serial) {
-            row.certificate.address = address;
-            self.overtake(row);
+        let holder = |row: &&Row| row.certificate.serial == *serial;
+        let holder = self.state().rows.values().find(holder).map(|row| row.certificate.subject_id.clone());
+        if let Some(holder) = holder {
+            self.readdress_id(&holder, address);
         }
     }
 
@@ -179,6 +187,36 @@ impl State {
             row.revision += 1;
         }
     }
+
+    /// Addresses a mail anew, or says why it is not sent.
+    fn judge(&self, mail: &mut Mail) -> Option<Disposition> {
+        let suppressed = |why| Some(Disposition::Suppressed { why });
+        let row = self.about.get(&mail.id).and_then(|number| self.rows.get(number));
+        match row.map(|row| row.status) {
+            Some(CertificateStatus::Revoked) => return suppressed(Suppression::Revoked),
+            Some(CertificateStatus::Active) | None => {}
+            Some(_) => return suppressed(Suppression::Renewed),
+        }
+        let (language, address) = match (self.people.addressee(mail), row) {
+            (Some(person), _) => (person.language, person.address.clone()),
+            (None, Some(row)) if mail.kind.threshold().is_some() => {
+                (row.certificate.language, row.certificate.address.clone())
+            }
+            _ => return None,
+        };
+        if let Notice::EnrolmentReminder { until } = mail.kind
+            && self.people.permission(&mail.subject_id) != Some(until)
+        {
+            return suppressed(Suppression::Withdrawn);
+        }
+        match address {
+            Some(address) => {
+                (mail.to, mail.language) = (address, language);
+                None
+            }
+            None => Some(Disposition::Undeliverable { reply: Reply::new(None, "no address is registered") }),
+        }
+    }
 }
 
 #[async_trait]
@@ -232,7 +270,7 @@ impl Schedule for MemorySchedule {
     }
 
     async fn plan(&self, policy: PolicyMark, plans: Vec<Plan>, now: UtcDateTime) -> Result<usize, ScheduleError> {
-        let State { policy: adopted, rows, about } = &mut *self.state();
+        let State { policy: adopted, rows, about, people } = &mut *self.state();
         if *adopted != Some(policy) {
             return Err(ScheduleError::OtherPolicy);
         }
@@ -241,7 +279,9 @@ impl Schedule for MemorySchedule {
             let row = rows.get_mut(&plan.number);
             let unchanged = |row: &&mut Row| row.status == CertificateStatus::Active && row.revision == plan.revision;
             if let Some(row) = row.filter(unchanged) {
+                let number = plan.number;
                 self.store(row, about, plan, now);
+                people.look_at_certificate(number, row, now);
                 stored += 1;
             }
         }
@@ -259,20 +299,7 @@ impl Outbox for MemorySchedule {
         limit: usize,
     ) -> Result<Vec<Claimed>, OutboxError> {
         let state = self.state();
-        let judge = |mail: &mut Mail| {
-            let row = state.about.get(&mail.id).and_then(|number| state.rows.get(number))?;
-            match (row.status, &row.certificate.address) {
-                (CertificateStatus::Active, Some(address)) => {
-                    (mail.to, mail.language) = (address.clone(), row.certificate.language);
-                    None
-                }
-                (CertificateStatus::Active, None) => {
-                    Some(Disposition::Undeliverable { reply: Reply::new(None, "no address is registered") })
-                }
-                (CertificateStatus::Revoked, _) => Some(Disposition::Suppressed { why: Suppression::Revoked }),
-                _ => Some(Disposition::Suppressed { why: Suppression::Renewed }),
-            }
-        };
+        let judge = |mail: &mut Mail| state.judge(mail);
         Ok(self.outbox.claim_judged(now, lease, limit, judge))
     }
 
@@ -293,6 +320,7 @@ impl Outbox for MemorySchedule {
         let mut state = self.state();
         self.outbox.note_end(id, fence, disposition, now)?;
         state.touch(id);
+        state.note_matter(&self.outbox, id, now);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use koshin_notify::{
-    Bounce, MailId, Mailbox, Mailer, MemoryOutbox, Tasks as _, Trouble, Verp,
+    Bounce, MailId, Mailbox, Mailer, MemoryOutbox, Tasks as _, Trouble, Verp, Whose,
     bounces::{BounceBox, Collected, NoReport, Report},
     compose,
 };
@@ -206,7 +206,7 @@ async fn reports_out_of_a_maildir_become_tasks() {
     std::os::unix::fs::symlink("/etc/passwd", folder.path().join("new/link")).unwrap();
     let collected = bounces.collect(&verp(), &*outbox, NOW).await.unwrap();
     assert_eq!(collected, Collected { noted: 2, idle: 3, foreign: 2 });
-    let tasks = outbox.open_tasks(None, None, 9).await.unwrap();
+    let tasks = outbox.open_tasks(Whose::All, None, 9).await.unwrap();
     assert_eq!(tasks.len(), 1);
     assert_eq!((tasks[0].mail, tasks[0].trouble), (plain("fails").id, Trouble::Bounced));
     assert_eq!(tasks[0].said, "5.1.1 550 5.1.1 *** user unknown");

@@ -16,6 +16,7 @@ mod invariants;
 mod limit;
 mod logs;
 mod mailer;
+mod matters;
 mod message;
 mod outbox;
 mod payload;

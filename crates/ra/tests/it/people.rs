@@ -531,3 +531,10 @@ async fn start_again_goes_on_in_the_same_enrolment_session() {
     assert_eq!(bound, second);
     town.request(&access, second, &key(), NOW).await;
 }
+
+#[test]
+fn an_organization_chooses_its_digests() {
+    let store = MemoryStore::default();
+    let chosen = koshin_ra::conformance::an_organization_chooses_its_digests(&store, &store);
+    koshin_notify::conformance::run(chosen);
+}

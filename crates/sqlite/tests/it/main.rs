@@ -19,6 +19,7 @@ mod kill;
 mod ledger;
 mod ledger_kill;
 mod mail_kill;
+mod matters;
 mod opening;
 mod order_kill;
 mod restore;

@@ -1,6 +1,6 @@
 //! Mails that reached nobody, on a file: what closes their tasks, and that nothing of it scans a table.
 
-use koshin_notify::{Bounce, Disposition, Mail, MailId, Notice, Outbox, Reply, Tasks as _};
+use koshin_notify::{Bounce, Disposition, Mail, MailId, Notice, Outbox, Reply, Tasks as _, Whose};
 use koshin_ra::{Commit, Directory as _, Registry as _, Subject};
 use koshin_types::Language;
 use sqlx::Row as _;
@@ -33,14 +33,14 @@ async fn another_address_settles_what_did_not_reach_the_old_one() {
     let bench = Bench::with(2).await;
     refused(&bench, Notice::AddressChanged { at: at(0) }, "taro@example.co.jp").await;
     refused(&bench, Notice::AddressUndeliverable { at: at(0) }, "boss@example.co.jp").await;
-    let open = async || bench.store.open_tasks(Some(&id(1)), None, 9).await.unwrap();
+    let open = async || bench.store.open_tasks(Whose::About(&id(1)), None, 9).await.unwrap();
     assert_eq!(open().await.len(), 2);
     let file = bench.file(1).await;
     let subject = Subject { address: "jiro@example.co.jp".parse().ok(), ..file.subject.clone() };
     bench.store.update_subject(&subject, file.version, vec![], note("address_set"), at(1)).await.unwrap();
     let left: Vec<_> = open().await.into_iter().map(|task| task.kind).collect();
     assert_eq!(left, ["address_undeliverable_administrator"]);
-    assert!(bench.store.open_tasks(Some(&id(2)), None, 9).await.unwrap().is_empty());
+    assert!(bench.store.open_tasks(Whose::About(&id(2)), None, 9).await.unwrap().is_empty());
     // What the old address refuses or returns after that says nothing about the new one.
     refused(&bench, Notice::AddressChanged { at: at(1) }, "taro@example.co.jp").await;
     let late = sent(&bench, Notice::EnrolmentPermitted { until: at(9) }, "taro@example.co.jp").await;
