@@ -5,6 +5,7 @@
 mod ceremony;
 mod commands;
 mod crash;
+mod page;
 mod profiles;
 mod program;
 mod reload;

@@ -12,6 +12,7 @@ use crate::program::{Ended, Server, run, run_with};
 
 pub(crate) struct Site {
     folder: tempfile::TempDir,
+    name: &'static str,
     pub(crate) environment: Vec<(String, String)>,
 }
 
@@ -50,7 +51,12 @@ impl Site {
     }
 
     pub(crate) fn empty() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
+        Self::at(tempfile::tempdir().unwrap(), "ca-site")
+    }
+
+    /// One that was made already, in a folder of this name.
+    pub(crate) fn at(folder: tempfile::TempDir, name: &'static str) -> Self {
+        Self { folder, name, environment: Vec::new() }
     }
 
     pub(crate) fn init(&self, more: &[&str]) {
@@ -73,7 +79,7 @@ impl Site {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder().join("ca-site").join(name)
+        self.folder().join(self.name).join(name)
     }
 
     pub(crate) fn config(&self) -> PathBuf {
