@@ -60,6 +60,14 @@ pub(super) const TOOLS: &[Tool] = &[
     debian("p11-kit", "p11-kit", TOKENS),
     debian("p11-kit's client module", "p11-kit-modules", TOKENS),
     debian("pkcs11-tool", "opensc", TOKENS),
+    debian("swtpm", "swtpm", TOKENS),
+    debian("tpm2-abrmd", "tpm2-abrmd", TOKENS),
+    debian("tpm2-abrmd's module", "libtss2-tcti-tabrmd0", TOKENS),
+    debian("dbus-daemon", "dbus-daemon", TOKENS),
+    debian("tpm2_getcap", "tpm2-tools", TOKENS),
+    debian("tpm2_ptool", "libtpm2-pkcs11-tools", TOKENS),
+    debian("tpm2-pkcs11", "libtpm2-pkcs11-1", TOKENS),
+    debian("x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64", "the check of what is for Windows"),
     debian("node", "nodejs", "the tests of the page's key module, and the browser tests"),
     debian("npm", "npm", BROWSER),
     debian("chromium", "chromium", BROWSER),
@@ -93,10 +101,10 @@ impl Tool {
             (_, "a Japanese font") => {
                 Cmd::new("fc-list", &[":lang=ja"]).output().is_ok_and(|fonts| !fonts.trim().is_empty())
             }
-            (_, "p11-kit's client module") => {
-                let folder = format!("/usr/lib/{}-linux-gnu/pkcs11", std::env::consts::ARCH);
-                fs::exists(format!("{folder}/p11-kit-client.so")).unwrap_or_default()
-            }
+            (_, "p11-kit's client module") => library("pkcs11/p11-kit-client.so"),
+            (_, "tpm2-abrmd") => fs::exists("/usr/sbin/tpm2-abrmd").unwrap_or_default(),
+            (_, "tpm2-abrmd's module") => library("libtss2-tcti-tabrmd.so.0"),
+            (_, "tpm2-pkcs11") => library("pkcs11/libtpm2_pkcs11.so"),
             (_, "Bouncy Castle") => fs::exists("/usr/share/java/bcpkix.jar").unwrap_or_default(),
             (_, "python3 with venv") => Cmd::new("python3", &["-c", "import ensurepip, venv"]).succeeds(),
             (_, program) => have(program),
@@ -113,6 +121,11 @@ impl Tool {
             Origin::Npm => "npm ci in e2e".to_owned(),
         }
     }
+}
+
+/// Whether a shared library of a Debian package is there.
+fn library(name: &str) -> bool {
+    fs::exists(format!("/usr/lib/{}-linux-gnu/{name}", std::env::consts::ARCH)).unwrap_or_default()
 }
 
 /// Whether npm has installed what the lock file lists: it leaves a copy of the list, and touches it each time.

@@ -114,12 +114,12 @@ pub(super) fn put_certificate(session: &Session, label: &str, der: &[u8], names:
         Attribute::SerialNumber(names.serial.clone()),
         Attribute::Value(der.to_vec()),
     ];
-    let named = |label: String| [&attributes[..], &[Attribute::Label(label.into_bytes())]].concat();
-    match session.create_object(&named(label.to_owned())) {
+    let with_label = |label: String| [&attributes[..], &[Attribute::Label(label.into_bytes())]].concat();
+    match session.create_object(&with_label(label.to_owned())) {
         // NSS lets no two subjects bear the same name.
         Err(Error::Pkcs11(RvError::AttributeValueInvalid, _)) => {
             let short: String = names.key.iter().take(4).map(|octet| format!("{octet:02x}")).collect();
-            session.create_object(&named(format!("{label} ({short})")))?;
+            session.create_object(&with_label(format!("{label} ({short})")))?;
         }
         created => drop(created?),
     }

@@ -67,22 +67,31 @@ pub enum ModuleKind {
 }
 
 /// A token in this PC's TPM.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TpmConfig {
     /// The module of tpm2-pkcs11.
     pub module: PathBuf,
     /// The token's label.
     pub token: String,
+    /// Who is asked for the PIN of a token that was made with one. Browsers ask for it too then.
+    pub pin: Option<PinSource>,
 }
 
 impl TpmConfig {
-    /// The token that is used unless another is named.
+    /// The token that is used unless another is named, without a PIN.
     ///
     /// ```
     /// assert_eq!(koshin_pkcs11::keystore::TpmConfig::new("module.so".into()).token, "koshin");
     /// ```
     pub fn new(module: PathBuf) -> Self {
-        Self { module, token: "koshin".to_owned() }
+        Self { module, token: "koshin".to_owned(), pin: None }
+    }
+
+    /// The commands by which a user makes such a token, once. Only `tpm2_ptool` can make one whose empty PIN browsers do not ask
+    /// for; PKCS#11 has no call for that. The officer's PIN could at most lock the user out.
+    pub fn setup_commands(&self) -> [String; 2] {
+        let token = format!("--label={} --userpin= --sopin=$(openssl rand -hex 16)", self.token);
+        ["tpm2_ptool init".to_owned(), format!("tpm2_ptool addtoken --pid=1 {token}")]
     }
 }
 
@@ -100,10 +109,10 @@ impl TokenKeyStore {
         Self::of(softoken.to_owned(), NSS_TOKEN.to_owned(), opening, pin)
     }
 
-    /// A token of tpm2-pkcs11 whose user PIN is empty, so that browsers use its keys without asking. It is made when there
-    /// is none of this label. Which TPM and which folder is for the module to know, by its environment.
+    /// A token of tpm2-pkcs11. With an empty user PIN browsers use its keys without asking. Which TPM and which folder is for
+    /// the module to know, by its environment: `TPM2_PKCS11_TCTI` and `TPM2_PKCS11_STORE`, else the kernel's and the home's.
     pub fn tpm(config: TpmConfig) -> Self {
-        Self::of(config.module, config.token, Opening::Tpm, None)
+        Self::of(config.module, config.token, Opening::Tpm, config.pin)
     }
 
     /// Any token: a smart card, a USB key. Looks whether it is there and who made it, and asks for no PIN yet.
@@ -256,10 +265,7 @@ impl Token {
     }
 
     fn log_in(&self, context: &Pkcs11) -> Asked<Session> {
-        let (slot, info) = match self.find(context) {
-            Err(Fault::NoToken { .. }) if matches!(self.opening, Opening::Tpm) => self.make_tpm_token(context)?,
-            found => found?,
-        };
+        let (slot, info) = self.find(context)?;
         let session = context.open_rw_session(slot)?;
         match &self.opening {
             Opening::Nss { .. } => {
@@ -275,8 +281,9 @@ impl Token {
                     log_in_with(&session, Some(&empty()))?;
                 }
             }
+            Opening::Tpm | Opening::Card(_) if info.login_required() => self.log_in_by_pin(&session, &info)?,
+            // It asks nobody for a PIN, and makes no keys before it was given the empty one.
             Opening::Tpm => log_in_with(&session, Some(&empty()))?,
-            Opening::Card(_) if info.login_required() => self.log_in_by_pin(&session, &info)?,
             Opening::Card(_) => {}
         }
         Ok(session)
@@ -294,27 +301,6 @@ impl Token {
         Err(Fault::NoToken { token: self.label.clone(), found })
     }
 
-    /// Makes a token for keys in the TPM. Its security officer has a PIN that nobody knows: all it could do is lock out its user.
-    fn make_tpm_token(&self, context: &Pkcs11) -> Asked<(Slot, TokenInfo)> {
-        for slot in context.get_slots_with_token()? {
-            if context.get_token_info(slot)?.token_initialized() {
-                continue;
-            }
-            let officer: String = {
-                let session = context.open_rw_session(slot)?;
-                session.generate_random_vec(16)?.iter().map(|octet| format!("{octet:02x}")).collect()
-            };
-            let officer = AuthPin::new(officer.into());
-            context.init_token(slot, &officer, &self.label)?;
-            let session = context.open_rw_session(slot)?;
-            session.login(UserType::So, Some(&officer))?;
-            session.init_pin(&empty())?;
-            session.logout()?;
-            break;
-        }
-        self.find(context)
-    }
-
     /// Logs in with what a person says, unless the last try would be at stake.
     fn log_in_by_pin(&self, session: &Session, info: &TokenInfo) -> Asked<()> {
         if info.user_pin_locked() {
@@ -325,7 +311,8 @@ impl Token {
         }
         let tries = if info.user_pin_count_low() { Tries::Fewer } else { Tries::Untouched };
         match &self.pin {
-            None => log_in_with(session, None),
+            None if info.protected_authentication_path() => log_in_with(session, None),
+            None => Err(Fault::Closed("it wants a PIN, and nobody is asked for it")),
             Some(ask) => {
                 let pin = ask(&PinRequest { token: &self.label, tries });
                 let pin = pin.ok_or(Fault::Closed("nobody gave its PIN"))?;
@@ -363,6 +350,12 @@ impl Token {
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Token({:?} of {})", self.label, self.module.display())
+    }
+}
+
+impl fmt::Debug for TpmConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TpmConfig").field("module", &self.module).field("token", &self.token).finish_non_exhaustive()
     }
 }
 

@@ -67,7 +67,7 @@ impl TokenKeyStore {
             let tpm = Self::tpm(TpmConfig::new(module));
             match tpm.token.ask(|_| Ok(())) {
                 Ok(()) => return Ok(tpm),
-                Err(error) => tracing::info!(%error, "there is a TPM, but no token for keys in it"),
+                Err(error) => tracing::info!(%error, "there is a TPM, but its token cannot be used"),
             }
         }
         let none = || StoreError::Away {
