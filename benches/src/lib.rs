@@ -6,6 +6,7 @@
 
 pub mod authority;
 pub mod client;
+pub mod crowd;
 pub mod floor;
 pub mod handshake;
 pub mod issuing;
@@ -17,5 +18,6 @@ pub mod place;
 pub mod rim;
 pub mod server;
 pub mod service;
+pub mod sink;
 pub mod stage;
 pub mod town;

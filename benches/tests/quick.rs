@@ -35,3 +35,26 @@ fn commits() {
     let printed = run(env!("CARGO_BIN_EXE_commits"));
     assert_eq!(printed.matches("commits/s").count(), 6, "{printed}");
 }
+
+#[test]
+fn sweep() {
+    let printed = run(env!("CARGO_BIN_EXE_sweep"));
+    // 20 become due, and 10 have to be planned from now on.
+    assert_eq!(printed.matches("| 30, 20 |").count(), 2, "{printed}");
+    assert_eq!(printed.matches("times as much").count(), 1, "{printed}");
+    // What is read does not grow with the certificates, but for a level or two of the indexes.
+    let table: Vec<Vec<&str>> = printed.lines().map(|line| line.split('|').map(str::trim).collect()).collect();
+    let read = |certificates: &str| {
+        let row = table.iter().find(|row| row.get(1) == Some(&certificates)).unwrap();
+        [4, 6].map(|column| row.get(column).unwrap().parse::<u64>().unwrap())
+    };
+    let ([idle, list], [idle_among_many, list_among_many]) = (read("1000"), read("40000"));
+    assert!(idle > 0 && idle_among_many <= idle + 16 && list_among_many <= 2 * list, "{printed}");
+}
+
+#[test]
+fn mails() {
+    let printed = run(env!("CARGO_BIN_EXE_mails"));
+    assert_eq!(printed.matches("| true |").count(), 4, "{printed}");
+    assert_eq!(printed.matches("| false |").count(), 4, "{printed}");
+}
