@@ -27,7 +27,7 @@ use crate::{
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(15);
 /// How long an answer may take; a CA behind the portal may be slow.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 
 /// Who a call is made as.
 #[derive(Debug, Clone)]

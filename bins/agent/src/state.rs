@@ -113,7 +113,7 @@ pub(crate) struct Made {
 /// The certificate for that key, in DER and base64.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Certificate {
-    pub(crate) certificate: String,
+    pub(crate) leaf: String,
     pub(crate) chain: Vec<String>,
     #[serde(with = "text")]
     pub(crate) serial: SerialNumber,

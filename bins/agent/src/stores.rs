@@ -87,13 +87,10 @@ impl Stores {
         let entries = store.list()?;
         let certificates = entries.into_iter().filter_map(|entry| entry.certificate);
         let found = certificates.into_iter().find(|certificate| certificate.fingerprint() == held.fingerprint);
-        match found {
-            Some(certificate) => Ok((store, certificate)),
-            None => {
-                let reason = format!("the certificate {} is no longer in {}", held.serial, held.store);
-                Err(Fault::new(Status::NotFound, reason).into())
-            }
-        }
+        let certificate = found.ok_or_else(|| {
+            Fault::new(Status::NotFound, format!("the certificate {} is no longer in {}", held.serial, held.store))
+        })?;
+        Ok((store, certificate))
     }
 
     /// Where new keys are made.

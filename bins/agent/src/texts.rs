@@ -58,46 +58,46 @@ impl Words {
         }
     }
 
-    pub(crate) const fn title(&self) -> &'static str {
+    pub(crate) const fn title(self) -> &'static str {
         self.of("Web アクセスの確認 (koshin-agent)", "Web access confirmation (koshin-agent)")
     }
 
-    pub(crate) const fn yes(&self) -> &'static str {
+    pub(crate) const fn yes(self) -> &'static str {
         self.of("はい", "Yes")
     }
 
-    pub(crate) const fn no(&self) -> &'static str {
+    pub(crate) const fn no(self) -> &'static str {
         self.of("いいえ", "No")
     }
 
-    pub(crate) const fn go_on(&self) -> &'static str {
+    pub(crate) const fn go_on(self) -> &'static str {
         self.of("はい、続ける", "Yes, go on")
     }
 
-    pub(crate) const fn type_here(&self) -> &'static str {
+    pub(crate) const fn type_here(self) -> &'static str {
         self.of("番号（何も入力しなければ「いいえ」）", "Digits (nothing means No)")
     }
 
-    pub(crate) const fn yes_or_no(&self) -> &'static str {
+    pub(crate) const fn yes_or_no(self) -> &'static str {
         self.of("「はい」または「いいえ」", "yes or no")
     }
 
-    pub(crate) fn is_yes(&self, typed: &str) -> bool {
+    pub(crate) fn is_yes(typed: &str) -> bool {
         typed == "はい" || typed.eq_ignore_ascii_case("yes") || typed.eq_ignore_ascii_case("y")
     }
 
-    pub(crate) const fn paste(&self) -> &'static str {
+    pub(crate) const fn paste(self) -> &'static str {
         self.of(
             "画面のコード（koshin: で始まる行）を貼り付けてください",
             "Paste the line from the page that begins with koshin:",
         )
     }
 
-    pub(crate) fn digit(&self, place: u8, length: u8) -> String {
+    pub(crate) fn digit(self, place: u8, length: u8) -> String {
         self.made(|| format!("{length}桁のうち、{place}桁目の数字は？"), || format!("Digit {place} of {length}?"))
     }
 
-    pub(crate) fn pin(&self, token: &str, fewer: bool) -> String {
+    pub(crate) fn pin(self, token: &str, fewer: bool) -> String {
         let token = harmless(token);
         let fewer = if fewer {
             self.of("（前回の PIN は違っていました）", " (the last PIN was wrong)")
@@ -107,11 +107,11 @@ impl Words {
         self.made(|| format!("「{token}」の PIN{fewer}"), || format!("PIN of {token}{fewer}"))
     }
 
-    pub(crate) fn not_so_many_digits(&self, length: u8) -> String {
+    pub(crate) fn not_so_many_digits(self, length: u8) -> String {
         self.made(|| format!("{length}桁の数字を入力してください。"), || format!("Please type {length} digits."))
     }
 
-    pub(crate) fn wrong(&self, left: Option<u32>) -> String {
+    pub(crate) fn wrong(self, left: Option<u32>) -> String {
         match left {
             Some(left) => self.made(
                 || format!("番号が違います。あと{left}回入力できます。"),
@@ -122,7 +122,7 @@ impl Words {
     }
 
     /// The first confirmation of a renewal: typing the digits is the Yes.
-    pub(crate) fn first_with_digits(&self, who: Who<'_>, length: u8) -> String {
+    pub(crate) fn first_with_digits(self, who: Who<'_>, length: u8) -> String {
         let whose = self.whose(who);
         self.made(
             || {
@@ -143,7 +143,7 @@ impl Words {
     }
 
     /// The code of an enrolment, before the portal says whose it is.
-    pub(crate) fn mailed_code(&self, host: &str, length: u8) -> String {
+    pub(crate) fn mailed_code(self, host: &str, length: u8) -> String {
         self.made(
             || {
                 format!(
@@ -161,7 +161,7 @@ impl Words {
     }
 
     /// The first confirmation of an enrolment.
-    pub(crate) fn first(&self, who: Who<'_>) -> String {
+    pub(crate) fn first(self, who: Who<'_>) -> String {
         let whose = self.whose(who);
         self.made(
             || format!("電子証明書を取得しますか。\n\n{whose}\n\nこのパソコンに新しい鍵を作り、電子証明書を申し込みます。"),
@@ -185,7 +185,7 @@ impl Words {
     }
 
     /// The second confirmation.
-    pub(crate) fn second(&self, what: What<'_>) -> String {
+    pub(crate) fn second(self, what: What<'_>) -> String {
         let (host, subject) = (harmless(what.host), harmless(what.subject));
         let authority = what.authority.map_or_else(|| "-".to_owned(), harmless);
         let (serial, until) = (what.serial, day(what.not_after));
@@ -209,7 +209,7 @@ impl Words {
     }
 
     /// What may be claimed of a key, and nothing more.
-    pub(crate) const fn kept(&self, protection: ProtectionLevel) -> &'static str {
+    pub(crate) const fn kept(self, protection: ProtectionLevel) -> &'static str {
         match protection {
             ProtectionLevel::Hardware => self.of(
                 "鍵はこのパソコンの部品（またはカード）の中で作られ、外に出ません。",
@@ -223,63 +223,63 @@ impl Words {
         }
     }
 
-    pub(crate) fn done(&self, serial: SerialNumber) -> String {
+    pub(crate) fn done(self, serial: SerialNumber) -> String {
         self.made(
             || format!("新しい電子証明書（シリアル番号 {serial}）が使えるようになりました。ブラウザの画面に戻ってください。"),
             || format!("Your new certificate (serial number {serial}) is in use. You can go back to your browser."),
         )
     }
 
-    pub(crate) const fn restart(&self) -> &'static str {
+    pub(crate) const fn restart(self) -> &'static str {
         self.of(
             "ブラウザが以前の電子証明書を示す場合は、ブラウザを一度終了して、もう一度開いてください。",
             "If your browser still shows the old certificate, close it once and open it again.",
         )
     }
 
-    pub(crate) const fn declined_first(&self) -> &'static str {
+    pub(crate) const fn declined_first(self) -> &'static str {
         self.of(
             "「いいえ」が選ばれました。何も変わっていません。続けるときは、画面のボタンをもう一度押してください。",
             "You said No, and nothing has changed. To go on, click again in the page.",
         )
     }
 
-    pub(crate) const fn declined_second(&self) -> &'static str {
+    pub(crate) const fn declined_second(self) -> &'static str {
         self.of(
             "「いいえ」が選ばれました。いまの電子証明書はそのまま使えます。続けるときは、画面のボタンをもう一度押すか、koshin-agent renew を実行してください。",
             "You said No, and your certificate works as before. To go on, click again in the page, or run `koshin-agent renew`.",
         )
     }
 
-    pub(crate) const fn silence(&self) -> &'static str {
+    pub(crate) const fn silence(self) -> &'static str {
         self.of(
             "お返事がなかったので、ここで止めました。何も失われていません。画面のボタンをもう一度押してください。",
             "Nobody answered, so it stops here. Nothing is lost; click again in the page.",
         )
     }
 
-    pub(crate) const fn click_again(&self) -> &'static str {
+    pub(crate) const fn click_again(self) -> &'static str {
         self.of(
             "この操作は終わっています。画面のボタンをもう一度押してください。",
             "This link has been used or is over. Click again in the page.",
         )
     }
 
-    pub(crate) const fn later(&self) -> &'static str {
+    pub(crate) const fn later(self) -> &'static str {
         self.of(
             "ここまでの内容は保存されています。しばらくしてから、画面のボタンをもう一度押すか、koshin-agent renew を実行してください。",
             "What is done so far is kept. Click again in the page after a while, or run `koshin-agent renew`.",
         )
     }
 
-    pub(crate) const fn nothing_was_issued(&self) -> &'static str {
+    pub(crate) const fn nothing_was_issued(self) -> &'static str {
         self.of(
             "何も発行されていません。いまの電子証明書はそのまま使えます。",
             "Nothing was issued. Your certificate works as before.",
         )
     }
 
-    pub(crate) fn foreign(&self, host: &str) -> String {
+    pub(crate) fn foreign(self, host: &str) -> String {
         let host = harmless(host);
         self.made(
             || {
@@ -297,7 +297,7 @@ impl Words {
         )
     }
 
-    pub(crate) fn nothing_unfinished(&self) -> &'static str {
+    pub(crate) fn nothing_unfinished(self) -> &'static str {
         self.of(
             "途中の更新はありません。サイトにログインして「今すぐ更新する」を押してください。",
             "No renewal is on its way. Log in to the portal and choose “Renew now”.",

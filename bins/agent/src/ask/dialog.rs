@@ -65,7 +65,7 @@ enum Ended {
 /// Asks for something to be typed.
 pub(super) fn entry(
     tools: &[Tool],
-    words: &Words,
+    words: Words,
     text: &str,
     length: u8,
     patience: Duration,
@@ -88,7 +88,7 @@ pub(super) fn entry(
 /// Asks for a secret. xmessage cannot hide what is typed, so it is not asked.
 pub(super) fn secret(
     tools: &[Tool],
-    words: &Words,
+    words: Words,
     text: &str,
     patience: Duration,
 ) -> anyhow::Result<Answer<Zeroizing<String>>> {
@@ -106,7 +106,7 @@ pub(super) fn secret(
 }
 
 /// Asks for Yes or No.
-pub(super) fn question(tools: &[Tool], words: &Words, text: &str, patience: Duration) -> anyhow::Result<Answer<()>> {
+pub(super) fn question(tools: &[Tool], words: Words, text: &str, patience: Duration) -> anyhow::Result<Answer<()>> {
     for tool in tools {
         match show(tool, &tool.question(words, text), patience)? {
             Ended::Yes(_) => return Ok(Answer::Given(())),
@@ -119,7 +119,7 @@ pub(super) fn question(tools: &[Tool], words: &Words, text: &str, patience: Dura
 }
 
 /// Says something; whether it was seen is nobody's concern.
-pub(super) fn notice(tools: &[Tool], words: &Words, text: &str, patience: Duration) {
+pub(super) fn notice(tools: &[Tool], words: Words, text: &str, patience: Duration) {
     for tool in tools {
         if !matches!(show(tool, &tool.notice(words, text), patience), Ok(Ended::Unshown) | Err(_)) {
             return;
@@ -135,7 +135,7 @@ fn unshown() -> Fault {
 }
 
 impl Tool {
-    fn entry(&self, words: &Words, text: &str) -> Vec<String> {
+    fn entry(&self, words: Words, text: &str) -> Vec<String> {
         match self.kind {
             Kind::Zenity => vec![
                 "--entry".to_owned(),
@@ -158,7 +158,7 @@ impl Tool {
         }
     }
 
-    fn secret(&self, words: &Words, text: &str) -> Vec<String> {
+    fn secret(&self, words: Words, text: &str) -> Vec<String> {
         match self.kind {
             // zenity's window for passwords shows its title alone.
             Kind::Zenity => vec!["--password".to_owned(), format!("--title={text}")],
@@ -173,7 +173,7 @@ impl Tool {
         }
     }
 
-    fn question(&self, words: &Words, text: &str) -> Vec<String> {
+    fn question(&self, words: Words, text: &str) -> Vec<String> {
         match self.kind {
             Kind::Zenity => vec![
                 "--question".to_owned(),
@@ -207,7 +207,7 @@ impl Tool {
         }
     }
 
-    fn notice(&self, words: &Words, text: &str) -> Vec<String> {
+    fn notice(&self, words: Words, text: &str) -> Vec<String> {
         match self.kind {
             Kind::Zenity => {
                 vec![
@@ -228,7 +228,7 @@ impl Tool {
     }
 }
 
-fn xmessage(words: &Words, text: &str, buttons: &str) -> Vec<String> {
+fn xmessage(words: Words, text: &str, buttons: &str) -> Vec<String> {
     let fixed = ["-center", "-title", words.title(), "-buttons", buttons];
     // Our own words come first, so that what is shown never looks like an option.
     [&fixed.map(str::to_owned)[..], &[text.to_owned()]].concat()
@@ -247,7 +247,7 @@ fn plain(text: &str) -> String {
 }
 
 /// xmessage has buttons only: one window for each digit. Whatever is wrong in the end costs one of the tries.
-fn pad(tool: &Tool, words: &Words, text: &str, length: u8, patience: Duration) -> anyhow::Result<Ended> {
+fn pad(tool: &Tool, words: Words, text: &str, length: u8, patience: Duration) -> anyhow::Result<Ended> {
     let digits: Vec<String> = (0..10).map(|digit| format!("{digit}:{}", 100 + digit)).collect();
     let buttons = format!("{},{}:1", digits.join(","), words.no());
     let mut typed = Zeroizing::new(String::new());
@@ -323,7 +323,7 @@ mod tests {
         let text = words.title().to_owned() + "\n--evil <b>_x</b> $(id)";
         for kind in [Kind::Zenity, Kind::KDialog, Kind::XMessage, Kind::AppleScript] {
             let tool = tool(kind);
-            for arguments in [tool.entry(&words, &text), tool.question(&words, &text), tool.notice(&words, &text)] {
+            for arguments in [tool.entry(words, &text), tool.question(words, &text), tool.notice(words, &text)] {
                 let shown = arguments.iter().filter(|one| one.contains("evil")).collect::<Vec<_>>();
                 assert_eq!(shown.len(), 1, "{arguments:?}");
                 assert!(!shown[0].starts_with("--evil"), "{arguments:?}");

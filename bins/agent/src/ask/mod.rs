@@ -19,7 +19,7 @@ use crate::{
 pub(crate) use dialog::{Tool, installed};
 
 /// How long an answer is waited for. A link is of no use longer.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// What the holder said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +72,8 @@ impl Asker {
         let mut text = text.to_owned();
         loop {
             let answer = match &self.by {
-                By::Dialogs(tools) => dialog::entry(tools, &self.words, &text, length, PATIENCE)?,
-                By::Terminal => terminal::entry(&self.words, &text)?,
+                By::Dialogs(tools) => dialog::entry(tools, self.words, &text, length, PATIENCE)?,
+                By::Terminal => terminal::entry(self.words, &text)?,
                 By::Beforehand { code } => match code {
                     Some(code) => Answer::Given(code.clone()),
                     None => return Err(no_code().into()),
@@ -97,8 +97,8 @@ impl Asker {
     /// Asks for Yes or No.
     pub(crate) fn confirm(&self, text: &str) -> anyhow::Result<Answer<()>> {
         match &self.by {
-            By::Dialogs(tools) => dialog::question(tools, &self.words, text, PATIENCE),
-            By::Terminal => terminal::question(&self.words, text),
+            By::Dialogs(tools) => dialog::question(tools, self.words, text, PATIENCE),
+            By::Terminal => terminal::question(self.words, text),
             By::Beforehand { .. } => Ok(Answer::Given(())),
             By::Nobody => Err(nobody().into()),
         }
@@ -108,7 +108,7 @@ impl Asker {
     pub(crate) fn pin(&self, token: &str, fewer: bool) -> Option<Zeroizing<String>> {
         let text = self.words.pin(token, fewer);
         let answer = match &self.by {
-            By::Dialogs(tools) => dialog::secret(tools, &self.words, &text, PATIENCE),
+            By::Dialogs(tools) => dialog::secret(tools, self.words, &text, PATIENCE),
             By::Terminal => terminal::secret(&text),
             By::Beforehand { .. } | By::Nobody => return None,
         };
@@ -121,7 +121,7 @@ impl Asker {
     /// Says something, where only a dialog would be seen. It waits until the window is closed, or for a minute.
     pub(crate) fn tell(&self, text: &str) {
         if let By::Dialogs(tools) = &self.by {
-            dialog::notice(tools, &self.words, text, Duration::from_secs(60));
+            dialog::notice(tools, self.words, text, Duration::from_mins(1));
         }
     }
 

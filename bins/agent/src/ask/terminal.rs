@@ -8,15 +8,15 @@ use super::Answer;
 use crate::texts::Words;
 
 /// Asks for a line. An empty one, or the end of input, is No.
-pub(super) fn entry(words: &Words, text: &str) -> anyhow::Result<Answer<Zeroizing<String>>> {
+pub(super) fn entry(words: Words, text: &str) -> anyhow::Result<Answer<Zeroizing<String>>> {
     let line = ask(&format!("{text}\n{}: ", words.type_here()))?;
     Ok(if line.trim().is_empty() { Answer::No } else { Answer::Given(line) })
 }
 
 /// Asks for Yes; everything else is No.
-pub(super) fn question(words: &Words, text: &str) -> anyhow::Result<Answer<()>> {
+pub(super) fn question(words: Words, text: &str) -> anyhow::Result<Answer<()>> {
     let line = ask(&format!("{text}\n{}: ", words.yes_or_no()))?;
-    Ok(if words.is_yes(line.trim()) { Answer::Given(()) } else { Answer::No })
+    Ok(if Words::is_yes(line.trim()) { Answer::Given(()) } else { Answer::No })
 }
 
 /// Asks for a secret, which is not shown while it is typed.

@@ -140,7 +140,7 @@ fn http_date(text: &str) -> Option<UtcDateTime> {
         version = 2,
         "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
     );
-    PrimitiveDateTime::parse(text, FORM).ok().map(|instant| instant.as_utc())
+    PrimitiveDateTime::parse(text, FORM).ok().map(PrimitiveDateTime::as_utc)
 }
 
 fn kept_keys(findings: &mut Findings, stores: &Stores, config: &Config) -> anyhow::Result<()> {
@@ -158,7 +158,7 @@ fn kept_keys(findings: &mut Findings, stores: &Stores, config: &Config) -> anyho
         let says = format!("{} {} until {} ({})", of("serial"), of("subject"), of("not_after"), of("state"));
         match of("state") {
             "expired" => {
-                findings.add("certificate", Grade::Note, says, "obtain a new one from the portal's login page")
+                findings.add("certificate", Grade::Note, says, "obtain a new one from the portal's login page");
             }
             _ => findings.good("certificate", says),
         }

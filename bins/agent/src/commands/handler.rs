@@ -15,7 +15,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct RegisterArguments {
-    /// The portal's address, https://host or https://host:port
+    /// The portal's address: `https://host` or `https://host:port`
     #[arg(long, value_name = "ORIGIN")]
     portal: Option<Origin>,
     /// The only CAs that vouch for the portal, in PEM; without it those that the system trusts

@@ -1,5 +1,7 @@
 //! Where an exchange begins, or goes on.
 
+use koshin_keystore::KeyId;
+
 use super::{Desk, Journey, discard, held};
 use crate::{
     config::{Config, Portal},
@@ -25,7 +27,10 @@ pub(crate) async fn begin<'a>(desk: &'a Desk<'a>, portal: &'a Portal, link: Link
         }
         Kind::Renew => {
             let records = desk.shelf.records(Some(&portal.origin))?;
-            let (on_its_way, held) = match predecessor(desk, &link) {
+            // A certificate that is installed and not in use yet is renewed by nobody.
+            let fresh: Vec<KeyId> = records.iter().filter_map(|record| Some(record.made()?.key)).collect();
+            let predecessor = || predecessor(desk, &link, &fresh);
+            let (on_its_way, held) = match predecessor() {
                 Ok(held) => (records.into_iter().find(|record| is_of(record, &held)), Some(held)),
                 // Its key may be gone already because its successor is in use.
                 Err(error) => match records.into_iter().find(|record| names(record, &link)) {
@@ -42,7 +47,7 @@ pub(crate) async fn begin<'a>(desk: &'a Desk<'a>, portal: &'a Portal, link: Link
             }
             match held {
                 Some(held) => Opener::Predecessor(held),
-                None => Opener::Predecessor(predecessor(desk, &link)?),
+                None => Opener::Predecessor(predecessor()?),
             }
         }
     };
@@ -85,9 +90,9 @@ impl Journey<'_> {
 }
 
 /// The certificate that a renewal's link is about.
-fn predecessor(desk: &Desk<'_>, link: &Link) -> anyhow::Result<Held> {
+fn predecessor(desk: &Desk<'_>, link: &Link, fresh: &[KeyId]) -> anyhow::Result<Held> {
     let mut found = Vec::new();
-    for (store, entry) in desk.stores.certificates() {
+    for (store, entry) in desk.stores.certificates().into_iter().filter(|(_, entry)| !fresh.contains(&entry.id)) {
         if let Some(certificate) =
             entry.certificate.filter(|one| link.serial.is_none_or(|serial| one.serial() == serial))
         {

@@ -56,6 +56,7 @@ pub(crate) struct Journey<'a> {
 }
 
 /// What follows a stage.
+#[expect(clippy::large_enum_variant, reason = "there is one of them at a time")]
 enum Next {
     Stage(Stage),
     Stop(Outcome),
@@ -139,7 +140,7 @@ impl<'a> Journey<'a> {
         format!("/agent/renewals/{}{step}", exchange.renewal)
     }
 
-    fn who<'b>(&'b self, host: &'b str, exchange: &'b Exchange) -> Who<'b> {
+    fn who<'b>(host: &'b str, exchange: &'b Exchange) -> Who<'b> {
         Who { host, subject: exchange.subject.as_str(), organization: exchange.organization.as_deref() }
     }
 
@@ -198,7 +199,7 @@ fn discard_from(shelf: &Shelf, stores: &Stores, record: &Record) -> anyhow::Resu
 
 /// Whether this is a key that was made for an exchange and has no certificate yet.
 fn is_unfinished(entry: &koshin_keystore::Entry, label: &str) -> bool {
-    entry.label == label && entry.key == KeyPresence::Here && entry.certificate.is_none()
+    entry.label.starts_with(label) && entry.key == KeyPresence::Here && entry.certificate.is_none()
 }
 
 /// What of a certificate is kept in a record.

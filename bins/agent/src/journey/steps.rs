@@ -29,7 +29,7 @@ impl Journey<'_> {
                 let caller = self.caller_of(held)?;
                 let call = Call::post(&self.portal.origin, &caller, "/agent/open");
                 match self.client.call::<Opened>(call, &body).await {
-                    Ok(opened) => self.opened(held.clone(), opened),
+                    Ok(said) => self.opened(held.clone(), said),
                     Err(error) => self.failed(error, |_| After::End),
                 }
             }
@@ -37,7 +37,7 @@ impl Journey<'_> {
                 let host = self.public()?;
                 let call = Call::post(&host, &Caller::Nobody, "/agent/open");
                 match self.client.call::<Asked>(call, &body).await {
-                    Ok(asked) => self.asked(asked),
+                    Ok(said) => self.asked(said),
                     Err(error) => self.failed(error, |_| After::End),
                 }
             }
@@ -97,7 +97,7 @@ impl Journey<'_> {
     pub(super) async fn digits(&self, exchange: Exchange, length: u8) -> anyhow::Result<Next> {
         self.store_for(&exchange)?;
         let (words, host) = (&self.desk.asker.words, self.portal.origin.authority());
-        let question = words.first_with_digits(self.who(&host, &exchange), length);
+        let question = words.first_with_digits(Self::who(&host, &exchange), length);
         let mut text = question.clone();
         loop {
             let code = match self.desk.asker.digits(&text, length)? {
@@ -193,7 +193,7 @@ impl Journey<'_> {
     pub(super) async fn first(&self, exchange: Exchange) -> anyhow::Result<Next> {
         self.store_for(&exchange)?;
         let host = self.public()?.authority();
-        match self.desk.asker.confirm(&self.desk.asker.words.first(self.who(&host, &exchange)))? {
+        match self.desk.asker.confirm(&self.desk.asker.words.first(Self::who(&host, &exchange)))? {
             Answer::Given(()) => Ok(Next::Stage(Stage::Confirmed { exchange })),
             Answer::No => {
                 self.decline(&exchange, 1).await;
@@ -263,7 +263,7 @@ impl Journey<'_> {
             let reason = "the portal sent a certificate for another key, or with another serial number than it says";
             return Err(Fault::new(Status::Failure, reason).into());
         }
-        let issued = Certificate { certificate: issued.certificate, chain: issued.chain, serial };
+        let issued = Certificate { leaf: issued.certificate, chain: issued.chain, serial };
         Ok(Next::Stage(Stage::Issued { exchange, made, issued }))
     }
 
@@ -282,7 +282,7 @@ impl Journey<'_> {
     /// The second confirmation, and the installation.
     pub(super) async fn install(&self, exchange: Exchange, made: Made, issued: Certificate) -> anyhow::Result<Next> {
         let (store, key) = (self.store(&made.store)?, self.key(&made)?);
-        let certificate = read(&issued.certificate)?;
+        let certificate = read(&issued.leaf)?;
         let host = self.portal.origin.authority();
         let what = What {
             host: &host,
@@ -308,7 +308,7 @@ impl Journey<'_> {
     /// Says that it is installed, and proves it with the new key.
     pub(super) async fn activate(&self, exchange: Exchange, made: Made, issued: Certificate) -> anyhow::Result<Next> {
         self.installed(&exchange).await?;
-        let mut shown = vec![read(&issued.certificate)?.der().to_vec()];
+        let mut shown = vec![read(&issued.leaf)?.der().to_vec()];
         shown.extend(chain(&issued)?);
         let caller = Caller::Certificate(Arc::new(self.key(&made)?.certified(shown)));
         let call = Call::post(&exchange.activation, &caller, "/activate");
@@ -359,10 +359,10 @@ impl Journey<'_> {
         issued: &Certificate,
     ) -> anyhow::Result<Option<(String, koshin_keystore::KeyId)>> {
         let Some(serial) = exchange.replaces.as_ref().and_then(|serial| serial.parse().ok()) else { return Ok(None) };
-        let issuer = read(&issued.certificate)?.issuer().to_owned();
+        let authority = read(&issued.leaf)?.issuer().to_owned();
         let mut certificates = self.desk.stores.certificates().into_iter();
         let found = certificates.find(|(_, entry)| {
-            let same = |one: &StoredCertificate| one.serial() == serial && one.issuer() == issuer;
+            let same = |one: &StoredCertificate| one.serial() == serial && one.issuer() == authority;
             entry.id != made.key && entry.certificate.as_ref().is_some_and(same)
         });
         Ok(found.map(|(store, entry)| (store, entry.id)))

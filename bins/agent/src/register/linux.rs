@@ -38,7 +38,7 @@ pub(super) fn register(places: &Places, program: &Path) -> anyhow::Result<()> {
     write(&entry, text.as_bytes())?;
     let before = read(&defaults)?;
     let after = with_default(before.as_deref().unwrap_or_default());
-    if before.as_deref() != Some(&after) { write(&defaults, after.as_bytes()) } else { Ok(()) }
+    if before.as_deref() == Some(&after) { Ok(()) } else { write(&defaults, after.as_bytes()) }
 }
 
 pub(super) fn unregister(places: &Places) -> anyhow::Result<()> {

@@ -1,5 +1,5 @@
 //! A small application that hands the link on. macOS gives links to applications by an Apple event, not as an argument, so it is an
-//! applet of AppleScript's, compiled by the system's own `osacompile`. Written by its manuals; not run.
+//! applet of `AppleScript`'s, compiled by the system's own `osacompile`. Written by its manuals; not run.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::{
     places::Places,
 };
 
-/// The applet. The link goes through `quoted form of`, which is AppleScript's quoting for the shell that it starts programs with; this
+/// The applet. The link goes through `quoted form of`, which is the quoting of `AppleScript` for the shell that it starts programs with; this
 /// program then reads it strictly.
 fn applet(program: &Path) -> String {
     let program = program.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
