@@ -22,6 +22,7 @@ mod mail_kill;
 mod matters;
 mod opening;
 mod order_kill;
+mod post;
 mod restore;
 mod restore_store;
 mod schedule;
