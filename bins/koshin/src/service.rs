@@ -112,7 +112,7 @@ impl Parts {
             entropy,
             self.settings,
         );
-        Ok(ra.watched_by(self.clock.watch()))
+        Ok(ra.watched_by(self.clock.watch()).with_tasks(self.store.clone()))
     }
 
     /// Serves until `shutdown` is ready; then ends connections in order and returns. `ready` is called once everything

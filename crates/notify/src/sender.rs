@@ -71,6 +71,11 @@ impl Sender {
         Self::new("bank@example.jp".parse().ok()?, named(), named(), named(), Zone::fixed(UtcOffset::UTC, "UTC")).ok()
     }
 
+    /// The zone in which its mails name days and times.
+    pub const fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
     /// The same sender with other texts.
     #[must_use]
     pub fn with_texts(mut self, texts: Texts) -> Self {

@@ -7,6 +7,7 @@ use std::{
 
 use koshin_expiry::{ClockDoubt, Policy};
 use koshin_issuance::{Gate, IssuerCertificate};
+use koshin_notify::Tasks;
 use koshin_renewal::{Deadlines, Refused};
 use koshin_types::{Fingerprint, ProtectionLevel, RenewalId, SerialNumber, SubjectId};
 use time::{Duration, UtcDateTime};
@@ -110,6 +111,8 @@ pub struct Ra {
     pub(crate) requests: Room,
     pub(crate) policy: Arc<Policy>,
     pub(crate) dealings: Arc<Dealings>,
+    /// `None` where nobody is shown what did not arrive.
+    pub(crate) tasks: Option<Arc<dyn Tasks>>,
 }
 
 impl fmt::Debug for Ra {
@@ -192,7 +195,7 @@ impl Ra {
         let desk = Administration::new(registry, directory, passwords, entropy, settings);
         let requests = Room::new(Self::LARGE_REQUESTS_AT_ONCE, Self::LARGE_REQUESTS);
         let gate = Arc::new(RwLock::new(gate));
-        Self { desk, sessions, issuing: issuing.into(), gate, requests, policy, dealings: Arc::default() }
+        Self { desk, sessions, issuing: issuing.into(), gate, requests, policy, dealings: Arc::default(), tasks: None }
     }
 
     /// Does nothing that cannot be undone while this watch doubts the clock (I-41, I-44). Without a watch the instants of

@@ -35,6 +35,7 @@ mod session;
 mod sign_in;
 mod sweep;
 mod ticket;
+mod undelivered;
 
 pub use administer::{AdministerError, Administration};
 pub use agent::{
@@ -60,3 +61,4 @@ pub use renew::{Bundle, IssuanceError};
 pub use session::{Access, SessionError, SessionToken};
 pub use sign_in::{SignInError, SignedIn};
 pub use ticket::{Ticket, TicketError};
+pub use undelivered::{NotDelivered, Undelivered};

@@ -20,6 +20,8 @@ pub struct SignedIn {
     pub access: Access,
     /// Whether the notice stands between login and main screen.
     pub notice: bool,
+    /// Whether mails to the registered address did not arrive ([`Ra::undelivered`]).
+    pub undelivered: bool,
     /// What is owed when the sign-in activated the certificate.
     pub owed: Owed,
 }
@@ -106,7 +108,12 @@ impl Ra {
             self.sessions.note_try(&tries_key, None).await?;
         }
         let notice = file.holding.outlook(&self.policy, now).decision.is_some_and(|decision| decision.notice);
-        Ok(SignedIn { token, access: Access { session, file }, notice, owed })
+        // Who cannot be told that mails do not arrive signs in all the same.
+        let undelivered = self.undelivered(&file).await.unwrap_or_else(|error| {
+            tracing::warn!(error = ?error, "the tasks of a holder cannot be read");
+            None
+        });
+        Ok(SignedIn { token, access: Access { session, file }, notice, undelivered: undelivered.is_some(), owed })
     }
 
     async fn activated_file(

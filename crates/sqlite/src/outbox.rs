@@ -17,6 +17,34 @@ use crate::{
     writer::{Failed, Job, Transaction},
 };
 
+/// The columns that [`read`] reads, others behind them, and where they come from.
+macro_rules! claim {
+    () => {
+        claim!("")
+    };
+    ($more:literal) => {
+        concat!(
+            "o.number, o.mail, o.fence + 1, o.attempts, o.unanswered + (o.state = 'transmitting'), c.status, \
+             s.language, s.address, o.addressee IS NOT NULL, s.grant_until",
+            $more,
+            " FROM outbox AS o LEFT JOIN certificates AS c ON c.number = o.certificate \
+             LEFT JOIN subjects AS s ON s.number = coalesce(o.addressee, c.subject)"
+        )
+    };
+}
+pub(crate) use claim;
+/// How many columns [`read`] reads.
+pub(crate) const CLAIM_COLUMNS: usize = 10;
+
+/// The address that is registered by now of whom a mail of the outbox `o` went to, and whether that was said.
+macro_rules! registered {
+    () => {
+        "CASE WHEN o.addressee IS NULL THEN (SELECT address FROM subjects WHERE id = o.subject) \
+         ELSE (SELECT address FROM subjects WHERE number = o.addressee) END, o.addressee IS NOT NULL"
+    };
+}
+pub(crate) use registered;
+
 /// What the outbox's jobs answer with; the port has its own error.
 pub(crate) enum Refusal {
     LeaseLost,
@@ -64,13 +92,11 @@ impl Claim {
     ) -> Result<(), Failed<StoreError>> {
         while claimed.len() < self.limit {
             // Whom a planned notice is about is asked again now (I-56, I-63).
-            let due = Script::one(
-                "/* Claim::claim_all */ SELECT o.number, o.mail, o.fence + 1, o.attempts, \
-                 o.unanswered + (o.state = 'transmitting'), c.status, s.language, s.address, o.addressee IS NOT NULL, \
-                 s.grant_until FROM outbox AS o LEFT JOIN certificates AS c ON c.number = o.certificate \
-                 LEFT JOIN subjects AS s ON s.number = coalesce(o.addressee, c.subject) \
-                 WHERE o.urgency = ? AND o.claimable_from <= ? ORDER BY o.claimable_from, o.number LIMIT ?",
-            );
+            let due = Script::one(concat!(
+                "/* Claim::claim_all */ SELECT ",
+                claim!(),
+                " WHERE o.urgency = ? AND o.claimable_from <= ? ORDER BY o.claimable_from, o.number LIMIT ?"
+            ));
             let room = i64::try_from(self.limit.saturating_sub(claimed.len())).unwrap_or(i64::MAX);
             let due = due.with(i64::from(urgency.number())).with(millis(self.now)).with(room);
             let rows = tx.read(due).await?;
@@ -119,15 +145,6 @@ fn recipient(address: &Address) -> Vec<u8> {
     let digest = ring::digest::digest(&ring::digest::SHA256, address.folded().as_bytes());
     digest.as_ref().iter().take(16).copied().collect()
 }
-
-/// The address that is registered by now of whom a mail of the outbox `o` went to, and whether that was said.
-macro_rules! registered {
-    () => {
-        "CASE WHEN o.addressee IS NULL THEN (SELECT address FROM subjects WHERE id = o.subject) \
-         ELSE (SELECT address FROM subjects WHERE number = o.addressee) END, o.addressee IS NOT NULL"
-    };
-}
-pub(crate) use registered;
 
 /// Whether a mail went to another address than is registered by now, so that there is nothing to see to if it did not
 /// arrive. What is addressed to nobody and not meant for the holder went to an operator, or to an administrator.

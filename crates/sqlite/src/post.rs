@@ -3,13 +3,13 @@
 
 use koshin_notify::{Claimed, Disposition, Mail, MailId};
 use koshin_types::SubjectId;
-use sqlx::{Row as _, sqlite::SqliteRow};
+use sqlx::sqlite::SqliteRow;
 use time::UtcDateTime;
 
 use crate::{
     codec::{Columns, millis},
     error::{StoreError, damaged},
-    outbox::{Found, read},
+    outbox::{CLAIM_COLUMNS, Found, claim, read},
     script::Script,
     store::Store,
 };
@@ -125,13 +125,12 @@ impl Store {
         after: Option<&DueMail>,
         limit: u32,
     ) -> Result<Vec<DueMail>, StoreError> {
-        // The first columns are those of a claim.
-        let query = "/* Store::due_mails */ SELECT o.number, o.mail, o.fence + 1, o.attempts, \
-                     o.unanswered + (o.state = 'transmitting'), c.status, s.language, s.address, o.id, o.kind, \
-                     o.subject, o.urgency << 50 | o.claimable_from FROM outbox AS o \
-                     LEFT JOIN certificates AS c ON c.number = o.certificate LEFT JOIN subjects AS s ON s.number = c.subject \
-                     WHERE o.claimable_from <= ? AND (o.urgency << 50 | o.claimable_from, o.number) > (?, ?) \
-                     ORDER BY o.urgency << 50 | o.claimable_from, o.number LIMIT ?";
+        let query = concat!(
+            "/* Store::due_mails */ SELECT ",
+            claim!(", o.id, o.kind, o.subject, o.urgency << 50 | o.claimable_from"),
+            " WHERE o.claimable_from <= ? AND (o.urgency << 50 | o.claimable_from, o.number) > (?, ?) \
+             ORDER BY o.urgency << 50 | o.claimable_from, o.number LIMIT ?"
+        );
         let (at, number) = after.map_or((i64::MIN, i64::MIN), |mail| (mail.at, mail.number));
         let script = Script::one(query).with(millis(now)).with(at).with(number).with(i64::from(limit));
         self.readers().all(script).await?.iter().map(due).collect()
@@ -150,7 +149,7 @@ fn delivered(row: &SqliteRow) -> Option<Delivered> {
 fn due(row: &SqliteRow) -> Result<DueMail, StoreError> {
     let (number, found) = read(row)?;
     let mut columns = Columns::of(row);
-    columns.skip(8);
+    columns.skip(CLAIM_COLUMNS);
     let id: &[u8] = columns.get("outbox.id")?;
     Ok(DueMail {
         id: MailId::from_bytes(id.try_into().map_err(|_| damaged("outbox.id"))?),
@@ -160,7 +159,7 @@ fn due(row: &SqliteRow) -> Result<DueMail, StoreError> {
             Found::Claimed(claimed) => Ok(claimed),
             Found::Pointless(end) => Err(end),
         },
-        at: row.try_get(11).map_err(|_| damaged("outbox.claimable_from"))?,
+        at: columns.get("outbox.claimable_from")?,
         number,
     })
 }

@@ -8,10 +8,12 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 use koshin_expiry::Policy;
+use koshin_notify::Zone;
+use koshin_operator::post::Overview;
 use koshin_ra::{Actor, Administration, Directory as _, Passwords, Settings};
 use koshin_sqlite::{Options, Store};
 use koshin_types::OrganizationId;
-use time::UtcDateTime;
+use time::{UtcDateTime, UtcOffset};
 
 use crate::{
     clock::{self, Clock, Confirms},
@@ -65,6 +67,10 @@ pub(crate) struct Desk {
     pub(crate) clock: Clock,
     /// The one instant of this command.
     pub(crate) now: UtcDateTime,
+    /// Whom the steward tells, and when.
+    pub(crate) overview: Overview,
+    /// The zone of the mails.
+    pub(crate) zone: Zone,
     settings: Settings,
 }
 
@@ -74,16 +80,19 @@ const DEMO_DATABASE: &str = "koshin.db";
 impl Place {
     /// Opens the storage.
     pub(crate) async fn open(self) -> anyhow::Result<Desk> {
-        let (database, policy, settings) = if let Some(folder) = self.data {
-            (folder.join(DEMO_DATABASE), Arc::new(Policy::default_jst()), Settings::default())
+        let (database, policy, settings, overview, zone) = if let Some(folder) = self.data {
+            let zone = Zone::fixed(UtcOffset::from_hms(9, 0, 0)?, "JST");
+            let (policy, settings) = (Arc::new(Policy::default_jst()), Settings::default());
+            (folder.join(DEMO_DATABASE), policy, settings, Overview::default(), zone)
         } else {
             let checked = self.file.read()?;
-            (checked.database(), checked.policy, checked.settings)
+            let (overview, zone) = (checked.config.mail.overview(), checked.sender.zone().clone());
+            (checked.database(), checked.policy, checked.settings, overview, zone)
         };
         let store = open(&database).await?;
         let clock = Clock::open(&store, Confirms::Operator).await?;
         let now = clock.now();
-        Ok(Desk { store, policy, actor: Actor::Operator(self.operator), clock, now, settings })
+        Ok(Desk { store, policy, actor: Actor::Operator(self.operator), clock, now, overview, zone, settings })
     }
 }
 

@@ -3,7 +3,9 @@
 use std::{fmt::Write as _, path::PathBuf};
 
 use clap::{Args, Subcommand};
-use koshin_notify::{Mail, Notice, Planner, Sender, WhyClosed, lint, masked_id, render, sample_mails, sample_names};
+use koshin_notify::{
+    Mail, Notice, Planner, Sender, Steward, WhyClosed, lint, masked_id, render, sample_mails, sample_names,
+};
 use koshin_operator::{
     instant::{self, rfc3339},
     machine,
@@ -47,9 +49,10 @@ pub(crate) enum MailCommand {
     /// Show a mail as it would be sent, with made-up values or those of one ID. Nothing is sent
     #[command(after_help = PREVIEW)]
     Preview(PreviewArguments),
-    /// List the notices of expiry that are due then, by what is known now. Nothing is planned or sent
+    /// List the mails that time makes due then, by what is known now. Nothing is planned or sent
     ///
-    /// Who renews or is told before that instant is listed all the same.
+    /// Notices of expiry, reminders of permissions, what administrators and the operator are told, digests and summaries. Who
+    /// renews or is told before that instant is listed all the same.
     #[command(after_help = TOMORROW)]
     Tomorrow(TomorrowArguments),
     /// Make a key for the senders of mails, by which is recognized what comes back
@@ -260,12 +263,15 @@ async fn tomorrow(TomorrowArguments { date, json, place }: TomorrowArguments) ->
     let desk = place.open().await?;
     let at = date.unwrap_or_else(|| desk.now.saturating_add(Duration::DAY));
     let planner = Planner::new(desk.store.clone(), koshin_expiry::Policy::clone(&desk.policy));
+    let steward = Steward::new(desk.store.clone(), koshin_expiry::Policy::clone(&desk.policy), desk.zone.clone());
+    let steward = steward.with_operator(desk.overview.operator).with_rhythm(desk.overview.rhythm);
     let mut mails = planner.rehearse(at).await?;
+    mails.extend(steward.rehearse(at).await?);
     mails.sort_by(|one, other| {
-        let key = |mail: &Mail| (mail.subject_id.as_str().to_owned(), mail.kind.threshold());
+        let key = |mail: &Mail| (mail.subject_id.as_str().to_owned(), mail.kind.threshold(), mail.kind.word(), mail.id);
         key(one).cmp(&key(other))
     });
-    Form::new(json).list(mails.iter().filter_map(Due::new))
+    Form::new(json).list(mails.iter().map(Due::new))
 }
 
 /// One mail that is due. The JSON is a contract: members are only added.
@@ -277,26 +283,34 @@ struct Due {
     /// The address, without what would tell it.
     to: String,
     language: &'static str,
-    threshold_days: u16,
-    days_left: u16,
-    not_after: String,
+    /// What it is: `expiry`, or the word of another kind.
+    kind: &'static str,
+    /// Of a notice of expiry, like the next one.
+    threshold_days: Option<u16>,
+    days_left: Option<u16>,
+    /// Of the certificate that it is about.
+    not_after: Option<String>,
     mail: String,
 }
 
 impl Due {
-    /// `None` for what is no notice of expiry.
-    fn new(mail: &Mail) -> Option<Self> {
-        let Notice::Expiry { threshold_days, validity, days_left, .. } = &mail.kind else { return None };
-        Some(Self {
+    fn new(mail: &Mail) -> Self {
+        let (days_left, validity) = match &mail.kind {
+            Notice::Expiry { validity, days_left, .. } => (Some(*days_left), Some(*validity)),
+            Notice::Escalation { validity } => (None, Some(*validity)),
+            _ => (None, None),
+        };
+        Self {
             masked: masked_id(&mail.subject_id),
             subject: mail.subject_id.to_string(),
             to: mail.to.masked(),
             language: mail.language.as_str(),
-            threshold_days: *threshold_days,
-            days_left: *days_left,
-            not_after: rfc3339(validity.not_after()),
+            kind: mail.kind.word(),
+            threshold_days: mail.kind.threshold(),
+            days_left,
+            not_after: validity.map(|validity| rfc3339(validity.not_after())),
             mail: mail.id.to_string(),
-        })
+        }
     }
 }
 
@@ -307,9 +321,9 @@ impl Row for Due {
         vec![
             self.subject.clone(),
             self.to.clone(),
-            format!("{} days", self.threshold_days),
-            self.days_left.to_string(),
-            self.not_after.clone(),
+            self.threshold_days.map_or_else(|| self.kind.to_owned(), |days| format!("{days} days")),
+            self.days_left.map(|days| days.to_string()).unwrap_or_default(),
+            self.not_after.clone().unwrap_or_default(),
         ]
     }
 }

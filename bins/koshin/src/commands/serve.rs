@@ -91,6 +91,7 @@ async fn serve(program: &str, checked: Checked, mails: Mails) -> anyhow::Result<
             sender: loaded.sender,
             transport: loaded.transport,
             settings: checked.config.mail.settings(),
+            overview: checked.config.mail.overview(),
             wording: Some(checked.wording(loaded.returns.as_ref())),
             returns: loaded.returns,
             limits: Some(checked.config.mail.limits()),

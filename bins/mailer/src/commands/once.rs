@@ -43,7 +43,8 @@ pub(crate) async fn run(OnceArguments { dry_run, json, file }: OnceArguments) ->
     let progress = Arc::new(Progress::new());
     let settings = checked.mail.settings();
     let observer = Arc::clone(&progress) as _;
-    let post = Post::new(&store, &checked.policy, loaded.transport, loaded.sender, settings, observer);
+    let post = Post::new(&store, &checked.policy, loaded.transport, loaded.sender, settings, observer)
+        .with_overview(checked.mail.overview());
     let done = work(&store, &clock, &post, &progress).await;
     let waiting = store.post_counts(clock.judged().0).await;
     store.shut_down().await;
@@ -65,6 +66,7 @@ async fn work(store: &Arc<Store>, clock: &Clock, post: &Post, progress: &Progres
     let before = store.post_counts(clock.now()?).await?.planned;
     loop {
         let planned = post.plan(clock.now()?).await?;
+        post.tell(clock.now()?).await?;
         let count = store.post_counts(clock.now()?).await?.planned - before;
         progress.planned(count);
         let sending = post.send(clock.now()?);

@@ -5,11 +5,12 @@ use std::{collections::HashSet, sync::Arc};
 use async_trait::async_trait;
 use koshin_expiry::Policy;
 use koshin_notify::{
-    Claimed, Disposition, Envelope, Fence, Mail, Mailer, Outcome, Planner, Reply, ScheduleError, Transport,
+    Claimed, Disposition, Envelope, Fence, Mail, Mailer, Outcome, Planner, Reply, ScheduleError, Steward, Transport,
 };
 use koshin_operator::{
     instant::rfc3339,
     output::{Form, Row},
+    post::Overview,
 };
 use koshin_sqlite::{DueMail, Store};
 use serde::Serialize;
@@ -46,7 +47,7 @@ pub(crate) async fn run(checked: &Checked, json: bool) -> anyhow::Result<()> {
             None => break,
         }
     }
-    for mail in planned(&view, &checked.policy, now).await? {
+    for mail in planned(&view, checked, now).await? {
         if !waiting.contains(&mail.id) {
             let claim = Claimed { mail, fence: Fence(0), attempts: 0, unanswered: 0 };
             let end = mailer.rehearse(&claim, now).await?;
@@ -63,14 +64,20 @@ pub(crate) async fn run(checked: &Checked, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn planned(view: &Arc<Store>, policy: &Policy, now: UtcDateTime) -> anyhow::Result<Vec<Mail>> {
-    match Planner::new(Arc::clone(view), policy.clone()).rehearse(now).await {
+async fn planned(view: &Arc<Store>, checked: &Checked, now: UtcDateTime) -> anyhow::Result<Vec<Mail>> {
+    let policy = || Policy::clone(&checked.policy);
+    match Planner::new(Arc::clone(view), policy()).rehearse(now).await {
         Err(ScheduleError::OtherPolicy) => {
             let reason = "the notices are planned by another policy than the file's; what sends on this database adopts it \
                           first, and until then it is not known what is due";
             Err(Fault::new(Status::State, reason).into())
         }
-        mails => Ok(mails?),
+        mails => {
+            let Overview { operator, rhythm } = checked.mail.overview();
+            let steward = Steward::new(Arc::clone(view), policy(), checked.sender().zone().clone());
+            let told = steward.with_operator(operator).with_rhythm(rhythm).rehearse(now).await?;
+            Ok(mails?.into_iter().chain(told).collect())
+        }
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) async fn run(RunArguments { metrics, file }: RunArguments) -> anyhow:
         sender: loaded.sender,
         transport: loaded.transport,
         settings: checked.mail.settings(),
+        overview: checked.mail.overview(),
         wording: Some(checked.wording(loaded.returns.as_ref())),
         returns: loaded.returns,
         limits: Some(checked.mail.limits()),

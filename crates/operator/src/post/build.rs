@@ -5,14 +5,17 @@ use std::{fs, path::Path, sync::Arc, time::Duration as Wait};
 use anyhow::Context as _;
 use koshin_expiry::{Policy, PolicyConfig};
 use koshin_notify::{
-    Bilingual, Complaints, Maildir, Sender, Settings, SmtpTransport, Texts, Transport, Verp, Zone as MailZone,
+    Address, Bilingual, Complaints, Maildir, Operator, Rhythm, Sender, Settings, SmtpTransport, Texts, Transport, Verp,
+    Zone as MailZone,
     bounces::BounceBox,
     smtp::{Login, Roots, SmtpConfig, Tls},
 };
-use time::UtcDateTime;
+use koshin_types::Language;
+use time::{UtcDateTime, Weekday};
 
 use super::{
-    AlarmTable, Bounces, Brand, Contact, Days, Limits, Mail, PolicyTable, Returns, Smtp, SmtpTls, Text, Wording,
+    AlarmTable, Bounces, Brand, Contact, Day, Days, Limits, Mail, MailLanguage, Overview, PolicyTable, Returns, Smtp,
+    SmtpTls, Text, Wording,
 };
 use crate::{
     config::{Problems, resolve},
@@ -91,6 +94,12 @@ impl Mail {
         if let Some(address) = self.metrics.filter(|address| !address.ip().is_loopback()) {
             problems.add("mail.metrics", &format!("{address} is no loopback address, such as 127.0.0.1:9464"));
         }
+        if let Some(operator) = &self.operator {
+            problems.note("mail.operator", operator.parse::<Address>());
+        }
+        if self.digest.hour > 23 {
+            problems.add("mail.digest.hour", &format!("{} is no hour from 0 to 23", self.digest.hour));
+        }
         let AlarmTable { overdue_minutes, silent_minutes } = self.alarm;
         let limits = [("overdue_minutes", overdue_minutes), ("silent_minutes", silent_minutes)];
         for (key, _) in limits.iter().filter(|(_, minutes)| *minutes == 0) {
@@ -156,6 +165,26 @@ impl Mail {
     pub fn returns(&self, file: &Path, problems: &mut Problems) -> Option<Returns> {
         let bounces = self.bounces.as_ref()?;
         problems.note("mail.bounces", bounces.open(file))
+    }
+
+    /// Whom the steward tells, and when. An address that is none was complained of before ([`Mail::check`]).
+    pub fn overview(&self) -> Overview {
+        let address = self.operator.as_ref().and_then(|address| address.parse().ok());
+        let language = match self.operator_language {
+            MailLanguage::Ja => Language::Ja,
+            MailLanguage::En => Language::En,
+        };
+        let weekday = match self.digest.weekday {
+            Day::Monday => Weekday::Monday,
+            Day::Tuesday => Weekday::Tuesday,
+            Day::Wednesday => Weekday::Wednesday,
+            Day::Thursday => Weekday::Thursday,
+            Day::Friday => Weekday::Friday,
+            Day::Saturday => Weekday::Saturday,
+            Day::Sunday => Weekday::Sunday,
+        };
+        let operator = address.map(|address| Operator { address, language });
+        Overview { operator, rhythm: Rhythm { weekday, hour: self.digest.hour } }
     }
 
     /// How the mailer works.

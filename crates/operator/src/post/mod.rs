@@ -12,7 +12,7 @@ mod work;
 
 use std::sync::Arc;
 
-use koshin_notify::{Sender, Verp, bounces::BounceBox};
+use koshin_notify::{Operator, Rhythm, Sender, Verp, bounces::BounceBox};
 use time::UtcDateTime;
 
 pub use alarm::{Alarm, Limits};
@@ -20,7 +20,7 @@ pub use build::KEY_OCTETS;
 pub use figures::Figures;
 pub use lag::{Lag, ideal};
 pub use schema::{
-    AlarmTable, Bounces, Brand, Contact, Days, Mail, PolicyTable, Porter, Smtp, SmtpTls, Storage, Text, Unlimited,
+    AlarmTable, Bounces, Brand, Contact, Day, Days, DigestTable, Mail, MailLanguage, PolicyTable, Porter, Smtp, SmtpTls, Storage, Text, Unlimited,
 };
 pub use standing::Standing;
 pub use work::{GRACE, Mailing, Post};
@@ -30,6 +30,15 @@ pub type Believed = Arc<dyn Fn() -> Option<UtcDateTime> + Send + Sync>;
 
 /// Reads the operator's texts again and answers with the sender in these words.
 pub type Wording = Box<dyn Fn() -> anyhow::Result<Sender> + Send + Sync>;
+
+/// Whom the steward tells beside the people of the organizations, and when.
+#[derive(Debug, Clone, Default)]
+pub struct Overview {
+    /// The operator; `None` where nobody is told.
+    pub operator: Option<Operator>,
+    /// When digests go out.
+    pub rhythm: Rhythm,
+}
 
 /// How it is noticed that a mail came back: each has a sender of its own, whose mail a server puts into a maildir.
 #[derive(Debug, Clone)]

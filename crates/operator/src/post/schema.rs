@@ -76,6 +76,12 @@ pub struct Mail {
     /// Where the figures of whoever sends can be read, on a loopback address. Default: nowhere.
     #[serde(default)]
     pub metrics: Option<SocketAddr>,
+    /// Whom the summary of each day goes to, and what no administrator can be told. Default: nobody.
+    #[serde(default)]
+    pub operator: Option<String>,
+    /// In which language.
+    #[serde(default)]
+    pub operator_language: MailLanguage,
     /// The relay.
     #[serde(default)]
     pub smtp: Option<Smtp>,
@@ -85,6 +91,50 @@ pub struct Mail {
     /// When somebody has to look.
     #[serde(default)]
     pub alarm: AlarmTable,
+    /// When administrators get the digests of their organizations.
+    #[serde(default)]
+    pub digest: DigestTable,
+}
+
+/// The language of a mail to somebody without an ID.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailLanguage {
+    /// Japanese.
+    #[default]
+    Ja,
+    /// English.
+    En,
+}
+
+/// When digests go out, in the zone of the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DigestTable {
+    /// The day of the week.
+    pub weekday: Day,
+    /// The hour, 0 to 23.
+    pub hour: u8,
+}
+
+impl Default for DigestTable {
+    fn default() -> Self {
+        Self { weekday: Day::Monday, hour: 9 }
+    }
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "their names say it")]
+pub enum Day {
+    Monday,
+    Tuesday,
+    Wednesday,
+    Thursday,
+    Friday,
+    Saturday,
+    Sunday,
 }
 
 /// Which program sends what is owed.

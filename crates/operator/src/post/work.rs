@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration as Wait};
 
 use koshin_expiry::Policy;
-use koshin_notify::{Mailer, Observer, OutboxError, Planner, ScheduleError, Sender, Settings, Tally, Transport, Wake};
+use koshin_notify::{Mailer, Observer, OutboxError, Planner, ScheduleError, Sender, Settings, Steward, Tally, Transport, Wake};
 use koshin_sqlite::Store;
 use time::UtcDateTime;
 use tokio::{
@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Alarm, Believed, Figures, Limits, Returns, Wording,
+    Alarm, Believed, Figures, Limits, Overview, Returns, Wording,
     metrics::{self, Source},
 };
 use crate::machine::Hangups;
@@ -33,6 +33,7 @@ const SAY_AGAIN: u32 = 360;
 /// Plans and sends. Any number of them may share one database.
 pub struct Post {
     planner: Planner<Arc<Store>>,
+    steward: Steward<Arc<Store>>,
     mailer: Mailer<Arc<Store>, Arc<dyn Transport>>,
 }
 
@@ -46,8 +47,16 @@ impl Post {
         settings: Settings,
         observer: Arc<dyn Observer>,
     ) -> Self {
+        let steward = Steward::new(Arc::clone(store), policy.clone(), sender.zone().clone());
         let mailer = Mailer::new(Arc::clone(store), transport, sender).with_settings(settings).observed_by(observer);
-        Self { planner: Planner::new(Arc::clone(store), policy.clone()), mailer }
+        Self { planner: Planner::new(Arc::clone(store), policy.clone()), steward, mailer }
+    }
+
+    /// The same, telling the operator too, and digests then.
+    #[must_use]
+    pub fn with_overview(mut self, Overview { operator, rhythm }: Overview) -> Self {
+        self.steward = self.steward.with_operator(operator).with_rhythm(rhythm);
+        self
     }
 
     /// Plans what is due at `now`.
@@ -57,6 +66,15 @@ impl Post {
     /// [`ScheduleError`]; nothing is lost.
     pub async fn plan(&self, now: UtcDateTime) -> Result<Wake, ScheduleError> {
         self.planner.run(now).await
+    }
+
+    /// Owes what is told once, and what is summed up, at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError`]; nothing is lost.
+    pub async fn tell(&self, now: UtcDateTime) -> Result<Wake, OutboxError> {
+        self.steward.run(now).await
     }
 
     /// Sends what is due at `now`.
@@ -86,6 +104,11 @@ impl Post {
             Wake::Idle
         });
         let Some(now) = clock() else { return MAIL_EVERY };
+        let told = self.tell(now).await.unwrap_or_else(|error| {
+            tracing::error!(error = ?error, "administrators and operators cannot be told");
+            Wake::Idle
+        });
+        let Some(now) = clock() else { return MAIL_EVERY };
         let sent = self.send(now).await.unwrap_or_else(|error| {
             tracing::error!(error = ?error, "mails cannot be sent");
             Wake::Idle
@@ -95,7 +118,7 @@ impl Post {
             Wake::At(at) => clock().map_or(MAIL_EVERY, |now| Wait::try_from(at - now).unwrap_or_default()),
             Wake::Idle => MAIL_EVERY,
         };
-        wait(planned).min(wait(sent)).min(MAIL_EVERY)
+        wait(planned).min(wait(told)).min(wait(sent)).min(MAIL_EVERY)
     }
 
     /// Ends a run within a bounded time.
@@ -115,6 +138,8 @@ pub struct Mailing {
     pub transport: Arc<dyn Transport>,
     /// How the mailer works.
     pub settings: Settings,
+    /// Whom the steward tells, and when.
+    pub overview: Overview,
     /// `None` where nobody listens for what comes back.
     pub returns: Option<Returns>,
     /// Reads the texts again when the process is asked to; `None` where there is nothing to read.
@@ -128,8 +153,8 @@ pub struct Mailing {
 impl Mailing {
     /// Without limits, without an ear for what comes back, and watched by nobody.
     pub fn new(sender: Sender, transport: Arc<dyn Transport>) -> Self {
-        let settings = Settings::default();
-        Self { sender, transport, settings, returns: None, wording: None, limits: None, metrics: None }
+        let (settings, overview) = (Settings::default(), Overview::default());
+        Self { sender, transport, settings, overview, returns: None, wording: None, limits: None, metrics: None }
     }
 
     /// Plans, sends, listens and watches until it is to stop. `planned` is told of each mail that this process owes.
@@ -142,9 +167,10 @@ impl Mailing {
         planned: Arc<Notify>,
         stopping: &watch::Receiver<bool>,
     ) {
-        let Self { sender, transport, settings, returns, wording, limits, metrics } = self;
+        let Self { sender, transport, settings, overview, returns, wording, limits, metrics } = self;
         let figures = Arc::new(Figures::default());
         let post = Post::new(store, policy, transport, sender, settings, Arc::clone(&figures) as _);
+        let post = post.with_overview(overview);
         tasks.spawn(send_mails(post, wording, Arc::clone(clock), planned, stopping.clone()));
         if let Some(returns) = returns {
             tasks.spawn(listen(returns, Arc::clone(store), Arc::clone(clock), stopping.clone()));

@@ -86,6 +86,7 @@ impl Portal {
             .route("/", get(sign_in::login_page))
             .route("/login", post(sign_in::login))
             .route("/logout", post(sign_in::logout))
+            .route("/undelivered", get(sign_in::undelivered))
             .route("/notice", get(sign_in::notice))
             .route("/notice/later", post(sign_in::later))
             .route("/main", get(sign_in::main))

@@ -53,7 +53,11 @@ pub(crate) async fn login(context: Context, form: Result<Form<Credentials>, Form
         match portal.ra.sign_in(context.fingerprint(), id, &password, context.now).await {
             Ok(signed_in) => {
                 portal.settle(&signed_in.owed);
-                let next = if signed_in.notice { "/notice" } else { "/main" };
+                let next = match (signed_in.undelivered, signed_in.notice) {
+                    (true, _) => "/undelivered",
+                    (false, true) => "/notice",
+                    (false, false) => "/main",
+                };
                 let language = signed_in.access.file.subject.language;
                 let jar = CookieJar::new().add(context.session(&signed_in.token)).add(Context::own_language(language));
                 Ok((jar, Redirect::to(next)).into_response())
@@ -97,6 +101,18 @@ async fn refuse(context: &Context, id: &str, refusal: LoginRefusal, status: Stat
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
     }
     Ok(response)
+}
+
+/// GET `/undelivered`: between login and renewal notice, while mails to the registered address do not arrive.
+pub(crate) async fn undelivered(context: Context) -> Response {
+    let result = async {
+        let access = context.access().await?;
+        match context.portal.ra.undelivered(&access.file).await? {
+            Some(view) => Ok(context.page(screens::undelivered(&context.frame(), &view)?)),
+            None => Ok(Redirect::to("/notice").into_response()),
+        }
+    };
+    context.answer(result.await)
 }
 
 /// GET `/notice`: step 1, between login and main screen.

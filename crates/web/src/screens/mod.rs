@@ -44,6 +44,7 @@ mod seen;
 mod sign_in;
 mod texts;
 mod ticket;
+mod undelivered;
 
 pub use activation::{Activation, activation};
 pub use complete::{Complete, CompleteStage, Term, complete};
@@ -65,6 +66,7 @@ pub use seen::{Door, Seen, SeenCertificate};
 pub use sign_in::{Login, LoginRefusal, SignedOut, login, signed_out};
 pub use texts::{TextError, Texts};
 pub use ticket::{Ticket, ticket};
+pub use undelivered::undelivered;
 
 /// Why a screen cannot be shown. Each of these is a fault of this crate, and a test renders every screen.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Every screen with sample data: for the snapshots and for the gallery.
 
+use koshin_ra::{NotDelivered, Undelivered};
 use koshin_types::{Language, ProtectionLevel, RenewalId, Role, SerialNumber, Validity};
 use koshin_web::screens::{
     self, Activation, Bilingual, Brand, Check, Clocked, CodeRefusal, Complete, CompleteStage, Contact, Declined,
@@ -193,6 +194,16 @@ impl World {
                 (name("01_notice", level), screens::notice(&frame, &view))
             })
             .into();
+        let frame = self.frame(language, Host::Portal, "/undelivered");
+        let address = || Some("t***@example.co.jp".to_owned());
+        for (what, address, how) in [
+            ("refused", address(), NotDelivered::Refused),
+            ("came_back", address(), NotDelivered::CameBack),
+            ("no_address", None, NotDelivered::Refused),
+        ] {
+            let view = Undelivered { address, how, since: utc_datetime!(2026-11-21 15:00:07) };
+            samples.push((name("01_undelivered", what), screens::undelivered(&frame, &view)));
+        }
         let frame = self.frame(language, Host::Portal, "/main");
         let offers = [
             ("not_yet", RenewalOffer::NotYet { opens: utc_datetime!(2026-11-21 15:00:00) }),

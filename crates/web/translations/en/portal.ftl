@@ -14,6 +14,19 @@ door-title = Obtain certificate
 door-body = If you have no certificate yet, if yours has expired, or if it is being reissued, obtain one here.
 door-link = Go to Obtain certificate
 
+undelivered-title = Please check your registered mail address
+undelivered-heading = We could not deliver our mails to you
+undelivered-came-back = A mail to your registered address was sent and came back.
+undelivered-refused = A mail to your registered address was not accepted by the mail server there.
+undelivered-none = No mail address is registered for you, so a mail could not be sent.
+undelivered-consequence = Until this is put right, notices about your certificate and the code for obtaining one cannot reach you.
+undelivered-address = Your registered address
+undelivered-since = Not delivered since
+undelivered-todo-title = What to do
+undelivered-todo-check = Please check that you still use this address, that it does not block our mails, and that your mailbox is not full.
+undelivered-todo-change = To register or change an address, please use the contact at the bottom of this page.
+undelivered-next = Continue
+
 notice-title = Renewal notice
 notice-calm = Your certificate will expire soon
 notice-firm = Please renew your certificate

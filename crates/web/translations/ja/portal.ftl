@@ -14,6 +14,19 @@ door-title = 電子証明書取得
 door-body = 電子証明書をまだお持ちでない方、有効期限が切れた方、再発行の手続きをされた方は、こちらから電子証明書を取得してください。
 door-link = 電子証明書取得へ進む
 
+undelivered-title = ご登録のメールアドレスのご確認
+undelivered-heading = お知らせのメールをお届けできませんでした
+undelivered-came-back = ご登録のメールアドレスへお送りしたメールが、送信した後に戻ってきました。
+undelivered-refused = ご登録のメールアドレスへお送りしたメールが、受信側のメールサーバーで受け付けられませんでした。
+undelivered-none = メールアドレスが登録されていないため、お知らせのメールをお送りできませんでした。
+undelivered-consequence = このままでは、電子証明書の有効期限のお知らせや、取得のときの確認番号をお届けできません。
+undelivered-address = ご登録のメールアドレス
+undelivered-since = お届けできなくなった日時
+undelivered-todo-title = お手続きの方法
+undelivered-todo-check = メールアドレスが今もお使いのものか、受信拒否の設定やメールボックスの空き容量に問題がないかをお確かめください。
+undelivered-todo-change = メールアドレスの登録や変更は、このページの下の連絡先へお申し出ください。
+undelivered-next = 次へ進む
+
 notice-title = 電子証明書更新通知
 notice-calm = 電子証明書の有効期限が近づいています
 notice-firm = 電子証明書の更新をお願いします
