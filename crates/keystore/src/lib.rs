@@ -33,15 +33,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![cfg_attr(not(any(windows, target_os = "macos")), forbid(unsafe_code))]
+
 mod certificate;
 pub mod conformance;
 mod error;
 mod id;
 mod key;
+#[cfg(target_os = "macos")]
+pub mod macos;
 mod memory;
 mod store;
 #[cfg(feature = "rustls")]
 mod tls;
+#[cfg(windows)]
+pub mod windows;
 
 pub use certificate::{CertificateFault, CertificateNames, StoredCertificate};
 pub use error::{InstallError, KeyError, SignError, StoreError};
