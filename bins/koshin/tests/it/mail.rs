@@ -234,10 +234,36 @@ fn a_mail_that_comes_back_is_a_task_until_somebody_has_seen_to_it() {
     assert!(site.run("task list --subject U-2 --json").json().is_empty());
     let table = site.run("task list");
     assert!(table.out.starts_with(&format!("{mail}\tU-1\tenrolment_permitted\tbounced\t")), "{table:?}");
+    let records = || site.run("audit verify --json").one()["records"].as_u64().unwrap();
+    let before = records();
     assert_eq!(site.run(&format!("task settle {mail} --json")).one()["done"], "settled");
     assert!(site.run("task list --json").json().is_empty());
     site.run(&format!("task settle {mail}")).refused(3);
+    assert_eq!(records(), before + 1, "who has seen to it is recorded, once");
     site.run("task settle nothing").refused(2);
+}
+
+#[test]
+fn mails_are_left_to_another_program_where_the_file_says_so() {
+    let site = Site::new();
+    server_certificate(&site);
+    choose_ports(&site);
+    configure(&site, "\nsent_by = \"koshin-mailer\"\n");
+    for command in
+        ["organization add C-1 x", "subject add U-1 --organization C-1 --address taro@example.co.jp", "subject permit U-1"]
+    {
+        assert_eq!(site.run(command).status, 0);
+    }
+    let service = Running::serve(&site);
+    sleep(Duration::from_secs(5));
+    assert_eq!(service.end("TERM").0, Some(0));
+    assert!(names(&site.folder().join("mail/new")).is_empty(), "it was not to send");
+    let file = site.folder().join("koshin.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("\nsent_by = \"koshin-mailer\"\n", "\nsent_by = \"koshin\"\n")).unwrap();
+    let service = Running::serve(&site);
+    until("no mail is sent", || names(&site.folder().join("mail/new")).first().cloned());
+    assert_eq!(service.end("TERM").0, Some(0));
 }
 
 #[test]

@@ -18,7 +18,11 @@ fn a_jump_of_a_year_sends_nothing_until_it_is_confirmed() {
     site.sql(&format!("UPDATE clock SET largest = {}", (now() - 365 * DAY) * 1000));
     let said = site.mailer(&["once"]);
     assert_eq!(said.status(), 4, "{}", said.errors());
-    assert!(said.errors().contains("was expected") && said.errors().contains("koshin clock confirm"), "{}", said.errors());
+    assert!(
+        said.errors().contains("was expected") && said.errors().contains("koshin clock confirm"),
+        "{}",
+        said.errors()
+    );
     assert_eq!(site.mailer(&["once", "--dry-run"]).status(), 4);
     let status = site.mailer(&["status", "--json"]).one(1);
     assert_eq!((&status["clock"], &status["alarms"][0]), (&"ahead".into(), &"mail.clock".into()));

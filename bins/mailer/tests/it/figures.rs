@@ -51,7 +51,9 @@ fn figures_tell_what_happened_and_to_whom_to_nobody() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
     }
-    assert!(text.contains("koshin_mail_lag_seconds{quantile=\"1\"} ") && text.contains("_last_success_timestamp_seconds "));
+    assert!(
+        text.contains("koshin_mail_lag_seconds{quantile=\"1\"} ") && text.contains("_last_success_timestamp_seconds ")
+    );
     assert!(!text.contains('@') && !text.contains("holder") && !text.contains("U-1"), "{text}");
     // Each line is one that Prometheus reads.
     let body = text.split_once("\r\n\r\n").unwrap().1;

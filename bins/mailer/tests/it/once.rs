@@ -26,6 +26,21 @@ fn what_is_due_goes_out_and_a_second_time_nothing_does() {
 }
 
 #[test]
+fn who_watches_sees_a_line_for_each_change() {
+    let relay = Relay::start(Manners { unknown: "holder2@", ..Manners::default() });
+    let site = Site::new(relay.port, 3);
+    let seen = site.on_a_terminal("once");
+    let progress: Vec<_> =
+        seen.lines().filter_map(|line| line.strip_prefix("koshin-mailer: ")).map(str::trim).collect();
+    assert_eq!(progress.first(), Some(&"3 planned, 0 sent, 0 refused, 0 left out"), "{seen}");
+    assert_eq!(progress.last(), Some(&"3 planned, 2 sent, 1 refused, 0 left out"), "{seen}");
+    assert_eq!(progress.len(), 4, "{seen}");
+    // Nothing to do, nothing to see; the summary stands at the end.
+    let seen = site.on_a_terminal("once");
+    assert!(!seen.contains("koshin-mailer: ") && seen.contains("sent"), "{seen}");
+}
+
+#[test]
 fn a_server_that_is_away_is_said_by_the_status() {
     // A port on which nobody listens by the time of the test.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -134,6 +134,15 @@ impl Site {
         Said(self.command(arguments).output().unwrap())
     }
 
+    /// The same before a terminal; what appears there.
+    pub(crate) fn on_a_terminal(&self, arguments: &str) -> String {
+        let (program, config) = (env!("CARGO_BIN_EXE_koshin-mailer"), self.path().join("koshin.toml"));
+        let line = format!("{program} {arguments} --config {}", config.display());
+        let ended = Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+        String::from_utf8(ended.stdout).unwrap()
+    }
+
     /// Begins to run, and waits until it says so.
     pub(crate) fn run(&self, arguments: &[&str]) -> Running {
         let mut child = self.command(&[&["run"], arguments].concat()).stderr(Stdio::piped()).spawn().unwrap();

@@ -13,7 +13,11 @@ fn how_the_mails_stand() {
     // Nobody has planned what opened ten days ago.
     let view = status.one(1);
     assert_eq!(view["alarms"], serde_json::json!(["mail.unplanned"]), "{view}");
-    assert!(status.errors().contains("mail.unplanned: notices of expiry are to be planned since"), "{}", status.errors());
+    assert!(
+        status.errors().contains("mail.unplanned: notices of expiry are to be planned since"),
+        "{}",
+        status.errors()
+    );
     assert!(view["last_sent"].is_null() && view["lag"].is_null());
 
     site.mailer(&["once", "--json"]).one(0);
