@@ -41,6 +41,7 @@ mod connections;
 mod demanding;
 mod limits;
 mod peer;
+mod rest;
 mod serve;
 mod tls;
 mod verifier;

@@ -8,7 +8,7 @@ use axum::{
     extract::ConnectInfo,
     response::Response,
 };
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Version};
 use http_body_util::Limited;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -32,6 +32,7 @@ use crate::{
     admission::{Admission, Admitted},
     authority,
     connections::{Ending, Entry},
+    rest::{self, Lent},
     verifier::Judged,
 };
 
@@ -184,7 +185,17 @@ impl Facts {
         extensions.insert(ConnectInfo(self.address));
     }
 
+    /// Answers, and lets in what is left of the body first where the protocol would end the stream over it.
     async fn answer(&self, request: Request<Incoming>) -> Response {
+        let for_good = request.version() != Version::HTTP_2;
+        let (parts, body) = request.into_parts();
+        let (body, lender) = rest::lend(body, for_good);
+        let response = self.answered(Request::from_parts(parts, body)).await;
+        lender.settle().await;
+        response
+    }
+
+    async fn answered(&self, request: Request<Lent>) -> Response {
         let Edge { limits, refuse, .. } = &self.server.edge;
         let mut request = request.map(|body| (body.size_hint().lower(), body));
         self.stamp(&mut request);

@@ -144,6 +144,20 @@ async fn sizes_are_bounded() {
     assert!(smuggled.as_ref().map_or(true, |answer| answer.status == 400 || answer.body == "0"), "{smuggled:?}");
 }
 
+/// Whatever is still on its way when the answer is ready: the answer comes, and the connection goes on.
+#[tokio::test]
+async fn a_body_that_is_too_large_is_answered_under_http_2_too() {
+    let ca = Ca::new("Client CA");
+    let portal = Portal::start_with(&[&ca], Limits { max_body_bytes: 1000, ..Limits::default() }).await;
+    let mut h2 = portal.client(None).connect_h2().await;
+    for octets in [1000, 1001, 100_000, 1 << 20, 5 << 20] {
+        let request = http::Request::post("https://localhost/body").body("a".repeat(octets)).unwrap();
+        let answer = h2.send(request).await.unwrap();
+        assert_eq!(answer.status, if octets > 1000 { 413 } else { 200 }, "{octets}");
+        assert_eq!(h2.ask("/").await.unwrap().status, 200);
+    }
+}
+
 #[tokio::test]
 async fn a_request_has_its_time() {
     let portal = Portal::plain(Limits { request_timeout: Duration::from_millis(300), ..Limits::default() }).await;

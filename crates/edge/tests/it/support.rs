@@ -457,7 +457,10 @@ impl H2 {
     }
 
     pub(super) async fn ask_host(&mut self, host: &str, path: &str) -> Result<Answer, hyper::Error> {
-        let request = http::Request::get(format!("https://{host}{path}")).body(String::new()).unwrap();
+        self.send(http::Request::get(format!("https://{host}{path}")).body(String::new()).unwrap()).await
+    }
+
+    pub(super) async fn send(&mut self, request: http::Request<String>) -> Result<Answer, hyper::Error> {
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;
         let status = response.status().as_u16();
