@@ -13,7 +13,7 @@ use crate::{
     e2e::{self, Build},
     fuzz,
     setup::{self, Extent, Missing},
-    shell::{Cmd, root, target_dir},
+    shell::{Cmd, root, target_dir, unpacked_dir},
     steps::{self, Failure, Outcome, Step},
     tidy,
 };
@@ -26,6 +26,7 @@ const BEFORE_A_COMMIT: &[Step] = &[
     Step { name: "clippy", needs: &[], run: clippy },
     Step { name: "no_std", needs: &[], run: no_std },
     Step { name: "test", needs: &[], run: test },
+    Step { name: "postfix", needs: &["postfix", "python3 with venv"], run: |_| mail_server("postfix") },
     Step { name: "benches", needs: &[], run: benches },
     Step { name: "counts", needs: &["valgrind", "gungraun-runner"], run: |_| counts::run() },
     Step { name: "page", needs: PAGE, run: page },
@@ -68,6 +69,11 @@ const LONG: &[Step] = &[
         needs: BROWSER,
         run: |_| e2e::run(&Build::Release, &["--all", "--split", "--language", "ja"]),
     },
+    Step {
+        name: "opensmtpd",
+        needs: &["OpenSMTPD", "libevent", "python3 with venv"],
+        run: |_| mail_server("opensmtpd"),
+    },
     Step { name: "properties", needs: &[], run: properties },
     Step { name: "mutants", needs: &["cargo-mutants"], run: mutants },
     Step { name: "fuzz long", needs: &["cargo-fuzz", "c++"], run: |_| fuzz::run(fuzz::LONG_SECONDS).map(passed) },
@@ -98,7 +104,7 @@ pub(crate) fn one(name: &str) -> Result<()> {
     };
     let missing = setup::missing_now(Extent::Nightly);
     if let Some(tool) = missing.among(step.needs) {
-        bail!("{tool} is missing: `cargo xtask setup` installs it");
+        bail!("{tool} is missing: `cargo xtask setup --nightly` installs it");
     }
     match (step.run)(&missing)? {
         Outcome::Passed => Ok(()),
@@ -162,6 +168,15 @@ fn test(missing: &Missing) -> Result<Outcome> {
         None => fuzz::replay()?,
     }
     Ok(if without.is_empty() { Outcome::Passed } else { Outcome::Partly(without.join(", ")) })
+}
+
+/// Delivery through a mail server of others, which only root can start.
+fn mail_server(name: &str) -> Result<Outcome> {
+    if !setup::is_root() {
+        return Ok(Outcome::LeftOut("mail servers start as root only".to_owned()));
+    }
+    let test = Cmd::cargo(&format!("test --workspace --test mta {name}"));
+    test.env("KOSHIN_OPENSMTPD", unpacked_dir("opensmtpd")).run().map(passed)
 }
 
 /// Each bench once, as a test, from the libraries the tests were built with. Those that count are the step `counts`.

@@ -20,11 +20,14 @@ usage: cargo xtask COMMAND
                     fuzz, browser
   ci STEP           one step of it, by its name
   nightly           ci, then the long runs: every browser path, 100,000 property cases, fuzzing, mutants
-  setup [--check]   install what the tests need (as root: Debian packages); --check only says what is missing
+  setup [--check]   install what the tests need (as root: Debian packages); --check only says what is missing,
+                    --nightly installs what only the nightly steps need, too
   counts [--bless]  instructions of the pure crates' operations against the committed table; --bless writes it anew
   tidy              the rules of ARCHITECTURE.md: arrows, closures, purity, sizes, unfinished work
   fuzz [SECONDS]    every fuzz target for so long (default 10)
   bench-ca [PART]   build `koshin-ca` for release and measure it beside cfssl, openssl and nginx, as far as they are installed
+  bench-sweep [ROWS]  what notices of expiry cost among 100,000 and among ROWS certificates (default 1,000,000; ten million
+                    take 10 GB and some 10 minutes)
   e2e [ARGS]        build `koshin` for release and drive it with a browser (default --ci)";
 
 fn main() -> ExitCode {
@@ -46,12 +49,18 @@ fn bench_ca(parts: &[&str]) -> anyhow::Result<()> {
     shell::Cmd::new("cargo", &arguments).run()
 }
 
+fn bench_sweep(rows: &[&str]) -> anyhow::Result<()> {
+    let arguments = [&["run", "--release", "-p", "koshin-benches", "--bin", "sweep", "--"], rows].concat();
+    shell::Cmd::new("cargo", &arguments).run()
+}
+
 fn run(arguments: &[&str]) -> anyhow::Result<()> {
     match arguments {
         ["ci"] => ci::run(setup::Extent::Ci),
         ["ci", step] => ci::one(step),
         ["nightly"] => ci::run(setup::Extent::Nightly),
         ["setup"] => setup::run(setup::Extent::Ci).map(drop),
+        ["setup", "--nightly"] => setup::run(setup::Extent::Nightly).map(drop),
         ["setup", "--check"] => setup::check(setup::Extent::Ci),
         ["counts"] => ci::one("counts"),
         ["counts", "--bless"] => counts::bless(),
@@ -59,6 +68,7 @@ fn run(arguments: &[&str]) -> anyhow::Result<()> {
         ["fuzz"] => fuzz::run(fuzz::SMOKE_SECONDS),
         ["fuzz", seconds] => fuzz::run(seconds.parse().context("SECONDS is a whole number")?),
         ["bench-ca", rest @ ..] => bench_ca(rest),
+        ["bench-sweep", rest @ ..] => bench_sweep(rest),
         ["e2e"] => e2e::run(&e2e::Build::Release, &["--ci"]).map(drop),
         ["e2e", rest @ ..] => e2e::run(&e2e::Build::Release, rest).map(drop),
         [] | ["help" | "-h" | "--help"] => {

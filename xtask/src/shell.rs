@@ -27,6 +27,11 @@ pub(crate) fn pkilint_dir() -> PathBuf {
     target_dir().join("tools/pkilint")
 }
 
+/// Where a Debian package lies that is unpacked and not installed.
+pub(crate) fn unpacked_dir(package: &str) -> PathBuf {
+    target_dir().join("tools").join(package)
+}
+
 /// The search path: the user's, between the folder of the linter and that of cargo's own installations.
 fn search_path() -> OsString {
     let inherited = env::var_os("PATH").unwrap_or_default();

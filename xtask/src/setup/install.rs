@@ -1,16 +1,21 @@
 //! Installing, one origin after the other.
 
+use std::fs;
+
 use anyhow::{Context as _, Result};
 
-use super::tools::{Origin, PKILINT, Tool, locked};
-use crate::shell::{Cmd, have, pkilint_dir};
+use super::{
+    is_root,
+    tools::{Origin, PKILINT, Tool, locked},
+};
+use crate::shell::{Cmd, have, pkilint_dir, target_dir, unpacked_dir};
 
 /// Installs what of the missing comes from one origin.
 type Install = fn(&[&Tool]) -> Result<()>;
 
 /// Installs what is missing. As root every failure is final; otherwise it is said, and what is left out is reported later.
 pub(super) fn everything(missing: &[&Tool], root: bool) -> Result<()> {
-    let origins: [Install; 5] = [debian, venv, npm, cargo, cargo_locked];
+    let origins: [Install; 6] = [debian, unpacked, venv, npm, cargo, cargo_locked];
     for install in origins.into_iter().skip(usize::from(!root)) {
         match install(missing) {
             Err(error) if !root => println!("setup: {error:#}"),
@@ -19,6 +24,9 @@ pub(super) fn everything(missing: &[&Tool], root: bool) -> Result<()> {
     }
     Ok(())
 }
+
+/// What packages would ask. Postfix without a configuration has nothing to run, so its service stays down.
+const ANSWERS: &str = "postfix postfix/main_mailer_type select No configuration\n";
 
 fn debian(missing: &[&Tool]) -> Result<()> {
     let mut packages: Vec<&str> = missing
@@ -33,9 +41,28 @@ fn debian(missing: &[&Tool]) -> Result<()> {
         return Ok(());
     }
     let apt = |arguments: &[&str]| Cmd::new("apt-get", arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    let tools = target_dir().join("tools");
+    let answers = tools.join("answers");
+    fs::create_dir_all(&tools).and_then(|()| fs::write(&answers, ANSWERS)).context("what packages would ask")?;
+    Cmd::new("debconf-set-selections", &[]).arg(answers).run()?;
     apt(&["update", "-qq"]).run()?;
     let install = [&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat();
     apt(&install).run().context("installing Debian packages")
+}
+
+/// What these packages need beside themselves is installed like everything else.
+fn unpacked(missing: &[&Tool]) -> Result<()> {
+    for tool in missing {
+        let Origin::Unpacked(package) = tool.origin else { continue };
+        if is_root() {
+            Cmd::new("apt-get", &["update", "-qq"]).run()?;
+        }
+        let folder = unpacked_dir(package);
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let script = "cd \"$1\" && rm -f ./*.deb && apt-get download -qq \"$2\" && dpkg-deb --extract ./*.deb .";
+        Cmd::new("sh", &["-c", script, "unpack"]).arg(folder).arg(package).run()?;
+    }
+    Ok(())
 }
 
 fn venv(missing: &[&Tool]) -> Result<()> {

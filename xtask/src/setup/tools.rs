@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use crate::shell::{Cmd, have, pkilint_dir, root};
+use crate::shell::{Cmd, have, pkilint_dir, root, unpacked_dir};
 
 /// The version of the foreign linter for certificates that the tests were written against.
 pub(super) const PKILINT: &str = "pkilint==0.13.3";
@@ -18,6 +18,8 @@ pub(super) enum Origin {
     Cargo,
     /// A crate of the tool's name, of the very version that `Cargo.lock` has of its library.
     Locked,
+    /// A Debian package that conflicts with an installed one, unpacked below `target`.
+    Unpacked(&'static str),
     /// A Python package in an environment of its own, below `target`.
     Venv,
     /// What `e2e/package-lock.json` lists.
@@ -40,6 +42,7 @@ const fn debian(name: &'static str, package: &'static str, serves: &'static str)
     Tool { name, origin: Origin::Debian(package), serves, nightly: false }
 }
 
+const MAIL: &str = "the tests of delivery through other mail servers";
 const TOKENS: &str = "the tests with keys in tokens";
 const BROWSER: &str = "the browser tests";
 const COUNTS: &str = "the instruction counts";
@@ -74,7 +77,10 @@ pub(super) const TOOLS: &[Tool] = &[
     debian("fc-list", "fontconfig", BROWSER),
     debian("a Japanese font", "fonts-noto-cjk", BROWSER),
     debian("valgrind", "valgrind", COUNTS),
-    debian("python3 with venv", "python3-venv", "pkilint's judgement of certificates and CRLs"),
+    debian("python3 with venv", "python3-venv", "pkilint's judgement of certificates and CRLs, Python's of mails"),
+    debian("postfix", "postfix", MAIL),
+    Tool { name: "libevent", origin: Origin::Debian("libevent-2.1-7"), serves: MAIL, nightly: true },
+    Tool { name: "OpenSMTPD", origin: Origin::Unpacked("opensmtpd"), serves: MAIL, nightly: true },
     Tool {
         name: "pkilint",
         origin: Origin::Venv,
@@ -94,6 +100,7 @@ impl Tool {
         match (self.origin, self.name) {
             (Origin::Venv, _) => pkilint_dir().join("bin/lint_pkix_cert").is_file(),
             (Origin::Npm, _) => modules_current(),
+            (Origin::Unpacked(package), _) => unpacked_dir(package).join("usr/sbin").is_dir(),
             (Origin::Locked, name) => {
                 let said = Cmd::new(name, &["--version"]).output().unwrap_or_default();
                 locked(name).is_ok_and(|version| said.split_whitespace().any(|word| word == version))
@@ -105,6 +112,9 @@ impl Tool {
             (_, "tpm2-abrmd") => fs::exists("/usr/sbin/tpm2-abrmd").unwrap_or_default(),
             (_, "tpm2-abrmd's module") => library("libtss2-tcti-tabrmd.so.0"),
             (_, "tpm2-pkcs11") => library("pkcs11/libtpm2_pkcs11.so"),
+            (_, "libevent") => library("libevent-2.1.so.7"),
+            // What lies in /usr/sbin is on nobody's path but root's.
+            (_, "postfix") => fs::exists("/usr/lib/postfix/sbin/master").unwrap_or_default(),
             (_, "Bouncy Castle") => fs::exists("/usr/share/java/bcpkix.jar").unwrap_or_default(),
             (_, "python3 with venv") => Cmd::new("python3", &["-c", "import ensurepip, venv"]).succeeds(),
             (_, program) => have(program),
@@ -115,6 +125,7 @@ impl Tool {
     pub(super) fn remedy(&self) -> String {
         match self.origin {
             Origin::Debian(package) => format!("Debian package {package}"),
+            Origin::Unpacked(package) => format!("Debian package {package}, unpacked below target"),
             Origin::Cargo => format!("cargo install --locked {}", self.name),
             Origin::Locked => format!("cargo install --locked {}, the version in Cargo.lock", self.name),
             Origin::Venv => format!("pip install {PKILINT} in a virtual environment"),

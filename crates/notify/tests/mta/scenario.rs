@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, sync::Arc};
 
 use koshin_notify::{
-    Composed, Disposition, Mail, MailId, Mailer, MemoryOutbox, Tasks as _, Trouble, Verp, Wake,
+    Composed, Disposition, Mail, MailId, Mailer, MemoryOutbox, Tasks as _, Trouble, Verp, Wake, Whose,
     bounces::{BounceBox, Collected},
     compose,
 };
@@ -60,7 +60,7 @@ pub(crate) async fn play(relay: &Relay) {
     let returns = BounceBox::open(relay.folder(BOUNCES)).unwrap();
     let collected = returns.collect(&verp(), &*outbox, NOW).await.unwrap();
     assert_eq!(collected, Collected { noted: 1, idle: 0, foreign: 0 }, "{}", relay.log());
-    let tasks = outbox.open_tasks(None, None, 9).await.unwrap();
+    let tasks = outbox.open_tasks(Whose::All, None, 9).await.unwrap();
     let mut troubles: Vec<_> = tasks.iter().map(|task| (task.mail, task.trouble)).collect();
     let mut expected = vec![(unknown.id, Trouble::Refused), (gone.id, Trouble::Bounced)];
     troubles.sort_unstable_by_key(|(mail, _)| *mail);
