@@ -21,10 +21,11 @@ export class Browser {
    * @param {import("./nss.mjs").Home} options.home
    * @param {"ja" | "en"} options.language
    * @param {boolean} [options.scripts] false for a person who has turned JavaScript off
+   * @param {object} [options.env] what its environment has beside the usual
    * @param {object} [options.presents] a certificate that the driver presents in the browser's place, past the store
    */
-  constructor({ home, language, scripts = true, presents }) {
-    Object.assign(this, { home, language, scripts, presents });
+  constructor({ home, language, scripts = true, presents, env }) {
+    Object.assign(this, { home, language, scripts, presents, env });
     /** Script errors and what the content security policy blocked: there must never be any. */
     this.complaints = [];
   }
@@ -36,7 +37,7 @@ export class Browser {
       // Playwright's own switch stands for the old headless mode.
       headless: false,
       args: FLAGS,
-      env: { ...process.env, HOME: this.home.path, XDG_CONFIG_HOME: this.home.file(".config") },
+      env: { ...process.env, HOME: this.home.path, XDG_CONFIG_HOME: this.home.file(".config"), ...this.env },
       locale: LOCALES[this.language],
       viewport: { width: 1280, height: 900 },
       javaScriptEnabled: this.scripts,

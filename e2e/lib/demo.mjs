@@ -71,7 +71,7 @@ export class Demo {
       clearTimeout(timer);
     }
     this.startedIn = performance.now() - began;
-    setPolicies([this.portal, this.activate], this.ca_pem);
+    setPolicies([this.portal, this.activate], [this.portal, this.public], this.ca_pem);
   }
 
   /** The end of what it wrote to standard error. */

@@ -10,17 +10,26 @@ export class Person {
   /** Sits down at a computer of their own, with their certificate in its store unless they have none. */
   static async arrive(t, demo, subject, { p12 = subject.p12, passphrase = subject.p12_passphrase, browser = {} } = {}) {
     const person = new Person(t, demo, subject);
-    person.home = new Home();
-    t.onEnd(() => person.home.remove());
-    if (p12) person.home.import(p12, passphrase);
-    person.browser = new Browser({ home: person.home, language: t.language, ...browser });
-    t.watch(person.browser);
-    await person.browser.open();
+    person.sitDown({ p12, passphrase });
+    await person.openBrowser(browser);
     return person;
   }
 
   constructor(t, demo, subject) {
     Object.assign(this, { t, demo, subject, words: WORDS[t.language] });
+  }
+
+  /** Takes a computer, with a certificate in its store if there is one. */
+  sitDown({ p12 = this.subject.p12, passphrase = this.subject.p12_passphrase } = {}) {
+    this.home = new Home();
+    this.t.onEnd(() => this.home.remove());
+    if (p12) this.home.import(p12, passphrase);
+  }
+
+  async openBrowser(options = {}) {
+    this.browser = new Browser({ home: this.home, language: this.t.language, ...options });
+    this.t.watch(this.browser);
+    await this.browser.open();
   }
 
   get page() {

@@ -1,4 +1,5 @@
-// Chromium's managed policies: which hosts get a certificate without a dialog, and which CA the browser trusts.
+// Chromium's managed policies: which hosts get a certificate without a dialog, which start the agent without one, and which CA
+// the browser trusts.
 //
 // They hold for the whole machine, so the file bears the process' number, is removed at the end, and two runs at the same
 // time are refused. Without the first policy a headless browser would hang on a dialog that nobody can see.
@@ -30,12 +31,14 @@ export function claimPolicies() {
   }
 }
 
-/** From the next start of the browser on: these origins get a certificate, and this CA is trusted. */
-export function setPolicies(origins, caFile) {
+/** From the next start of the browser on: these origins get a certificate, these start the agent, and this CA is trusted. */
+export function setPolicies(origins, starters, caFile) {
   const rules = origins.map((origin) => JSON.stringify({ pattern: new URL(origin).origin, filter: {} }));
   const pems = readFileSync(caFile, "utf8").match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
   const trusted = pems.map((pem) => new X509Certificate(pem).raw.toString("base64"));
-  writeFileSync(FILE, JSON.stringify({ AutoSelectCertificateForUrls: rules, CACertificates: trusted }, null, 1));
+  const launch = [{ protocol: "koshin", allowed_origins: starters }];
+  const policies = { AutoSelectCertificateForUrls: rules, AutoLaunchProtocolsFromOrigins: launch, CACertificates: trusted };
+  writeFileSync(FILE, JSON.stringify(policies, null, 1));
 }
 
 function releasePolicies() {

@@ -29,6 +29,10 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// How long an answer may take; a CA behind the portal may be slow.
 const ANSWER: Duration = Duration::from_mins(1);
 
+/// How long a portal may be busy for the same call to be made again by itself, and how often.
+const MOMENT: Duration = Duration::from_secs(10);
+const RETRIES: u32 = 2;
+
 /// Who a call is made as.
 #[derive(Debug, Clone)]
 pub(crate) enum Caller {
@@ -107,15 +111,29 @@ impl Client {
         Self { roots: Arc::new(roots), language }
     }
 
-    /// Makes a call and reads its answer.
+    /// Makes a call and reads its answer. A portal that says it is busy for a moment is asked again.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         call: Call<'_>,
         body: &impl Serialize,
     ) -> Result<T, CallError> {
+        for _ in 0..RETRIES {
+            match self.call_once(&call, body).await {
+                Err(CallError::Refused(refusal))
+                    if refusal.status == 503 && refusal.after.is_some_and(|it| it <= MOMENT) =>
+                {
+                    tokio::time::sleep(refusal.after.unwrap_or_default()).await;
+                }
+                other => return other,
+            }
+        }
+        self.call_once(&call, body).await
+    }
+
+    async fn call_once<T: DeserializeOwned>(&self, call: &Call<'_>, body: &impl Serialize) -> Result<T, CallError> {
         let origin = call.origin;
         let body = if call.method == Method::GET { Vec::new() } else { serde_json::to_vec(body).unwrap_or_default() };
-        let answer = self.exchange(&call, body).await?;
+        let answer = self.exchange(call, body).await?;
         let unreadable = || CallError::Unreadable { origin: origin.clone(), status: answer.status };
         match answer.status {
             300..=399 => Err(CallError::Redirected { origin: origin.clone(), status: answer.status }),

@@ -15,6 +15,7 @@ pub(crate) struct Places {
     /// Exchanges that are on their way, and locks.
     pub(crate) state: PathBuf,
     /// The home folder itself.
+    #[cfg_attr(windows, expect(dead_code, reason = "Windows names every folder that is needed"))]
     pub(crate) home: PathBuf,
 }
 

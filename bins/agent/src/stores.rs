@@ -7,7 +7,7 @@ use koshin_types::ProtectionLevel;
 
 use crate::{
     ask::Asker,
-    config::{Card, Choice},
+    config::{Choice, Config},
     exit::{Fault, Status},
     places::Places,
     state::Held,
@@ -17,29 +17,61 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Stores {
     all: Vec<Arc<dyn KeyStore>>,
-    complaints: Vec<String>,
+    troubles: Vec<Trouble>,
+}
+
+/// A store that cannot be reached.
+#[derive(Debug, Clone)]
+pub(crate) struct Trouble {
+    /// Why.
+    pub(crate) says: String,
+    /// What helps, where that is known.
+    pub(crate) remedy: Option<String>,
+}
+
+impl From<String> for Trouble {
+    fn from(says: String) -> Self {
+        Self { says, remedy: None }
+    }
 }
 
 impl Stores {
     /// Looks which stores there are.
-    pub(crate) fn find(places: &Places, cards: &[Card], asker: &Arc<Asker>) -> Self {
+    pub(crate) fn find(places: &Places, config: &Config, asker: &Arc<Asker>) -> Self {
         let mut stores = Self::default();
         #[cfg(target_os = "linux")]
-        linux::find(&mut stores, places, cards, asker);
+        linux::find(&mut stores, places, config, asker);
+        #[cfg(windows)]
+        {
+            use koshin_keystore::windows::{CngKeyStore, CngProvider};
+            // Either one finds the keys of both; they differ in where new ones are made.
+            let opened = match config.store {
+                Choice::System => Ok(CngKeyStore::with(CngProvider::Software)),
+                Choice::Auto | Choice::Hardware => CngKeyStore::open(),
+            };
+            match opened {
+                Ok(store) => stores.take(store),
+                Err(error) => stores.troubles.push(in_full(&error).into()),
+            }
+        }
+        #[cfg(target_os = "macos")]
+        stores.take(koshin_keystore::macos::CtkKeyStore);
         #[cfg(not(target_os = "linux"))]
         {
-            _ = (places, cards, asker);
-            stores.complaints.push("this build knows no key store of this system".to_owned());
+            // Both have their own way of asking for a PIN, and of finding the user's files.
+            _ = (places, asker);
+            if !config.cards.is_empty() {
+                stores.troubles.push("cards are taken on Linux only".to_owned().into());
+            }
         }
         stores
     }
 
     /// Takes a store in, if it answers.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "no store of another system is taken in yet"))]
     fn take(&mut self, store: impl KeyStore + 'static) {
         match store.list() {
             Ok(_) => self.all.push(Arc::new(store)),
-            Err(error) => self.complaints.push(in_full(&error)),
+            Err(error) => self.troubles.push(in_full(&error).into()),
         }
     }
 
@@ -50,12 +82,13 @@ impl Stores {
 
     /// Why others cannot be reached, as the end of a sentence; empty when there is nothing to say.
     pub(crate) fn complaints(&self) -> String {
-        if self.complaints.is_empty() { String::new() } else { format!(" ({})", self.complaints.join("; ")) }
+        let says: Vec<&str> = self.troubles.iter().map(|trouble| trouble.says.as_str()).collect();
+        if says.is_empty() { String::new() } else { format!(" ({})", says.join("; ")) }
     }
 
     /// The same one by one.
-    pub(crate) fn troubles(&self) -> &[String] {
-        &self.complaints
+    pub(crate) fn troubles(&self) -> &[Trouble] {
+        &self.troubles
     }
 
     /// All certificates of which the key is here, each with the name of its store.
@@ -142,10 +175,10 @@ mod linux {
         },
     };
 
-    use super::{Stores, in_full};
+    use super::{Stores, Trouble, in_full};
     use crate::{
         ask::Asker,
-        config::Card,
+        config::Config,
         places::{Places, folder},
     };
 
@@ -153,27 +186,36 @@ mod linux {
     const TPM: &str = "/dev/tpmrm0";
 
     /// Cards that are configured come first, since somebody wanted them; then the TPM, then the browser's own store.
-    pub(super) fn find(stores: &mut Stores, places: &Places, cards: &[Card], asker: &Arc<Asker>) {
-        for card in cards {
+    pub(super) fn find(stores: &mut Stores, places: &Places, config: &Config, asker: &Arc<Asker>) {
+        for card in &config.cards {
             let kind = if card.hardware { ModuleKind::Hardware } else { ModuleKind::Software };
             let (module, token) = (card.module.clone(), card.token.clone());
             match TokenKeyStore::token(CardConfig { module, token, pin: Some(pin(asker)), kind }) {
                 Ok(store) => stores.take(store),
-                Err(error) => stores.complaints.push(in_full(&error)),
+                Err(error) => stores.troubles.push(in_full(&error).into()),
             }
         }
         // A TPM elsewhere than in the kernel is named by tpm2-pkcs11's own variable.
         if (Path::new(TPM).exists() || std::env::var_os("TPM2_PKCS11_TCTI").is_some())
             && let Some(module) = tpm_module()
         {
-            stores.take(TokenKeyStore::tpm(TpmConfig::new(module)));
+            let config = TpmConfig { pin: Some(pin(asker)), ..TpmConfig::new(module) };
+            let remedy = config.setup_commands().join("; ");
+            let before = stores.troubles.len();
+            stores.take(TokenKeyStore::tpm(config));
+            if let Some(trouble) = stores.troubles.get_mut(before) {
+                trouble.remedy = Some(remedy);
+            }
         }
         match softoken() {
             Some(module) => {
                 let folders = Folders { home: places.home.clone(), data_home: folder("XDG_DATA_HOME") };
                 stores.take(TokenKeyStore::nss(&nss_folder(&folders), &module, Some(pin(asker))));
             }
-            None => stores.complaints.push("libsoftokn3.so was not found; install libnss3".to_owned()),
+            None => stores.troubles.push(Trouble {
+                says: "libsoftokn3.so was not found".to_owned(),
+                remedy: Some("install libnss3".to_owned()),
+            }),
         }
     }
 

@@ -97,6 +97,7 @@ impl Words {
         self.made(|| format!("{length}桁のうち、{place}桁目の数字は？"), || format!("Digit {place} of {length}?"))
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn pin(self, token: &str, fewer: bool) -> String {
         let token = harmless(token);
         let fewer = if fewer {

@@ -51,6 +51,11 @@ pub(crate) fn installed() -> Vec<Tool> {
     Kind::ALL.into_iter().filter_map(find).collect()
 }
 
+/// What xmessage ends with at Yes. Not 0, which it might also end with for other reasons.
+const PRESSED: i32 = 101;
+/// And at a digit, counted from 0.
+const DIGIT: i32 = 110;
+
 /// What a dialog ended with.
 enum Ended {
     Yes(Zeroizing<String>),
@@ -86,6 +91,7 @@ pub(super) fn entry(
 }
 
 /// Asks for a secret. xmessage cannot hide what is typed, so it is not asked.
+#[cfg(target_os = "linux")]
 pub(super) fn secret(
     tools: &[Tool],
     words: Words,
@@ -109,7 +115,7 @@ pub(super) fn secret(
 pub(super) fn question(tools: &[Tool], words: Words, text: &str, patience: Duration) -> anyhow::Result<Answer<()>> {
     for tool in tools {
         match show(tool, &tool.question(words, text), patience)? {
-            Ended::Yes(_) => return Ok(Answer::Given(())),
+            Ended::Yes(_) | Ended::Status(PRESSED) => return Ok(Answer::Given(())),
             Ended::No | Ended::Status(_) => return Ok(Answer::No),
             Ended::Silence => return Ok(Answer::Silence),
             Ended::Unshown => {}
@@ -141,7 +147,7 @@ impl Tool {
                 "--entry".to_owned(),
                 format!("--title={}", words.title()),
                 // An entry's text is a label in which an underscore marks a key.
-                format!("--text={}", text.replace('_', "__")),
+                format!("--text={}", unescaped(text).replace('_', "__")),
                 format!("--ok-label={}", words.go_on()),
                 format!("--cancel-label={}", words.no()),
             ],
@@ -158,6 +164,7 @@ impl Tool {
         }
     }
 
+    #[cfg(target_os = "linux")]
     fn secret(&self, words: Words, text: &str) -> Vec<String> {
         match self.kind {
             // zenity's window for passwords shows its title alone.
@@ -182,7 +189,7 @@ impl Tool {
                 "--default-cancel".to_owned(),
                 "--width=480".to_owned(),
                 format!("--title={}", words.title()),
-                format!("--text={text}"),
+                format!("--text={}", unescaped(text)),
                 format!("--ok-label={}", words.yes()),
                 format!("--cancel-label={}", words.no()),
             ],
@@ -198,7 +205,7 @@ impl Tool {
             ]
             .map(str::to_owned)
             .to_vec(),
-            Kind::XMessage => xmessage(words, text, &format!("{}:0,{}:1", words.yes(), words.no())),
+            Kind::XMessage => xmessage(words, text, &format!("{}:{PRESSED},{}:1", words.yes(), words.no())),
             Kind::AppleScript => script(
                 "display dialog (item 1 of argv) with title (item 2 of argv) \
                  buttons {item 4 of argv, item 3 of argv} cancel button 1",
@@ -215,11 +222,11 @@ impl Tool {
                     "--no-markup".to_owned(),
                     "--width=480".to_owned(),
                     format!("--title={}", words.title()),
-                    format!("--text={text}"),
+                    format!("--text={}", unescaped(text)),
                 ]
             }
             Kind::KDialog => vec!["--title".to_owned(), words.title().to_owned(), "--msgbox".to_owned(), plain(text)],
-            Kind::XMessage => xmessage(words, text, "OK:0"),
+            Kind::XMessage => xmessage(words, text, &format!("OK:{PRESSED}")),
             Kind::AppleScript => script(
                 "display dialog (item 1 of argv) with title (item 2 of argv) buttons {\"OK\"} default button 1",
                 [text, words.title(), "", ""],
@@ -229,7 +236,7 @@ impl Tool {
 }
 
 fn xmessage(words: Words, text: &str, buttons: &str) -> Vec<String> {
-    let fixed = ["-center", "-title", words.title(), "-buttons", buttons];
+    let fixed = ["-xrm", "*international: true", "-center", "-title", words.title(), "-buttons", buttons];
     // Our own words come first, so that what is shown never looks like an option.
     [&fixed.map(str::to_owned)[..], &[text.to_owned()]].concat()
 }
@@ -241,6 +248,11 @@ fn script(body: &str, arguments: [&str; 4]) -> Vec<String> {
     all
 }
 
+/// zenity reads a backslash and a letter as C does: a line that somebody else has put into a name would be one of its own.
+fn unescaped(text: &str) -> String {
+    text.replace('\\', "＼")
+}
+
 /// kdialog takes for HTML what looks like it.
 fn plain(text: &str) -> String {
     text.replace('<', "＜")
@@ -248,16 +260,16 @@ fn plain(text: &str) -> String {
 
 /// xmessage has buttons only: one window for each digit. Whatever is wrong in the end costs one of the tries.
 fn pad(tool: &Tool, words: Words, text: &str, length: u8, patience: Duration) -> anyhow::Result<Ended> {
-    let digits: Vec<String> = (0..10).map(|digit| format!("{digit}:{}", 100 + digit)).collect();
+    let digits: Vec<String> = (0..10).map(|digit| format!("{digit}:{}", DIGIT + digit)).collect();
     let buttons = format!("{},{}:1", digits.join(","), words.no());
     let mut typed = Zeroizing::new(String::new());
     for place in 1..=length {
         let text = format!("{text}\n\n{}", words.digit(place, length));
         match show(tool, &xmessage(words, &text, &buttons), patience)? {
-            Ended::Status(status @ 100..=109) => {
-                typed.push_str(&(status - 100).to_string());
+            Ended::Status(status) if (0..10).contains(&(status - DIGIT)) => {
+                typed.push_str(&(status - DIGIT).to_string());
             }
-            Ended::Yes(_) => return Ok(Ended::No),
+            Ended::Status(_) | Ended::Yes(_) => return Ok(Ended::No),
             other => return Ok(other),
         }
     }
@@ -285,15 +297,16 @@ fn show(tool: &Tool, arguments: &[String], patience: Duration) -> io::Result<End
     };
     let typed = reader.join().unwrap_or_default();
     let complaint = errors.join().unwrap_or_default().to_lowercase();
+    let xmessage = tool.kind == Kind::XMessage;
     Ok(match status.code() {
-        Some(0) => Ended::Yes(typed),
+        Some(0) if !xmessage => Ended::Yes(typed),
         // What cannot reach its display ends as if somebody had said No.
         _ if complaint.contains("display") && (complaint.contains("open") || complaint.contains("connect")) => {
             Ended::Unshown
         }
         Some(1) | None => Ended::No,
-        Some(status @ 100..=109) if tool.kind == Kind::XMessage => Ended::Status(status),
-        Some(_) if tool.kind == Kind::XMessage || tool.kind == Kind::AppleScript => Ended::No,
+        Some(status) if xmessage => Ended::Status(status),
+        Some(_) if tool.kind == Kind::AppleScript => Ended::No,
         Some(5) => Ended::Silence,
         Some(_) => Ended::Unshown,
     })
@@ -320,7 +333,7 @@ mod tests {
     #[test]
     fn what_is_shown_is_never_an_option_nor_markup() {
         let words = Words::new(Language::En);
-        let text = words.title().to_owned() + "\n--evil <b>_x</b> $(id)";
+        let text = words.title().to_owned() + "\n--evil <b>_x</b> $(id) \\nSite: evil";
         for kind in [Kind::Zenity, Kind::KDialog, Kind::XMessage, Kind::AppleScript] {
             let tool = tool(kind);
             for arguments in [tool.entry(words, &text), tool.question(words, &text), tool.notice(words, &text)] {
@@ -330,6 +343,7 @@ mod tests {
                 if kind == Kind::KDialog {
                     assert!(!shown[0].contains('<'));
                 }
+                assert_eq!(shown[0].contains('\\'), kind != Kind::Zenity, "{arguments:?}");
                 if kind == Kind::Zenity && !arguments.contains(&"--entry".to_owned()) {
                     assert!(arguments.contains(&"--no-markup".to_owned()));
                 }

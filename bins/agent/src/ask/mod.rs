@@ -105,6 +105,7 @@ impl Asker {
     }
 
     /// Asks for the PIN of a token; nothing when the holder would rather not, or nobody can be asked.
+    #[cfg(target_os = "linux")]
     pub(crate) fn pin(&self, token: &str, fewer: bool) -> Option<Zeroizing<String>> {
         let text = self.words.pin(token, fewer);
         let answer = match &self.by {

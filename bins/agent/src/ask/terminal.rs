@@ -20,6 +20,7 @@ pub(super) fn question(words: Words, text: &str) -> anyhow::Result<Answer<()>> {
 }
 
 /// Asks for a secret, which is not shown while it is typed.
+#[cfg(target_os = "linux")]
 pub(super) fn secret(text: &str) -> anyhow::Result<Answer<Zeroizing<String>>> {
     let typed = Zeroizing::new(rpassword::prompt_password(format!("\n{text}: "))?);
     Ok(if typed.is_empty() { Answer::No } else { Answer::Given(typed) })

@@ -63,7 +63,7 @@ pub(crate) async fn run(arguments: &DoctorArguments, language: Language) -> anyh
     let places = Places::of_user()?;
     let config = Config::read(&places)?;
     let asker = Arc::new(Asker::of_desktop(language));
-    let stores = Stores::find(&places, &config.cards, &asker);
+    let stores = Stores::find(&places, &config, &asker);
     let mut findings = Findings::default();
     // In the order in which things have to be put right.
     registration(&mut findings, &places, &config)?;
@@ -148,7 +148,8 @@ fn kept_keys(findings: &mut Findings, stores: &Stores, config: &Config) -> anyho
         findings.good("store", format!("{}: new keys are kept at the level {}", store.describe(), store.protection()));
     }
     for trouble in stores.troubles() {
-        findings.add("store", Grade::Note, trouble.clone(), "needed only if a key lies there");
+        let remedy = trouble.remedy.as_deref().unwrap_or("needed only if a key lies there");
+        findings.add("store", Grade::Note, trouble.says.clone(), remedy);
     }
     if let Err(error) = stores.for_new_keys(&config.store) {
         findings.add("store", Grade::Problem, exit::said(&error), "install libnss3 (it comes with Chromium)");

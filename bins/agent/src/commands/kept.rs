@@ -36,7 +36,7 @@ pub(crate) fn list(arguments: &ListArguments, language: Language) -> anyhow::Res
     let places = Places::of_user()?;
     let config = Config::read(&places)?;
     let asker = Arc::new(Asker::of_desktop(language));
-    let stores = Stores::find(&places, &config.cards, &asker);
+    let stores = Stores::find(&places, &config, &asker);
     for row in rows(&stores)? {
         if arguments.json {
             exit::print(&row)?;
@@ -47,7 +47,7 @@ pub(crate) fn list(arguments: &ListArguments, language: Language) -> anyhow::Res
         }
     }
     for trouble in stores.troubles() {
-        eprintln!("{}: {}", exit::PROGRAM, harmless(trouble));
+        eprintln!("{}: {}", exit::PROGRAM, harmless(&trouble.says));
     }
     Ok(())
 }
@@ -93,7 +93,7 @@ pub(crate) fn forget(arguments: &ForgetArguments, language: Language) -> anyhow:
     let places = Places::of_user()?;
     let config = Config::read(&places)?;
     let asker = Arc::new(Asker::of_desktop(language));
-    let stores = Stores::find(&places, &config.cards, &asker);
+    let stores = Stores::find(&places, &config, &asker);
     let shelf = Shelf::new(&places.state);
     let swept = if arguments.portal.is_none() { shelf.sweep()? } else { 0 };
     let mut forgotten = 0;

@@ -144,7 +144,7 @@ struct Kit {
 fn kit(asker: &Arc<Asker>) -> anyhow::Result<Kit> {
     let places = Places::of_user()?;
     let config = Config::read(&places)?;
-    let stores = Stores::find(&places, &config.cards, asker);
+    let stores = Stores::find(&places, &config, asker);
     Ok(Kit { shelf: Shelf::new(&places.state), stores, config })
 }
 
@@ -155,7 +155,7 @@ async fn follow(link: Link, asker: &Arc<Asker>) -> anyhow::Result<Outcome> {
     let Some(portal) = config.portal(link.kind, &link.portal) else {
         return Err(Fault::new(Status::NotPermitted, asker.words.foreign(&link.portal.authority())).into());
     };
-    let (shelf, stores) = (Shelf::new(&places.state), Stores::find(&places, &config.cards, asker));
+    let (shelf, stores) = (Shelf::new(&places.state), Stores::find(&places, &config, asker));
     let _locked = shelf.lock(&portal.origin)?;
     let desk = Desk { shelf: &shelf, stores: &stores, choice: &config.store, asker };
     journey::begin(&desk, portal, link).await?.go().await

@@ -307,7 +307,7 @@ impl Journey<'_> {
 
     /// Says that it is installed, and proves it with the new key.
     pub(super) async fn activate(&self, exchange: Exchange, made: Made, issued: Certificate) -> anyhow::Result<Next> {
-        self.installed(&exchange).await?;
+        self.installed(&exchange).await;
         let mut shown = vec![read(&issued.leaf)?.der().to_vec()];
         shown.extend(chain(&issued)?);
         let caller = Caller::Certificate(Arc::new(self.key(&made)?.certified(shown)));
@@ -324,15 +324,12 @@ impl Journey<'_> {
         }
     }
 
-    /// Only the activation decides; a portal that has activated already no longer listens to the predecessor.
-    async fn installed(&self, exchange: &Exchange) -> anyhow::Result<()> {
-        let Ok(caller) = self.caller(&exchange.proof) else { return Ok(()) };
-        let host = self.host(&exchange.proof)?;
+    /// Tells the portal that it is installed. The activation decides, so nothing depends on whether this is heard: a portal that has
+    /// activated already no longer listens to the predecessor.
+    async fn installed(&self, exchange: &Exchange) {
+        let (Ok(host), Ok(caller)) = (self.host(&exchange.proof), self.caller(&exchange.proof)) else { return };
         let call = Call::post(&host, &caller, Self::path(exchange, "/installed"));
-        match self.client.call::<serde_json::Value>(call, &json!({})).await {
-            Err(error) if error.is_transient() => self.failed(error, |_| After::Keep),
-            _ => Ok(()),
-        }
+        _ = self.client.call::<serde_json::Value>(call, &json!({})).await;
     }
 
     /// Removes what was replaced: by its key, never by its name, which the new one shares.

@@ -81,9 +81,14 @@ for a in "$@"; do printf '%s\n' "$a"; done >> "$D/shown"
 exit "$(/bin/sed -n "${n}p" "$D/answers")"
 "#;
     pc.install_dialog("xmessage", script);
-    pc.answers(&["101", "102", "103", "104", "0"]);
+    // A window that was closed, or ended for no reason, is no Yes.
+    for answers in [&["0"][..], &["111", "1"]] {
+        pc.answers(answers);
+        pc.run(&["open", &portal.click()]).is(5);
+    }
+    pc.answers(&["111", "112", "113", "114", "101"]);
     pc.run(&["open", &portal.click()]).is(0);
-    assert!(pc.shown().contains("Digit 4 of 4") && pc.shown().contains("9:109"));
+    assert!(pc.shown().contains("Digit 4 of 4") && pc.shown().contains("9:119"));
     assert_eq!(pc.serials(), [ISSUED]);
 }
 

@@ -136,10 +136,19 @@ fn a_click_before_the_portal_heard_of_a_key_begins_anew_and_leaves_none_behind()
 }
 
 #[test]
+fn what_is_busy_for_a_moment_is_asked_again_by_itself() {
+    let (portal, own, _) = Portal::start();
+    let pc = Pc::of(&own, &portal);
+    portal.plays(Trick::Busy("request"));
+    pc.answers(&[CODE, "yes"]);
+    pc.run(&["open", &portal.click()]).is(0);
+    holds_in_the_end(&pc, &portal, "busy");
+    assert_eq!(portal.site().log.iter().filter(|step| *step == "request").count(), 2);
+}
+
+#[test]
 fn what_is_away_for_a_while_is_asked_again_with_everything_kept() {
-    for (step, code) in
-        [("request", "agent.ca_away"), ("installed", "agent.unavailable"), ("activate", "agent.unavailable")]
-    {
+    for (step, code) in [("request", "agent.ca_away"), ("activate", "agent.unavailable")] {
         let (portal, own, _) = Portal::start();
         let pc = Pc::of(&own, &portal);
         portal.plays(Trick::Refuse(step, 503, code));
@@ -150,5 +159,19 @@ fn what_is_away_for_a_while_is_asked_again_with_everything_kept() {
         pc.run(&["renew"]).is(0);
         holds_in_the_end(&pc, &portal, step);
         assert_eq!(portal.site().spki.as_ref(), Some(&key), "{step}");
+    }
+}
+
+#[test]
+fn nothing_depends_on_saying_that_it_is_installed() {
+    for trick in
+        [Trick::Refuse("installed", 503, "agent.unavailable"), Trick::Refuse("installed", 403, "agent.certificate")]
+    {
+        let (portal, own, _) = Portal::start();
+        let pc = Pc::of(&own, &portal);
+        portal.plays(trick);
+        pc.answers(&[CODE, "yes"]);
+        pc.run(&["open", &portal.click()]).is(0);
+        holds_in_the_end(&pc, &portal, "not installed");
     }
 }

@@ -10,3 +10,7 @@ mod kill;
 mod pc;
 mod portal;
 mod renewal;
+/// The TPM that the key store's own tests run.
+#[path = "../../../../crates/pkcs11/tests/it/keystore/swtpm.rs"]
+mod swtpm;
+mod tpm;

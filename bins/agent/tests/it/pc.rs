@@ -37,6 +37,8 @@ impl Ended {
 pub(crate) struct Pc {
     folder: TempDir,
     language: &'static str,
+    /// What else its programs are told.
+    pub(crate) environment: Vec<(&'static str, std::ffi::OsString)>,
 }
 
 /// Answers the n-th question with the n-th line of `answers`: digits, `yes`, `no`, or `kill` for the end of who asks.
@@ -60,7 +62,7 @@ esac
 impl Pc {
     /// A PC with nothing on it but an empty NSS database.
     pub(crate) fn new() -> Self {
-        let pc = Self { folder: tempfile::tempdir().unwrap(), language: "en_US.UTF-8" };
+        let pc = Self { folder: tempfile::tempdir().unwrap(), language: "en_US.UTF-8", environment: Vec::new() };
         fs::create_dir_all(pc.home().join(".pki/nssdb")).unwrap();
         fs::create_dir_all(pc.desk()).unwrap();
         tool("certutil", &["-N", "--empty-password", "-d", &pc.nss()]);
@@ -156,6 +158,7 @@ impl Pc {
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", self.home()).env("PATH", self.desk()).env("DISPLAY", ":99");
+        command.envs(self.environment.iter().cloned());
         command.env("LANG", self.language).current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }

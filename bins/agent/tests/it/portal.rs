@@ -47,6 +47,8 @@ pub(crate) enum Trick {
     Redirect(&'static str),
     /// The answer is this status and code.
     Refuse(&'static str, u16, &'static str),
+    /// The answer is that it is busy for a second.
+    Busy(&'static str),
     /// The answer is longer than anybody reads.
     Long(&'static str),
     /// The certificate is for another key.
@@ -292,17 +294,24 @@ fn serve(stream: TcpStream, port: u16, pki: &Pki, site: &Mutex<Site>) -> Option<
             (status, more) = (307, format!("location: https://public.localhost:{port}/elsewhere\r\n"));
         }
         Some(Trick::Refuse(_, with, code)) => (status, answer) = refuse(with, code),
+        Some(Trick::Busy(_)) => {
+            (status, answer) = refuse(503, "agent.unavailable");
+            "retry-after: 1\r\n".clone_into(&mut more);
+        }
         Some(Trick::Long(_)) => answer = json!("x".repeat(70_000)),
         _ => {}
     }
     drop(site);
     let text = if method == "HEAD" { String::new() } else { answer.to_string() };
+    write(stream.get_mut(), status, &text, &more)
+}
+
+fn write(stream: &mut StreamOwned<ServerConnection, TcpStream>, status: u16, text: &str, more: &str) -> Option<()> {
     let length = text.len();
     let date = "date: Mon, 23 Nov 2026 00:00:00 GMT\r\n";
     let head = format!(
         "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{date}{more}\r\n"
     );
-    let stream = stream.get_mut();
     stream.write_all(head.as_bytes()).ok()?;
     stream.write_all(text.as_bytes()).ok()?;
     stream.flush().ok()?;
@@ -313,9 +322,12 @@ fn serve(stream: TcpStream, port: u16, pki: &Pki, site: &Mutex<Site>) -> Option<
 impl Trick {
     fn is_at(self, step: &str) -> bool {
         match self {
-            Self::KillBefore(at) | Self::KillAfter(at) | Self::Redirect(at) | Self::Refuse(at, ..) | Self::Long(at) => {
-                at == step
-            }
+            Self::Busy(at)
+            | Self::KillBefore(at)
+            | Self::KillAfter(at)
+            | Self::Redirect(at)
+            | Self::Refuse(at, ..)
+            | Self::Long(at) => at == step,
             Self::ForeignCertificate => step == "request",
         }
     }
