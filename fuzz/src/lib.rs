@@ -19,9 +19,6 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod words;
-#[allow(dead_code, reason = "only screens show the abbreviation of a zone")]
-#[path = "../../bins/koshin/src/zone.rs"]
-mod zone;
 
 pub use command::{policy_lines, policy_replay};
 pub use facts::{audit_facts, holding_facts};

@@ -6,7 +6,8 @@
 //! - [`secret`] and [`pem`]: passwords, private keys and certificates out of files; who else may read them.
 //! - `key`, with the feature of that name: private keys of CAs, in files and PKCS#11 tokens.
 //! - `profile`, with the feature of that name: what stands in certificates, and the keys that are blocked.
-//! - `post` and `zone`, with the feature `post`: the mails of an installation, and the IANA zones in which days begin.
+//! - `post`, with the feature of that name: the mails of an installation.
+//! - `zone`, with the feature of that name: the IANA zones in which days begin.
 //! - [`machine`]: the machine's clock and random source, its signals, systemd and logs. Libraries name none of them.
 //! - [`instant`]: instants as text.
 //!
@@ -35,5 +36,5 @@ pub mod post;
 #[cfg(feature = "profile")]
 pub mod profile;
 pub mod secret;
-#[cfg(feature = "post")]
+#[cfg(feature = "zone")]
 pub mod zone;
