@@ -15,13 +15,16 @@
 
 #[cfg(feature = "keystore")]
 pub mod keystore;
+#[cfg(any(feature = "keystore", feature = "signer"))]
 mod module;
+#[cfg(any(feature = "keystore", feature = "signer"))]
 mod pin;
 #[cfg(feature = "signer")]
 mod signer;
 #[cfg(feature = "signer")]
 mod token;
 
+#[cfg(any(feature = "keystore", feature = "signer"))]
 pub use pin::Pin;
 #[cfg(feature = "signer")]
 pub use signer::TokenSigner;

@@ -76,7 +76,8 @@ impl Overdue {
 }
 
 impl TokenSigner {
-    /// Opens the token, finds the key and starts the thread that owns both. The thread ends with the signer.
+    /// Opens the token, finds the key and starts the thread that owns both. The thread ends with the signer. A token that does
+    /// not answer is waited for as long as for a signature.
     ///
     /// # Errors
     ///
@@ -102,7 +103,11 @@ impl TokenSigner {
         });
         let no_thread = || TokenError::Token(cryptoki::error::Error::NotSupported);
         spawned.map_err(|_| no_thread())?;
-        let (algorithm, spki) = first.recv().map_err(|_| no_thread())??;
+        let (algorithm, spki) = first.recv_timeout(patience).map_err(|error| match error {
+            // The thread stays with the token as long as that keeps it, and ends then: nobody takes what it has opened.
+            RecvTimeoutError::Timeout => TokenError::Silent { patience },
+            RecvTimeoutError::Disconnected => no_thread(),
+        })??;
         Ok(Self { jobs, overdue, patience, algorithm, spki })
     }
 

@@ -1,6 +1,6 @@
 //! A key in a token: how it is named, found, made and used by whoever owns the session.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use cryptoki::{
     context::Pkcs11,
@@ -60,6 +60,12 @@ pub enum TokenError {
         token: String,
         /// The labels there are.
         found: Vec<String>,
+    },
+    /// The token has not answered for so long.
+    #[error("the token has not answered for {} s", patience.as_secs_f32())]
+    Silent {
+        /// How long it was waited for.
+        patience: Duration,
     },
     /// The token did not take the PIN, or does not let anybody try. It is not tried again.
     #[error("the token refuses the PIN ({detail}); it is not tried again before a restart")]

@@ -11,7 +11,7 @@ const LINES: &[&str] = &["license.workspace = true", "edition.workspace = true",
 
 /// The members that may hold `unsafe`, each in the modules that say why. What the workspace forbids cannot be allowed, so they repeat
 /// its lints and deny `unsafe` instead.
-const UNSAFE: &[&str] = &["koshin-keystore", "koshin-pkcs11"];
+const UNSAFE: &[&str] = &["keystore", "pkcs11"];
 
 pub(super) fn check(members: &[Member]) -> Result<Findings> {
     let mut findings = Findings::new();
@@ -51,6 +51,12 @@ mod tests {
         assert_eq!(violations("a", good), Findings::new());
         assert_eq!(violations("a", &good.replace("[lints]\n", "[other]\n")).len(), 1);
         assert_eq!(violations("a", "").len(), 5);
+        let denying = good.replace(
+            "workspace = true\n\n[lints]\nworkspace = true",
+            "workspace = true\n[lints.rust]\nunsafe_code = \"deny\"",
+        );
+        assert_eq!(violations("keystore", &denying), Findings::new());
+        assert_eq!(violations("a", &denying).len(), 1);
     }
 
     #[test]

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{StoreError, TokenKeyStore, TpmConfig};
-
 /// Places that the environment of a user names. The program reads them.
 #[derive(Debug, Clone)]
 pub struct Places {
@@ -49,31 +47,4 @@ pub fn tpm_module() -> Option<PathBuf> {
 fn first(names: &[&str]) -> Option<PathBuf> {
     let paths = FOLDERS.iter().flat_map(|folder| names.iter().map(|name| Path::new(folder).join(name)));
     paths.into_iter().find(|path| path.is_file())
-}
-
-/// The device through which a user's programs reach the TPM, with the kernel's resource manager before it.
-const TPM: &str = "/dev/tpmrm0";
-
-impl TokenKeyStore {
-    /// The best store of this PC that browsers read too: the TPM where there is one and a token in it, else the NSS database.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when there is neither tpm2-pkcs11 with a token nor NSS.
-    pub fn usual(places: &Places) -> Result<Self, StoreError> {
-        if Path::new(TPM).exists()
-            && let Some(module) = tpm_module()
-        {
-            let tpm = Self::tpm(TpmConfig::new(module));
-            match tpm.token.ask(|_| Ok(())) {
-                Ok(()) => return Ok(tpm),
-                Err(error) => tracing::info!(%error, "there is a TPM, but its token cannot be used"),
-            }
-        }
-        let none = || StoreError::Away {
-            store: "NSS".to_owned(),
-            source: format!("no libsoftokn3.so in any of {FOLDERS:?}").into(),
-        };
-        Ok(Self::nss(&nss_folder(places), &softoken().ok_or_else(none)?, None))
-    }
 }

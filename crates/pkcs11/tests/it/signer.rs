@@ -174,6 +174,24 @@ fn a_slow_token_costs_each_caller_its_patience_once() {
 }
 
 #[test]
+fn a_token_that_hangs_is_not_waited_for_for_ever_when_it_is_opened() {
+    let bench = Bench::new();
+    let proxy = bench.proxy();
+    assert_eq!(bench.signer(PROXIED, PATIENT, Some("p256")).word(), "signed");
+    proxy.stop();
+    // What the program says is said at once; its end waits for the module, which wants to say good-bye to the token.
+    let said = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_secs(3));
+            proxy.go_on();
+        });
+        bench.signer(PROXIED, Duration::from_millis(500), None).end()
+    });
+    assert!(said.contains("Silent"), "{said}");
+    assert_eq!(bench.signer(PROXIED, PATIENT, None).word(), "signed");
+}
+
+#[test]
 fn two_keys_in_one_module_do_not_end_each_others_sessions_for_ever() {
     let bench = Bench::new();
     let mut both = bench.signers(SOFTHSM, PATIENT, Some("p256"), &["--beside"]);

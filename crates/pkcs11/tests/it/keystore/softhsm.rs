@@ -150,3 +150,24 @@ fn a_key_of_another_maker_is_a_files() {
         assert_eq!(store.generate("own").unwrap().protection(), ProtectionLevel::Os);
     });
 }
+
+#[test]
+fn what_a_killed_program_left_is_swept() {
+    with_token(concat!(module_path!(), "::what_a_killed_program_left_is_swept"), || {
+        // A pair as it is before its identifier is known; whoever made it was killed then.
+        let nascent: String = b"koshin: not yet made".iter().map(|octet| format!("{octet:02x}")).collect();
+        let pkcs11_tool = |arguments: &[&str]| {
+            let token = ["--module", SOFTHSM, "--token-label", "koshin-test", "--login", "--pin", "1234"];
+            let (done, said) = super::foreign("pkcs11-tool", &[&token, arguments].concat(), "opensc");
+            assert!(done, "{said}");
+            said
+        };
+        pkcs11_tool(&["--keypairgen", "--key-type", "EC:prime256v1", "--label", "left", "--id", &nascent]);
+        let (store, _) = card("1234", ModuleKind::Software);
+        assert_eq!(store.list().unwrap(), []);
+        assert!(pkcs11_tool(&["--list-objects"]).contains(&nascent));
+        let key = store.generate("made").unwrap();
+        let objects = pkcs11_tool(&["--list-objects"]);
+        assert!(objects.contains(&key.id().to_string()) && !objects.contains(&nascent), "{objects}");
+    });
+}
