@@ -66,7 +66,10 @@ pub(crate) const LEDGER: Schema = Schema {
                 (SELECT number FROM editions WHERE state = 'published') \
                 FROM provenance AS p LEFT JOIN (SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1) AS a \
                 ON true LEFT JOIN editions AS l ON l.state = 'reserved' WHERE p.number = 1",
-    migrations: &[(1, "ledger", include_str!("../migrations/ledger/0001_ledger.sql"))],
+    migrations: &[
+        (1, "ledger", include_str!("../migrations/ledger/0001_ledger.sql")),
+        (2, "strays", include_str!("../migrations/ledger/0002_strays.sql")),
+    ],
 };
 
 /// Pages after which a commit carries the log over although nobody was idle: 32 MiB.

@@ -127,7 +127,8 @@ pub(super) struct ChangesQuery {
 
 /// What became of certificates
 ///
-/// The changes of the client's own certificates, in order, by pages. An RA asks every half second.
+/// The changes of the client's own certificates, in order, by pages, and of those that were found after a restore, of which
+/// the CA cannot say whose they are. An RA asks every half second.
 #[utoipa::path(
     get, tag = "ca", path = "/v1/changes", params(ChangesQuery),
     responses(

@@ -325,7 +325,7 @@ pub async fn changes_come_in_pages(rig: &dyn Rig) {
             (serial(2), at(21), ChangeKind::Revoked(revoked)),
         ]
     );
-    assert!(all.changes.iter().all(|change| change.client == "portal" && change.sequence > 0));
+    assert!(all.changes.iter().all(|change| change.client.as_deref() == Some("portal") && change.sequence > 0));
     assert!(all.changes.is_sorted_by(|one, next| one.sequence < next.sequence));
     assert_eq!(all.changes.last().map(|last| last.sequence), Some(all.head), "an intent is no change");
     let (mut after, mut paged) = (0, Vec::new());

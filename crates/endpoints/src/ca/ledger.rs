@@ -117,8 +117,9 @@ pub struct Change {
     pub sequence: u64,
     /// The serial number.
     pub serial: SerialNumber,
-    /// The RA client that the serial number was recorded for.
-    pub client: String,
+    /// The RA client that the serial number was recorded for; `None` for a certificate that was found after a restore, which
+    /// took that knowledge with it.
+    pub client: Option<String>,
     /// When it was recorded, by the CA's own clock.
     pub at: UtcDateTime,
     /// What happened.

@@ -64,7 +64,7 @@ impl Book {
     fn change(&mut self, serial: SerialNumber, client: String, at: UtcDateTime, kind: ChangeKind) {
         self.note(at);
         let sequence = self.changes.last_key_value().map_or(1, |(last, _)| last + 1);
-        self.changes.insert(sequence, Change { sequence, serial, client, at, kind });
+        self.changes.insert(sequence, Change { sequence, serial, client: Some(client), at, kind });
     }
 }
 

@@ -197,7 +197,7 @@ impl CaService {
     }
 
     /// What became of this client's certificates after the change `since`, at most `limit` of them and at most
-    /// [`LARGEST_PAGE`](Self::LARGEST_PAGE).
+    /// [`LARGEST_PAGE`](Self::LARGEST_PAGE). Everybody is told of a certificate of which nobody knows any more whose it is.
     ///
     /// # Errors
     ///
@@ -209,7 +209,7 @@ impl CaService {
         let page = self.ledger.changes(since, limit.clamp(1, Self::LARGEST_PAGE)).await?;
         let next = page.changes.last().map_or(since, |last| last.sequence);
         let mut changes = page.changes;
-        changes.retain(|change| change.client == client.name);
+        changes.retain(|change| change.client.as_ref().is_none_or(|owner| *owner == client.name));
         Ok(ChangesPage { changes, next, head: page.head })
     }
 }

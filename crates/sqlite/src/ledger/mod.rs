@@ -228,14 +228,17 @@ impl Ledger for LedgerStore {
 
     async fn changes(&self, after: u64, limit: u32) -> Result<Changes, LedgerError> {
         // One statement, so that nothing between the newest number and the changes is missed.
-        let query = "/* LedgerStore::changes */ SELECT coalesce((SELECT max(sequence) FROM changes), 0), k.largest, \
-                     c.sequence, e.serial, e.client, a.at, c.kind, r.at, r.reason, r.invalidity_date, r.revoked_by \
-                     FROM clock AS k LEFT JOIN \
-                     (SELECT sequence, entry, kind FROM changes WHERE sequence > ? ORDER BY sequence LIMIT ?) AS c ON true \
+        let query = "/* LedgerStore::changes */ SELECT max(coalesce((SELECT max(sequence) FROM changes), 0), \
+                     coalesce((SELECT max(sequence) FROM stray_changes), 0)), k.largest, \
+                     c.sequence, coalesce(c.stray, e.serial), e.client, a.at, c.kind, r.at, r.reason, r.invalidity_date, \
+                     r.revoked_by FROM clock AS k LEFT JOIN \
+                     (SELECT sequence, entry, NULL AS stray, kind FROM changes WHERE sequence > ? \
+                     UNION ALL SELECT sequence, NULL, serial, 'revoked' FROM stray_changes WHERE sequence > ? \
+                     ORDER BY sequence LIMIT ?) AS c ON true \
                      LEFT JOIN audit AS a ON a.sequence = c.sequence LEFT JOIN entries AS e ON e.number = c.entry \
-                     LEFT JOIN revocations AS r ON c.kind <> 'issued' AND r.serial = e.serial \
+                     LEFT JOIN revocations AS r ON c.kind <> 'issued' AND r.serial = coalesce(c.stray, e.serial) \
                      WHERE k.number = 1 ORDER BY c.sequence";
-        let script = Script::one(query).with(signed(after)).with(i64::from(limit));
+        let script = Script::one(query).with(signed(after)).with(signed(after)).with(i64::from(limit));
         let rows = self.database.readers().all(script).await?;
         let mut page = Changes::default();
         for row in &rows {

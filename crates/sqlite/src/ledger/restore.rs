@@ -9,7 +9,7 @@ use time::UtcDateTime;
 
 use super::{
     LedgerStore, revoke,
-    rows::{self, entry_query, octets, put_change, put_revocation},
+    rows::{self, entry_query, octets, put_change, put_revocation, put_stray_change},
     write,
 };
 use crate::{
@@ -195,8 +195,9 @@ impl Reconcile {
             subject: None,
             ..write::record(self.now, &revocation.by, "", "adopted", revoke::body(serial, revocation))
         };
-        record.append(&mut tx.head, script);
+        let sequence = record.append(&mut tx.head, script);
         put_revocation(script, serial, "adopted", revocation, not_after);
+        put_stray_change(script, sequence, serial);
     }
 }
 

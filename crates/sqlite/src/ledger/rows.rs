@@ -120,3 +120,9 @@ pub(crate) fn put_change(script: &mut Script, sequence: u64, serial: &SerialNumb
     );
     script.bind(signed(sequence)).bind(kind).bind(octets(serial));
 }
+
+/// The same of a certificate that has no entry.
+pub(crate) fn put_stray_change(script: &mut Script, sequence: u64, serial: &SerialNumber) {
+    script.push("/* rows::put_stray_change */ INSERT INTO stray_changes (sequence, serial) VALUES (?, ?)");
+    script.bind(signed(sequence)).bind(octets(serial));
+}

@@ -68,7 +68,7 @@ impl LedgerStore {
                     }
                     ("adopted", _) => {
                         counts.revocations += 1;
-                        adopted(&mut connection, entry).await?
+                        adopted(&mut connection, *sequence, entry).await?
                     }
                     _ => None,
                 };
@@ -110,13 +110,19 @@ async fn stored(connection: &mut SqliteConnection, first: i64, last: i64) -> Res
 }
 
 /// The record of the adopted serial number that this record names, as it has to be.
-async fn adopted(connection: &mut SqliteConnection, entry: &audit::Entry) -> Result<Option<audit::Entry>, StoreError> {
+async fn adopted(
+    connection: &mut SqliteConnection,
+    sequence: u64,
+    entry: &audit::Entry,
+) -> Result<Option<audit::Entry>, StoreError> {
     let serial = serde_json::from_str::<serde_json::Value>(&entry.body).ok();
     let serial = serial.and_then(|body| body.get("serial")?.as_str()?.parse().ok());
     let Some(serial) = serial else { return Ok(None) };
-    let query = "/* verify::adopted */ SELECT at, reason, invalidity_date, revoked_by FROM revocations \
-                 WHERE serial = ? AND kind = 'adopted'";
-    let found = readers::all(connection, Script::one(query).with(rows::octets(&serial))).await?;
+    let query = "/* verify::adopted */ SELECT r.at, r.reason, r.invalidity_date, r.revoked_by FROM revocations AS r \
+                 JOIN stray_changes AS c ON c.serial = r.serial \
+                 WHERE r.serial = ? AND r.kind = 'adopted' AND c.sequence = ?";
+    let script = Script::one(query).with(rows::octets(&serial)).with(signed(sequence));
+    let found = readers::all(connection, script).await?;
     let Some(row) = found.first() else { return Ok(None) };
     let revocation = rows::revocation(&mut Columns::of(row))?;
     Ok(Some(audit::Entry { actor: revocation.by.clone(), body: revoke::body(&serial, &revocation), ..entry.clone() }))

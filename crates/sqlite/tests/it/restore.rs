@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use koshin_endpoints::{
     RevocationSource as _, StatusSource,
-    ca::{IntendError, IssuedError, Ledger as _, LedgerError, Standing as EntryStanding},
+    ca::{ChangeKind, IntendError, IssuedError, Ledger as _, LedgerError, Standing as EntryStanding},
 };
 use koshin_issuance::{CrlEdition, OcspStatus};
 use koshin_sqlite::{
@@ -153,6 +153,18 @@ async fn invariant_43_a_reconciled_ledger_goes_on_after_what_was_published() {
     for unknown in [serial(4), stranger] {
         assert!(matches!(StatusSource::status(&back, &unknown).await.unwrap(), OcspStatus::Revoked { .. }));
     }
+    // RAs learn of them like of every other revocation, whosever they are.
+    let told = back.changes(6, 100).await.unwrap();
+    let told_of: Vec<_> = told.changes.iter().map(|it| (it.serial, it.client.as_deref(), it.at)).collect();
+    let owner = Some("portal");
+    assert_eq!(
+        told_of,
+        [(serial(3), owner, at(30)), (serial(4), None, at(30)), (serial(1), owner, at(30)), (stranger, None, at(30)),]
+    );
+    assert!(matches!(&told.changes[3].kind, ChangeKind::Revoked(it) if it.at == at(12)), "{told:?}");
+    assert_eq!(told.head, told.changes[3].sequence);
+    let one = back.changes(told.changes[0].sequence, 1).await.unwrap();
+    assert_eq!((one.changes.as_slice(), one.head), (&told.changes[1..2], told.head), "by pages as well");
     // The certificate that the holder has is the one that is stored, and neither key nor number is taken again.
     assert_eq!(back.issued(&serial(3), &[9; 9], at(31)).await.unwrap(), certificate(3));
     let refused = back.intend(intent(4, at(32))).await;
@@ -172,6 +184,31 @@ async fn invariant_43_a_reconciled_ledger_goes_on_after_what_was_published() {
     server.shut_down().await;
     let again = LedgerStore::open(&desk.path(), &options()).await.unwrap();
     assert_eq!(again.standing().await.unwrap(), Standing::Current);
+}
+
+/// A ledger that was reconciled before changes of strays were kept, and brought up to date.
+#[tokio::test]
+async fn strays_of_before_are_told_of_too() {
+    let (desk, back) = put_back_ledger().await;
+    let evidence = Evidence { certificates: vec![found(3), found(4)], ..published(edition(4, 15), vec![]) };
+    back.reconcile(evidence, "operator", at(30)).await.unwrap();
+    let told = back.changes(0, 100).await.unwrap();
+    back.shut_down().await;
+    let mut raw = desk.raw().await;
+    run(&mut raw, "DROP TABLE stray_changes").await.unwrap();
+    run(&mut raw, "DELETE FROM _sqlx_migrations WHERE version = 2").await.unwrap();
+    drop(raw);
+    let again = LedgerStore::open(&desk.path(), &options()).await.unwrap();
+    assert_eq!(again.changes(0, 100).await.unwrap(), told);
+    again.audit_replay().await.unwrap();
+    // A record of a stray that nobody is told of is a break.
+    again.shut_down().await;
+    let mut raw = desk.raw().await;
+    run(&mut raw, "DROP TRIGGER stray_changes_stay").await.unwrap();
+    run(&mut raw, "DELETE FROM stray_changes").await.unwrap();
+    drop(raw);
+    let again = LedgerStore::open(&desk.path(), &options()).await.unwrap();
+    assert!(again.audit_replay().await.is_err());
 }
 
 /// Without any evidence nothing is signed twice, and the list's number jumps.
