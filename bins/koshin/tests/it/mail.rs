@@ -117,7 +117,7 @@ fn who_gets_what_is_known_the_day_before() {
     for view in &held {
         let end = view["not_after"].as_str().unwrap();
         let mails = koshin(["mail", "tomorrow", "--data", data, "--json", "--date", &last_moments(end)]).json();
-        let of: Vec<_> = mails.iter().filter(|mail| mail["subject"] == view["id"]).collect();
+        let of: Vec<_> = mails.iter().filter(|mail| mail["subject"] == view["id"] && mail["kind"] == "expiry").collect();
         for mail in &of {
             assert_eq!((&mail["not_after"], &mail["threshold_days"]), (&view["not_after"], &json!(10)));
             let (to, address) = (mail["to"].as_str().unwrap(), view["address"].as_str().unwrap());

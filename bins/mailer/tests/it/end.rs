@@ -13,8 +13,8 @@ fn it_ends_after_the_mail_that_is_on_its_way() {
     let site = Site::new(relay.port, 12);
     let running = site.run(&[]);
     until("some went out", || relay.taken().len() >= 3);
-    let (status, took) = running.end();
-    assert_eq!(status, Some(0));
+    let (ended, took) = running.end();
+    assert_eq!(ended, Some(0));
     assert!(took < Duration::from_secs(5), "{took:?}");
     let sent = relay.taken().len();
     assert!(sent < 12, "it was asked to end in the middle");

@@ -76,7 +76,7 @@ fn talk(tcp: &TcpStream, taken: &Mutex<Vec<Taken>>, manners: &Manners) -> std::i
             "RCPT" if named(manners.unknown) => "550 5.1.1 nobody of that name\r\n",
             "RCPT" if named(manners.busy) => "450 4.2.0 not now\r\n",
             "RCPT" => {
-                to = line.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
+                line.split(['<', '>']).nth(1).unwrap_or_default().clone_into(&mut to);
                 "250 ok\r\n"
             }
             "DATA" => {

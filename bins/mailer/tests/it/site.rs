@@ -23,8 +23,7 @@ pub(crate) struct Site {
 }
 
 pub(crate) fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_secs()).unwrap()
+    koshin_operator::machine::now().unix_timestamp()
 }
 
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {

@@ -14,7 +14,7 @@ fn how_the_mails_stand() {
     let view = status.one(1);
     assert_eq!(view["alarms"], serde_json::json!(["mail.unplanned"]), "{view}");
     assert!(
-        status.errors().contains("mail.unplanned: notices of expiry are to be planned since"),
+        status.errors().contains("mail.unplanned: nobody plans the notices that are due since"),
         "{}",
         status.errors()
     );

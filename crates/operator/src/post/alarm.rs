@@ -20,7 +20,7 @@ pub struct Limits {
 pub enum Alarm {
     /// The clock is not believed, so nothing is planned or sent.
     Clock,
-    /// Nobody plans the notices of expiry.
+    /// Nobody plans the notices.
     Unplanned {
         /// Since when one is to be planned.
         since: UtcDateTime,
@@ -76,7 +76,7 @@ impl fmt::Display for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Clock => f.write_str("the clock is not believed, so no mail is planned or sent"),
-            Self::Unplanned { since } => write!(f, "notices of expiry are to be planned since {}", Rfc3339(*since)),
+            Self::Unplanned { since } => write!(f, "nobody plans the notices that are due since {}", Rfc3339(*since)),
             Self::Overdue { since } => write!(f, "nobody takes up the mails that wait since {}", Rfc3339(*since)),
             Self::Silent { since, last_sent: Some(last) } => {
                 write!(f, "mails wait since {}, and none could be sent since {}", Rfc3339(*since), Rfc3339(*last))

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use koshin_expiry::Policy;
-use koshin_notify::{Schedule as _, horizon};
+use koshin_notify::{Matters as _, Schedule as _, horizon};
 use koshin_sqlite::{PostCounts, Store};
 use time::UtcDateTime;
 
@@ -15,7 +15,7 @@ pub struct Standing {
     pub now: UtcDateTime,
     /// How many stand how.
     pub counts: PostCounts,
-    /// Since when a notice of expiry is to be planned.
+    /// Since when a notice is to be planned: of expiry, or for an administrator.
     pub unplanned: Option<UtcDateTime>,
     /// How late those of the last day were.
     pub lag: Option<Lag>,
@@ -38,7 +38,8 @@ impl Standing {
         let ahead = store.ahead(now).await?;
         let enters = policy.mail_days().last().zip(ahead.unplanned);
         let enters = enters.map(|(days, not_after)| not_after.saturating_sub(horizon(*days)));
-        let unplanned = ahead.next_look.into_iter().chain(enters).min().filter(|at| *at <= now);
+        let matter = store.coming().await?.matter;
+        let unplanned = ahead.next_look.into_iter().chain(enters).chain(matter).min().filter(|at| *at <= now);
         let lag = Lag::of(&delivered, policy, now);
         let alarms = Alarm::all(&counts, unplanned, limits, now);
         Ok(Self { now, counts, unplanned, lag, alarms })

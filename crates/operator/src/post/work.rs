@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration as Wait};
 
 use koshin_expiry::Policy;
-use koshin_notify::{Mailer, Observer, OutboxError, Planner, ScheduleError, Sender, Settings, Steward, Tally, Transport, Wake};
+use koshin_notify::{
+    Mailer, Observer, OutboxError, Planner, ScheduleError, Sender, Settings, Steward, Tally, Transport, Wake,
+};
 use koshin_sqlite::Store;
 use time::UtcDateTime;
 use tokio::{
@@ -171,7 +173,9 @@ impl Mailing {
         let figures = Arc::new(Figures::default());
         let post = Post::new(store, policy, transport, sender, settings, Arc::clone(&figures) as _);
         let post = post.with_overview(overview);
-        tasks.spawn(send_mails(post, wording, Arc::clone(clock), planned, stopping.clone()));
+        // From here on, before anybody says that the process is ready, a hangup ends nothing.
+        let reading = wording.and_then(|wording| Some(Reading { hangups: Hangups::listen()?, wording }));
+        tasks.spawn(send_mails(post, reading, Arc::clone(clock), planned, stopping.clone()));
         if let Some(returns) = returns {
             tasks.spawn(listen(returns, Arc::clone(store), Arc::clone(clock), stopping.clone()));
         }
@@ -195,12 +199,11 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 /// elsewhere.
 async fn send_mails(
     mut post: Post,
-    wording: Option<Wording>,
+    mut reading: Option<Reading>,
     clock: Believed,
     planned: Arc<Notify>,
     stopping: watch::Receiver<bool>,
 ) {
-    let mut hangups = wording.as_ref().and_then(|_| Hangups::listen());
     loop {
         let wake = {
             let run = post.run(&clock);
@@ -214,16 +217,24 @@ async fn send_mails(
             () = stopped(stopping.clone()) => return,
             () = planned.notified() => {}
             () = tokio::time::sleep(wake) => {}
-            () = hung_up(&mut hangups) => if let Some(wording) = &wording {
-                reword(&mut post, wording);
-            }
+            wording = asked_to_read(&mut reading) => reword(&mut post, wording),
         }
     }
 }
 
-async fn hung_up(hangups: &mut Option<Hangups>) {
-    match hangups {
-        Some(hangups) => hangups.next().await,
+/// What reads the texts again, and when.
+struct Reading {
+    hangups: Hangups,
+    wording: Wording,
+}
+
+/// Ready when somebody wants the texts to be read again.
+async fn asked_to_read(reading: &mut Option<Reading>) -> &Wording {
+    match reading {
+        Some(Reading { hangups, wording }) => {
+            hangups.next().await;
+            wording
+        }
         None => std::future::pending().await,
     }
 }
