@@ -123,6 +123,26 @@ fn a_wrong_clock_stops_signing_and_nothing_else() {
     server.stop();
 }
 
+/// However it is sent, an answer says that it is too large. More than a mebibyte is not let in under HTTP/2: the answer is
+/// there, but curl may see nothing but the end of the stream behind it.
+#[test]
+fn a_body_that_is_too_large_is_answered() {
+    let site = Site::new();
+    let server = site.serve();
+    let file = site.folder().join("body");
+    let both = [65_537, 100_000, 300_000, 1_000_000].map(|octets| [(octets, "--http1.1"), (octets, "--http2")]);
+    for (octets, protocol) in both.into_iter().flatten().chain([(3_000_000, "--http1.1")]) {
+        fs::write(&file, vec![b' '; octets]).unwrap();
+        let body = format!("@{}", file.display());
+        let words = [protocol, "-X", "POST", "-H", "content-type: application/json", "--data-binary", &body];
+        for _ in 0..3 {
+            let answer = site.api(&server, "portal", "/v1/issue", &words);
+            assert_eq!(answer.status, 413, "{octets} {protocol}: {answer:?}");
+        }
+    }
+    server.stop();
+}
+
 #[test]
 fn systemd_is_told() {
     let mut site = Site::new();

@@ -175,6 +175,7 @@ fn token_fault(error: &TokenError) -> Fault {
         TokenError::Pin { .. } => Status::NotPermitted,
         TokenError::Module { .. } | TokenError::NoToken { .. } | TokenError::Keys { found: 0, .. } => Status::NotFound,
         TokenError::Taken { .. } => Status::State,
+        TokenError::Silent { .. } => Status::TryAgain,
         _ => Status::Failure,
     };
     let mut reason = error.to_string();
