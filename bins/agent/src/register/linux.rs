@@ -77,21 +77,24 @@ fn desktop_entry(program: &Path, terminal: bool) -> Result<String, Fault> {
     ))
 }
 
-/// The line that starts the program: quoted by the rules for the key Exec, then once more by those for strings.
+/// The line that starts the program. A path that need not be quoted is not: `xdg-open` by itself, without a desktop's help, takes
+/// quotation marks for a part of it. Others are quoted by the rules for the key Exec, then once more by those for strings.
 fn exec(program: &Path) -> Result<String, Fault> {
+    const RESERVED: &str = " \"'\\><~|&;$*?#()`";
     let unusable =
         || Fault::new(Status::Failure, "this program's path cannot stand in a .desktop file; install it elsewhere");
     let path =
         program.to_str().filter(|path| !path.contains(|c: char| c.is_control() || c == '=')).ok_or_else(unusable)?;
+    if !path.contains(|c: char| RESERVED.contains(c)) {
+        return Ok(format!("Exec={} open %u", path.replace('%', "%%")));
+    }
     let mut quoted = String::new();
     for c in path.chars() {
         match c {
-            '"' | '`' | '$' | '\\' => quoted.extend(["\\\\", if c == '\\' { "\\\\" } else { "" }]),
-            '%' => quoted.push('%'),
-            _ => {}
-        }
-        if c != '\\' {
-            quoted.push(c);
+            '\\' => quoted.push_str(r"\\\\"),
+            '"' | '`' | '$' => quoted.extend([r"\\", c.encode_utf8(&mut [0; 4])]),
+            '%' => quoted.push_str("%%"),
+            other => quoted.push(other),
         }
     }
     Ok(format!("Exec=\"{quoted}\" open %u"))
@@ -241,7 +244,8 @@ mod tests {
     #[test]
     fn paths_are_quoted() {
         let line = |path: &str| exec(Path::new(path)).map_err(|_| ());
-        assert_eq!(line("/usr/bin/koshin-agent").as_deref(), Ok("Exec=\"/usr/bin/koshin-agent\" open %u"));
+        assert_eq!(line("/usr/bin/koshin-agent").as_deref(), Ok("Exec=/usr/bin/koshin-agent open %u"));
+        assert_eq!(line("/opt/100%/a").as_deref(), Ok("Exec=/opt/100%%/a open %u"));
         assert_eq!(line("/a b/%u").as_deref(), Ok("Exec=\"/a b/%%u\" open %u"));
         assert_eq!(line("/$x`y\"").as_deref(), Ok("Exec=\"/\\\\$x\\\\`y\\\\\"\" open %u"));
         assert_eq!(line("/a\\b").as_deref(), Ok("Exec=\"/a\\\\\\\\b\" open %u"));

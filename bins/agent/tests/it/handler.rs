@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use crate::{
-    pc::{AGENT, Pc, text},
+    pc::{AGENT, Pc, eventually, text},
     portal::Portal,
 };
 
@@ -38,7 +38,7 @@ fn what_is_registered_is_undone_exactly() {
         pc.register(&portal);
         pc.register(&portal);
         let entry = fs::read_to_string(pc.home().join(".local/share/applications/koshin-agent.desktop")).unwrap();
-        assert!(entry.contains(&format!("Exec=\"{AGENT}\" open %u\n")), "{entry}");
+        assert!(entry.contains(&format!("Exec={AGENT} open %u\n")), "{entry}");
         assert!(entry.contains("MimeType=x-scheme-handler/koshin;\n") && entry.contains("Terminal=false\n"));
         let list = fs::read_to_string(&defaults).unwrap();
         assert!(list.contains("x-scheme-handler/koshin=koshin-agent.desktop"), "{list}");
@@ -48,6 +48,14 @@ fn what_is_registered_is_undone_exactly() {
         query.env("PATH", "/usr/bin:/bin").args(["query", "default", "x-scheme-handler/koshin"]);
         let said = String::from_utf8_lossy(&query.output().unwrap().stdout).into_owned();
         assert_eq!(said.trim(), "koshin-agent.desktop");
+        // And what it does with a link.
+        pc.answers(&[]);
+        let mut open = pc.command("/usr/bin/xdg-open");
+        let path = format!("{}:/usr/bin:/bin", text(&pc.home().join("../desk")));
+        open.env("PATH", path)
+            .arg(format!("koshin:renew?v=1&portal=https%3A%2F%2Fother.example&t={}", "ab".repeat(32)));
+        drop(open.output().unwrap());
+        eventually("the agent was opened", || pc.shown().contains("other.example is no portal"));
         pc.run(&["unregister"]).is(0);
         assert_eq!(files(&pc.home()), untouched);
         pc.run(&["unregister"]).is(0);
