@@ -20,7 +20,8 @@ pub use build::KEY_OCTETS;
 pub use figures::Figures;
 pub use lag::{Lag, ideal};
 pub use schema::{
-    AlarmTable, Bounces, Brand, Contact, Day, Days, DigestTable, Mail, MailLanguage, PolicyTable, Porter, Smtp, SmtpTls, Storage, Text, Unlimited,
+    AlarmTable, Bounces, Brand, Contact, Day, Days, DigestTable, Mail, MailLanguage, PolicyTable, Porter, Smtp,
+    SmtpTls, Storage, Text, Unlimited,
 };
 pub use standing::Standing;
 pub use work::{GRACE, Mailing, Post};
