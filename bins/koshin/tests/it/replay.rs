@@ -297,3 +297,41 @@ fn the_help_tells_the_shape() {
     let words = |line: &&str| !line.starts_with('{');
     assert!(help.lines().filter(words).all(|line| line.chars().count() <= 100), "{help}");
 }
+
+/// Everything but the notices of expiry, of a script with an administrator.
+fn others(administrator: &str, events: &Value) -> Value {
+    let mut script = script(&json!({}), events);
+    script["administrator"] = json!(administrator);
+    koshin_reading(format!("{script}\n"), ["policy", "replay"]).one()["others"].clone()
+}
+
+/// Half of the time between 11 December, 15:00, and the end is over on 17 December, 3:00.
+#[test]
+fn an_administrator_is_told_when_the_holder_ignores_every_notice() {
+    let events = json!([
+        {"do": "run", "at": "2026-11-21T15:00:00Z"},
+        {"do": "run", "at": "2026-11-23T10:00:00Z"},
+        {"do": "run", "at": "2026-12-11T15:00:00Z"},
+        {"do": "run", "at": "2026-12-17T02:59:59.999Z"},
+        {"do": "run", "at": "2026-12-17T03:00:00Z"},
+        {"do": "run_two_at_once", "at": "2026-12-18T03:00:00Z"},
+    ]);
+    assert_eq!(others("single", &events), json!([["2026-12-17T03:00:00Z", "escalation_administrator", "sent"]]));
+    // On Mondays at 9, or as soon as somebody runs after that; it takes the place of the mail about one.
+    let digests = json!([
+        ["2026-11-23T10:00:00Z", "digest", "sent"],
+        ["2026-12-11T15:00:00Z", "digest", "sent"],
+        ["2026-12-17T02:59:59.999Z", "digest", "sent"],
+    ]);
+    assert_eq!(others("digest", &events), digests);
+    let begun = json!([events[0], events[2], {"do": "renewal", "to": "started"}, events[4], events[5]]);
+    assert_eq!(others("single", &begun), json!([]));
+    let ended = koshin_reading(
+        format!(
+            "{}\n",
+            json!({"id": 1, "not_before": "2026-01-01T00:00:00Z", "not_after": "2026-12-22T14:59:59Z", "administrator": "often", "events": []})
+        ),
+        ["policy", "replay"],
+    );
+    assert!(ended.refused(2).contains("administrator"));
+}

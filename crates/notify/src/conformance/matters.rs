@@ -416,21 +416,17 @@ pub async fn an_address_that_refuses_is_told_once<R: MattersRig>(rig: &R) {
     rig.permit(&user, Some(day(61)), day(41)).await;
     house.run(day(51)).await;
     assert_eq!(rig.ends("enrolment_reminder").await, ["sent"]);
-    let id = *house.reminders(&moved).first().unwrap_or_else(|| fail("a reminder"));
     let bounce = Bounce::Failed { reply: Reply::new(Some(550), "5.1.1 gone") };
-    assert!(ok(house.store.bounced(id, &bounce, day(51)).await));
+    assert!(ok(house.store.bounced(reminder(&moved), &bounce, day(51)).await));
     house.took();
     house.run(day(51)).await;
     assert_eq!(house.took(), ["undeliverable to a-1"], "it came back");
 }
 
-impl<S> House<S> {
-    /// The ids of the reminders of a person.
-    fn reminders(&self, person: &Party) -> Vec<MailId> {
-        let notice = crate::Notice::EnrolmentReminder { until: day(61) };
-        let key = day(61).unix_timestamp_nanos().to_string();
-        vec![MailId::derive(&notice, &person.subject_id, &key)]
-    }
+/// The id of the reminder of a permission until day 61.
+fn reminder(person: &Party) -> MailId {
+    let notice = crate::Notice::EnrolmentReminder { until: day(61) };
+    MailId::derive(&notice, &person.subject_id, &day(61).unix_timestamp_nanos().to_string())
 }
 
 /// Without administrator and operator nothing is lost: it is told as soon as there is somebody.

@@ -87,11 +87,12 @@ impl MemorySchedule {
     }
 
     /// Registers another address of the holder of a certificate, or none.
+    #[expect(clippy::needless_pass_by_value, reason = "callers have one to give")]
     pub fn readdress(&self, serial: &SerialNumber, address: Option<crate::Address>) {
         let holder = |row: &&Row| row.certificate.serial == *serial;
         let holder = self.state().rows.values().find(holder).map(|row| row.certificate.subject_id.clone());
         if let Some(holder) = holder {
-            self.readdress_id(&holder, address);
+            self.readdress_id(&holder, address.as_ref());
         }
     }
 

@@ -50,7 +50,7 @@ impl MattersRig for Memory {
     }
 
     async fn readdress(&self, person: &Party, address: Option<Address>) {
-        self.0.readdress_id(&person.subject_id, address);
+        self.0.readdress_id(&person.subject_id, address.as_ref());
     }
 
     async fn prefer(&self, digests: Digests, now: UtcDateTime) {

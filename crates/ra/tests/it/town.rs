@@ -186,7 +186,8 @@ pub(crate) fn registration(store: &Arc<MemoryStore>, sessions: Arc<dyn Sessions>
     let policy = Arc::new(Policy::default_jst());
     let gate = Arc::new(Gate::new());
     let settings = Settings::default();
-    Ra::new(store.clone(), sessions, store.clone(), issuing, gate, policy, passwords, entropy, settings)
+    let ra = Ra::new(store.clone(), sessions, store.clone(), issuing, gate, policy, passwords, entropy, settings);
+    ra.with_tasks(store.outbox())
 }
 
 /// A request for a new key.

@@ -1,4 +1,5 @@
-//! Mailers that are killed and stopped at random, on one file: together they send what one that is left alone sends.
+//! Mailers that are killed and stopped at random, on one file: together they send what one that is left alone sends, the
+//! notices of expiry and what an administrator is told of those who ignored them.
 
 mod mta;
 
@@ -13,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 use koshin_expiry::{FixedOffset, Policy, PolicyConfig};
 use koshin_notify::{
-    Bilingual, Envelope, Mailer, Outcome, Planner, Sender, Settings, SmtpTransport, Transport, Wake, Zone,
+    Bilingual, Envelope, Mailer, Outcome, Planner, Sender, Settings, SmtpTransport, Steward, Transport, Wake, Zone,
     smtp::{SmtpConfig, Tls},
 };
 use koshin_sqlite::Store;
@@ -47,17 +48,20 @@ async fn work(store: Arc<Store>, transport: impl Transport, now: UtcDateTime) {
     let planner =
         Planner::new(Arc::clone(&store), Policy::new(PolicyConfig::default(), Arc::new(FixedOffset::UTC)).unwrap());
     let settings = Settings { worker: std::process::id().to_string(), ..Settings::default() };
+    let policy = Policy::new(PolicyConfig::default(), Arc::new(FixedOffset::UTC)).unwrap();
+    let steward = Steward::new(Arc::clone(&store), policy, sender().zone().clone());
     let mailer = Mailer::new(store, transport, sender()).with_settings(settings);
     let deadline = Instant::now() + Duration::from_mins(5);
-    while Instant::now() < deadline {
+    let mut quiet = 0;
+    // What is sent may make something else due.
+    while Instant::now() < deadline && quiet < 2 {
         // Another mailer that is stopped in the middle of a commit keeps everybody out for a while.
-        let (Ok(one), Ok(other)) = (planner.run(now).await, mailer.run(now).await) else {
+        let (Ok(one), Ok(_), Ok(other)) = (planner.run(now).await, steward.run(now).await, mailer.run(now).await)
+        else {
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
-        if ![one, other].contains(&Wake::Now) {
-            return;
-        }
+        quiet = if [one, other].contains(&Wake::Now) { 0 } else { quiet + 1 };
     }
 }
 
@@ -87,7 +91,11 @@ async fn filled(bench: &Bench, count: u32) {
     for statement in [
         // The path of each certificate into the file is of no interest here, and takes five commits.
         "PRAGMA foreign_keys = OFF".to_owned(),
-        "INSERT INTO organizations (number, id, name) VALUES (1, 'C-1', 'Midori')".to_owned(),
+        "INSERT INTO organizations (number, id, name, digests) VALUES (1, 'C-1', 'Midori', 0)".to_owned(),
+        format!(
+            "INSERT INTO subjects (number, id, organization, role, name, language, address, version) \
+             VALUES ({count} + 1, 'A-1', 1, 'administrator', '', 'en', 'administrator@example.co.jp', 0)"
+        ),
         format!(
             "{numbers} INSERT INTO subjects (number, id, organization, role, name, language, address, version) \
              SELECT i, 'U-' || i, 1, 'user', '', iif(i % 2, 'ja', 'en'), 'holder' || i || '@example.co.jp', 0 FROM n"
@@ -264,6 +272,8 @@ fn judged(test: &'static str, count: usize) {
     std::fs::set_permissions(&copy, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let expected = runtime.block_on(undisturbed(&copy));
     assert!(expected.len() > certificates as usize, "some are told twice: {}", expected.len());
+    let told = expected.values().filter(|to| to.starts_with("administrator")).count();
+    assert!(told > 0 && told < certificates as usize, "some are told to the administrator: {told}");
 
     let mta = Mta::start(seed);
     let (path, port) = (bench.path(), mta.port);

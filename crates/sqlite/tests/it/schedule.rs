@@ -166,6 +166,9 @@ async fn what_was_active_before_there_was_a_schedule_is_on_it() {
     file.0.store.shut_down().await;
     let mut raw = file.0.raw().await;
     for undo in [
+        "DROP TRIGGER outbox_makes_a_matter",
+        "DROP TRIGGER certificates_end_a_matter",
+        "DROP INDEX outbox_escalations",
         "DROP TRIGGER outbox_tells_the_schedule",
         "ALTER TABLE outbox DROP COLUMN certificate",
         "ALTER TABLE outbox ADD COLUMN not_after INTEGER",

@@ -9,11 +9,11 @@ use std::{
 use async_trait::async_trait;
 use koshin_expiry::{Policy, PolicyConfig, ValidityRule, validity_for};
 use koshin_notify::{
-    Address, Bilingual, Envelope, InUse, MailId, Mailer, MemorySchedule, Outcome, Planner, Reply, Sender, Transport,
-    Zone,
+    Address, Bilingual, Digests, Envelope, InUse, MailId, Mailer, MemorySchedule, Notice, Outcome, Party, Planner,
+    Reply, Sender, Steward, Transport, Zone,
 };
 use koshin_operator::instant::rfc3339;
-use koshin_types::{CertificateStatus, Language, SerialNumber, SubjectId, Validity};
+use koshin_types::{CertificateStatus, Language, OrganizationId, Role, SerialNumber, SubjectId, Validity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 use time::{PrimitiveDateTime, UtcDateTime, UtcOffset};
@@ -52,6 +52,10 @@ The answer is one line for each, with [instant, threshold, outcome] for every ma
 
   {\"id\": …, \"mails\": [[\"2026-11-21T15:00:00Z\", 30, \"sent\"], …]}
 
+\"administrator\": \"single\" or \"digest\" beside \"events\" puts an administrator beside the holder, who is told by single mails or
+by a weekly digest. Then the answer also has \"others\", with [instant, kind, outcome] for every mail that is no notice of
+expiry: escalation_administrator, address_undeliverable_administrator, digest.
+
 The outcome is sent, undeliverable, or repeat: the one second sending, with the same Message-ID, after a crash. The first line \
 that cannot be used ends the batch, with its number and key, and exit status 2.";
 
@@ -64,7 +68,17 @@ pub(super) struct Script {
     not_after: At,
     #[serde(default, deserialize_with = "object")]
     policy: PolicyObject,
+    #[serde(default)]
+    administrator: Option<Told>,
     events: Vec<Object<Event>>,
+}
+
+/// How the holder's administrator is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Told {
+    Single,
+    Digest,
 }
 
 /// One event. Which keys it may have depends on what is done.
@@ -105,6 +119,8 @@ enum Deed {
 pub(super) struct View {
     id: Id,
     mails: Vec<(String, u16, &'static str)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    others: Option<Vec<(String, &'static str, &'static str)>>,
 }
 
 #[derive(Debug)]
@@ -113,6 +129,8 @@ pub(super) struct Rehearsal {
     sender: Sender,
     holder: SubjectId,
     address: Address,
+    administrator: Party,
+    organization: OrganizationId,
 }
 
 impl Rehearsal {
@@ -121,7 +139,14 @@ impl Rehearsal {
         let zone = Zone::fixed(UtcOffset::UTC, "UTC");
         let sender = Sender::new("rehearsal@koshin.example".parse()?, words(), words(), words(), zone)?;
         let (holder, address) = ("U-1".parse()?, "holder@koshin.example".parse()?);
-        Ok(Self { policies: Policies::default(), sender, holder, address })
+        let administrator = Party {
+            subject_id: "A-1".parse()?,
+            language: Language::En,
+            address: Some("administrator@koshin.example".parse()?),
+            refused: false,
+        };
+        let organization = "C-1".parse()?;
+        Ok(Self { policies: Policies::default(), sender, holder, address, administrator, organization })
     }
 }
 
@@ -130,9 +155,9 @@ impl Answer for Rehearsal {
     type Answer = View;
 
     fn answer(&mut self, script: Script) -> Result<View, Wrong> {
-        let Script { id, not_before, not_after, policy, events } = script;
+        let Script { id, not_before, not_after, policy, administrator, events } = script;
         let certificate = validity(not_before, not_after)?;
-        let mut stage = Stage::new(self, certificate);
+        let mut stage = Stage::new(self, certificate, administrator);
         let mut keys = serde_json::to_value(&policy).map_err(|error| Wrong::new("policy", error))?;
         let mut checked = self.policies.find(policy)?;
         for (number, Object(event)) in events.into_iter().enumerate() {
@@ -151,7 +176,7 @@ impl Answer for Rehearsal {
                     let (key, word) = event.argument("to").map_err(within)?;
                     match serde_json::from_str(word) {
                         Ok(RenewalWord::Installed) => stage.retire(CertificateStatus::Superseded),
-                        Ok(_) => {}
+                        Ok(word) => stage.schedule.progress(&self.holder, word.into()),
                         Err(error) => return Err(within(Wrong::new(key, in_one_line(&error)))),
                     }
                 }
@@ -169,7 +194,7 @@ impl Answer for Rehearsal {
                 }
             }
         }
-        Ok(View { id, mails: stage.mails() })
+        Ok(View { id, mails: stage.mails(), others: administrator.map(|_| stage.others()) })
     }
 }
 
@@ -250,12 +275,15 @@ struct Stage {
     /// How many certificates there were.
     count: i64,
     now: UtcDateTime,
+    /// Whether there is anybody to tell beside the holder.
+    told: Option<Told>,
+    zone: Zone,
     /// Every mail that reached the server, with its instant.
     log: Vec<(UtcDateTime, Took)>,
 }
 
 impl Stage {
-    fn new(rehearsal: &Rehearsal, validity: Validity) -> Self {
+    fn new(rehearsal: &Rehearsal, validity: Validity, told: Option<Told>) -> Self {
         let holder = InUse {
             serial: serial(0),
             validity,
@@ -267,7 +295,18 @@ impl Stage {
         let mailer = || Mailer::new(Arc::clone(&schedule), Arc::clone(&server), rehearsal.sender.clone());
         let mailers = [mailer(), mailer()];
         let now = validity.not_before();
-        let mut stage = Self { schedule, server, mailers, holder, count: 0, now, log: Vec::new() };
+        if let Some(told) = told {
+            let Rehearsal { administrator, organization, .. } = rehearsal;
+            let InUse { subject_id, language, address, .. } = holder.clone();
+            schedule.found(organization);
+            schedule.register(organization, Role::Administrator, administrator.clone());
+            schedule.register(organization, Role::User, Party { subject_id, language, address, refused: false });
+            if told == Told::Single {
+                schedule.prefer(organization, Digests::OptedOut, now);
+            }
+        }
+        let zone = rehearsal.sender.zone().clone();
+        let mut stage = Self { schedule, server, mailers, holder, count: 0, now, told, zone, log: Vec::new() };
         stage.activate(validity);
         stage
     }
@@ -287,6 +326,9 @@ impl Stage {
         let [first, second] = &self.mailers;
         let one = async |mailer: &Mailer<_, _>| -> anyhow::Result<()> {
             Planner::new(Arc::clone(&self.schedule), policy.clone()).run(self.now).await?;
+            if self.told.is_some() {
+                Steward::new(Arc::clone(&self.schedule), policy.clone(), self.zone.clone()).run(self.now).await?;
+            }
             mailer.run(self.now).await?;
             Ok(())
         };
@@ -306,16 +348,26 @@ impl Stage {
         Ok(())
     }
 
+    /// The notices of expiry: when, which threshold, and what came of it.
     fn mails(&self) -> Vec<(String, u16, &'static str)> {
+        self.logged(|kind| kind.threshold())
+    }
+
+    /// All others.
+    fn others(&self) -> Vec<(String, &'static str, &'static str)> {
+        self.logged(|kind| kind.threshold().is_none().then(|| kind.word()))
+    }
+
+    fn logged<T>(&self, tell: impl Fn(&Notice) -> Option<T>) -> Vec<(String, T, &'static str)> {
         let mut seen = HashSet::new();
         let entry = |(at, Took { id, taken }): &(UtcDateTime, Took)| {
-            let threshold = self.schedule.outbox().mail(*id)?.kind.threshold()?;
+            let told = tell(&self.schedule.outbox().mail(*id)?.kind)?;
             let word = match (taken, *taken && !seen.insert(*id)) {
                 (false, _) => "undeliverable",
                 (true, false) => "sent",
                 (true, true) => "repeat",
             };
-            Some((rfc3339(*at), threshold, word))
+            Some((rfc3339(*at), told, word))
         };
         self.log.iter().filter_map(entry).collect()
     }

@@ -159,13 +159,13 @@ impl MemorySchedule {
     }
 
     /// Registers another address of a person, or none.
-    pub fn readdress_id(&self, id: &SubjectId, address: Option<Address>) {
+    pub fn readdress_id(&self, id: &SubjectId, address: Option<&Address>) {
         let State { rows, people, .. } = &mut *self.state();
         let Some(person) = people.all.get_mut(id) else { return };
-        person.party.address = address.clone();
+        person.party.address = address.cloned();
         people.matters.retain(|_, open| !matches!(open.kind, Kind::Address(_)) || open.about != *id);
         for row in rows.values_mut().filter(|row| row.certificate.subject_id == *id) {
-            row.certificate.address = address.clone();
+            row.certificate.address = address.cloned();
             self.overtake(row);
         }
         for (mail, _) in people.addressees.iter().filter(|(_, to)| *to == id) {
@@ -200,7 +200,9 @@ impl MemorySchedule {
         let Some(contract) = people.organizations.get_mut(organization) else { return };
         contract.digests = digests;
         if digests == Digests::OptedOut {
-            std::mem::take(&mut contract.left).into_iter().for_each(|mail| self.outbox.let_go(mail, now));
+            for mail in std::mem::take(&mut contract.left) {
+                self.outbox.let_go(mail, now);
+            }
         }
     }
 
@@ -345,7 +347,9 @@ impl Matters for MemorySchedule {
                 self.outbox.let_go(mail, now);
             }
         }
-        owed.into_iter().for_each(|telling| self.tell(people, None, telling, now));
+        for telling in owed {
+            self.tell(people, None, telling, now);
+        }
         Ok(true)
     }
 
