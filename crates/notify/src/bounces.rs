@@ -43,12 +43,13 @@ impl Report {
         if octets.len() > Self::MAX_OCTETS {
             return Err(NoReport::TooLong { octets: octets.len() as u64 });
         }
-        let message = MessageParser::new().parse(octets).ok_or(NoReport::NotAReport)?;
+        let parser = MessageParser::new();
+        let message = parser.parse_headers(octets).ok_or(NoReport::NotAReport)?;
         let kind = message.content_type().ok_or(NoReport::NotAReport)?;
-        let is = |one: Option<&str>, other: &str| one.is_some_and(|one| one.eq_ignore_ascii_case(other));
-        // Only the parts of this message: what a returned message holds was written by anybody.
-        let mut status = message.parts.iter().filter(|part| {
-            part.content_type().is_some_and(|kind| {
+        let boundary = kind.attribute("boundary").ok_or(NoReport::NotAReport)?;
+        // Only the parts of this message: what a returned message holds was written by anybody, and is not looked into.
+        let mut status = parts(octets, boundary).into_iter().filter(|part| {
+            parser.parse_headers(part).as_ref().and_then(|part| part.content_type()).is_some_and(|kind| {
                 // The latter is for addresses outside ASCII (RFC 6533, 4).
                 let status = ["delivery-status", "global-delivery-status"].iter().any(|name| is(kind.subtype(), name));
                 kind.ctype().eq_ignore_ascii_case("message") && status
@@ -71,9 +72,33 @@ impl Report {
         let mut mails = mails.into_iter();
         let (Some(mail), None) = (mails.next(), mails.next()) else { return Err(NoReport::NotOurs) };
         let (Some(part), None) = status else { return Err(NoReport::NoStatus) };
-        let bounce = read_status(&String::from_utf8_lossy(part.contents()))?;
-        Ok(Self { mail, bounce })
+        let part = parser.parse(part).ok_or(NoReport::NoStatus)?;
+        let text = part.parts.first().map(|part| String::from_utf8_lossy(part.contents())).unwrap_or_default();
+        Ok(Self { mail, bounce: read_status(&text)? })
     }
+}
+
+fn is(one: Option<&str>, other: &str) -> bool {
+    one.is_some_and(|one| one.eq_ignore_ascii_case(other))
+}
+
+/// What stands between the lines of a boundary (RFC 2046, 5.1.1). Where the last of them is missing, the message is.
+fn parts<'a>(octets: &'a [u8], boundary: &str) -> Vec<&'a [u8]> {
+    let delimiter = [b"--", boundary.as_bytes()].concat();
+    let (mut parts, mut begins, mut at) = (Vec::new(), None, 0);
+    for line in octets.split_inclusive(|octet| *octet == b'\n') {
+        let text = line.trim_ascii_end();
+        let closes = text.strip_suffix(b"--") == Some(&delimiter);
+        if closes || text == delimiter {
+            parts.extend(begins.and_then(|begins| octets.get(begins..at)));
+            begins = (!closes).then_some(at + line.len());
+        }
+        if closes {
+            break;
+        }
+        at += line.len();
+    }
+    parts
 }
 
 /// Why a message is no report about a mail of ours.
