@@ -8,7 +8,7 @@ use koshin_endpoints::{CrlSettings, OcspService, Place, Publication, Publisher, 
 use koshin_expiry::Policy;
 use koshin_issuance::{Ca, Gate};
 use koshin_notify::Sender;
-use koshin_operator::{post::Mailing, zone::NamedZone};
+use koshin_operator::{heads::HeadFile, machine::Hangups, post::Mailing, zone::NamedZone};
 use koshin_ra::{ChangeError, Issuing, Passwords, Ra, Settings, Settled};
 use koshin_sqlite::Store;
 use koshin_web::{
@@ -55,7 +55,20 @@ pub(crate) struct Parts {
     pub(crate) mailing: Option<Mailing>,
     pub(crate) identity: ServerIdentity,
     pub(crate) listeners: Listeners,
+    pub(crate) upkeep: Upkeep,
 }
+
+/// What an installation needs as the years go by, and a demonstration does not.
+#[derive(Default)]
+pub(crate) struct Upkeep {
+    /// Where the heads of the audit log go.
+    pub(crate) heads: Option<HeadFile>,
+    /// Makes the gate anew when the service is asked to read its files again.
+    pub(crate) gate_again: Option<GateAgain>,
+}
+
+/// Reads what the gate knows, again.
+pub(crate) type GateAgain = Box<dyn Fn() -> anyhow::Result<Gate> + Send + Sync>;
 
 /// The TLS certificate of the three hosts, with its chain and key.
 pub(crate) struct ServerIdentity {
@@ -152,6 +165,17 @@ impl Parts {
         };
         serve_hosts(&mut tasks, &portal, &clock, &verifier, self.identity, self.listeners, &stopping)?;
         tasks.spawn(clock.clone().keep(stopped(stopping.clone())));
+        let heads = self.upkeep.heads.map(|heads| {
+            let (log, watch) = (Arc::clone(&store), clock.clone());
+            let head = move || {
+                let log = Arc::clone(&log);
+                async move { log.audit_head().await }
+            };
+            heads.begin(head, move || watch.now())
+        });
+        if let (Some(again), Some(hangups)) = (self.upkeep.gate_again, Hangups::listen()) {
+            tasks.spawn(reread(ra.clone(), again, hangups, stopping.clone()));
+        }
         tasks.spawn(watch_changes(ra, seen, connections, lists, stopping.clone()));
         tasks.spawn(sweep(Arc::clone(&portal), clock.clone(), stopping.clone()));
         if elsewhere {
@@ -164,7 +188,31 @@ impl Parts {
         shutdown.await;
         stop.send_replace(true);
         while tasks.join_next().await.is_some() {}
+        if let Some(heads) = heads {
+            heads.end().await;
+        }
         Ok(())
+    }
+}
+
+/// Reads the block list again whenever the service is asked to. A bad one changes nothing.
+async fn reread(ra: Ra, again: GateAgain, mut hangups: Hangups, stopping: watch::Receiver<bool>) {
+    let again = Arc::new(again);
+    loop {
+        tokio::select! {
+            () = stopped(stopping.clone()) => return,
+            () = hangups.next() => {}
+        }
+        let reading = Arc::clone(&again);
+        let read = tokio::task::spawn_blocking(move || reading()).await;
+        match read.unwrap_or_else(|error| Err(error.into())) {
+            Ok(gate) => {
+                let blocked = gate.blocked();
+                ra.set_gate(gate);
+                tracing::warn!(blocked, "the block list was read again");
+            }
+            Err(error) => tracing::error!(error = format!("{error:#}"), "the block list stays as it was"),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! - [`output`]: data on standard output, for a person, for `cut`, or as JSON.
 //! - [`config`]: a configuration file in TOML, of which everything that is wrong is said at once.
 //! - [`secret`] and [`pem`]: passwords, private keys and certificates out of files; who else may read them.
+//! - `heads`, with the feature of that name: the heads of an audit log, signed and kept outside of its database.
 //! - `key`, with the feature of that name: private keys of CAs, in files and PKCS#11 tokens.
 //! - `profile`, with the feature of that name: what stands in certificates, and the keys that are blocked.
 //! - `post`, with the feature of that name: the mails of an installation.
@@ -25,6 +26,8 @@ pub mod config;
 #[cfg(feature = "evidence")]
 pub mod evidence;
 pub mod exit;
+#[cfg(feature = "heads")]
+pub mod heads;
 pub mod instant;
 #[cfg(feature = "key")]
 pub mod key;

@@ -246,7 +246,7 @@ impl Database {
         self.shared.current.load(Ordering::Acquire)
     }
 
-    async fn hash_at(&self, sequence: u64) -> Result<Option<koshin_types::Fingerprint>, StoreError> {
+    pub(crate) async fn hash_at(&self, sequence: u64) -> Result<Option<koshin_types::Fingerprint>, StoreError> {
         let query = "/* Database::hash_at */ SELECT hash FROM audit WHERE sequence = ?";
         let row = self.readers().one(Script::one(query).with(signed(sequence))).await?;
         row.map(|row| Columns::of(&row).fingerprint("audit.hash")).transpose()

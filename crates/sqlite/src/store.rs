@@ -84,6 +84,15 @@ impl Store {
         self.inner.database.audit_head().await
     }
 
+    /// The hash of one audit record; `None` when there is no such record.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn audit_hash(&self, sequence: u64) -> Result<Option<koshin_types::Fingerprint>, StoreError> {
+        self.inner.database.hash_at(sequence).await
+    }
+
     /// The audit records after a sequence number, in order, at most `limit`.
     ///
     /// # Errors

@@ -69,6 +69,13 @@ pub(crate) async fn run(arguments: DoctorArguments) -> anyhow::Result<()> {
     let issuers = opened.authorities.iter().map(|loaded| loaded.ca.certificate_der()).collect();
     let evidence = Sources { issuers, lists, certificates }.gather(|what| eprintln!("koshin-ca: {what}"))?;
     let done = desk.store.reconcile(evidence, &desk.by, now).await?;
+    if let Some(audit) = &desk.checked.config.audit {
+        match audit.set_aside(|file| desk.checked.path(file), done.epoch) {
+            Ok(None) => {}
+            Ok(Some(aside)) => eprintln!("koshin-ca: the heads of the audit log until now are in {}", aside.display()),
+            Err(error) => eprintln!("koshin-ca: {error:#}"),
+        }
+    }
     desk.close().await;
     Form::new(json).one(&json!({
         "reconciled": true,
@@ -97,6 +104,14 @@ async fn examine(desk: Desk, json: bool) -> anyhow::Result<()> {
     }
     if let Standing::Behind(behind) = desk.store.standing().await? {
         problems.push(format!("ledger: {}", said(&behind)));
+    }
+    let is_current = desk.store.standing().await? == Standing::Current;
+    if let (Some(audit), true) = (&desk.checked.config.audit, is_current) {
+        let (store, end) = (&desk.store, desk.store.audit_head().await?);
+        let path = |file: &std::path::Path| desk.checked.path(file);
+        if let Err(error) = audit.examine(path, end, |sequence| store.audit_hash(sequence)).await {
+            problems.push(format!("audit log: {error:#}"));
+        }
     }
     if let Err(error) = desk.store.audit_replay().await {
         problems.push(format!("audit log: {}", in_full(&error)));

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use clap::Args;
-use koshin_operator::machine;
+use koshin_operator::{
+    heads::{AuditKey, HeadFile},
+    machine,
+};
 use tokio::net::TcpListener;
 
 use super::{config::ConfigFile, desk};
@@ -31,6 +34,10 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let names: Vec<_> = opened.authorities.iter().map(|loaded| loaded.ca.issuer_name().to_owned()).collect();
     let issuing = names.get(checked.issuing(clock.now())).cloned().unwrap_or_default();
     let (at, open) = (api.local_addr()?, publication.local_addr()?);
+    let heads = match &checked.config.audit {
+        Some(audit) => Some(HeadFile::open(AuditKey::read(&checked.path(&audit.key))?, &checked.path(&audit.heads))?),
+        None => None,
+    };
     let (interrupted, hangups) = (machine::interrupted()?, machine::Hangups::listen());
     let ready = || {
         eprintln!("koshin-ca: {issuing} issues at https://{at}, and publishes at http://{open}");
@@ -40,7 +47,9 @@ pub(crate) async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         interrupted.await;
         machine::tell_stopping();
     };
-    Parts { checked, opened, store: store.clone(), clock, api, publication, hangups }.serve(ready, shutdown).await?;
+    Parts { checked, opened, store: store.clone(), clock, api, publication, hangups, heads }
+        .serve(ready, shutdown)
+        .await?;
     store.shut_down().await;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
-use koshin_operator::{key::KeyPlace, profile::all_keys};
+use koshin_operator::{heads::AuditTable, key::KeyPlace, profile::all_keys};
 use serde::{Deserialize, Serialize};
 
 /// The whole file. A key that is not here is an error.
@@ -14,6 +14,9 @@ pub(crate) struct Config {
     pub(crate) blocked_keys: Option<PathBuf>,
     #[serde(default)]
     pub(crate) storage: Storage,
+    /// Where the heads of the audit log go; nowhere by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) audit: Option<AuditTable>,
     /// In the order of time. The last one whose time has come issues; those before it keep their lists and OCSP answers.
     #[serde(rename = "ca")]
     pub(crate) authorities: Vec<Authority>,

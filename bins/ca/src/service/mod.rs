@@ -9,7 +9,7 @@ mod tasks;
 use anyhow::Context as _;
 use koshin_edge::Edge;
 use koshin_endpoints::{Publication, ca::Ledger as _};
-use koshin_operator::machine::Hangups;
+use koshin_operator::{heads::HeadFile, machine::Hangups};
 use koshin_sqlite::LedgerStore;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
@@ -38,13 +38,15 @@ pub(crate) struct Parts {
     pub(crate) publication: TcpListener,
     /// When the configuration is to be read again, where anybody can say so.
     pub(crate) hangups: Option<Hangups>,
+    /// Where the heads of the audit log go.
+    pub(crate) heads: Option<HeadFile>,
 }
 
 impl Parts {
     /// Serves until `shutdown` is ready; then ends connections in order and returns. `ready` is called once everything
     /// answers.
     pub(crate) async fn serve(self, ready: impl FnOnce(), shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { checked, opened, store, clock, api, publication, hangups } = self;
+        let Self { checked, opened, store, clock, api, publication, hangups, heads } = self;
         let files = Publication::new(clock.function());
         let ground =
             Ground { store: store.clone(), clock: clock.clone(), files, reservations: Reservations::default() };
@@ -71,6 +73,14 @@ impl Parts {
         for authority in &at_work.lineup().authorities {
             authority.keep(&ground, &mut tasks, &stopping);
         }
+        let heads = heads.map(|heads| {
+            let (log, watch) = (store.clone(), clock.clone());
+            let head = move || {
+                let log = log.clone();
+                async move { log.audit_head().await }
+            };
+            heads.begin(head, move || watch.now())
+        });
         let changes = tasks::watch_changes(store, at_work.clone(), seen, behind);
         tasks.spawn(until(stopping.clone(), changes));
         tasks.spawn(until(stopping.clone(), tasks::keep_clock(clock.clone(), at_work.clone())));
@@ -81,6 +91,9 @@ impl Parts {
             .await;
         stop.send_replace(true);
         while tasks.join_next().await.is_some() {}
+        if let Some(heads) = heads {
+            heads.end().await;
+        }
         Ok(())
     }
 }

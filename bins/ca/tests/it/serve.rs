@@ -53,6 +53,13 @@ fn issues_publishes_and_revokes() {
     assert!(site.fetch_list(&server, "issuing").contains(&serial));
     eventually("there is a responder", || site.ocsp(&server, "user.pem", "issuing") == "revoked");
     server.stop();
+    // The heads of its audit log were signed and kept.
+    let heads = site.path("audit/heads");
+    let verified = site.run(&format!("audit verify --json --heads {}", heads.display())).done();
+    assert!(verified.out.contains("\"newest_head\""), "{verified:?}");
+    let text = fs::read_to_string(&heads).unwrap();
+    fs::write(&heads, text.replacen("\"sequence\":", "\"sequence\":1", 1)).unwrap();
+    assert_ne!(site.run(&format!("audit verify --json --heads {}", heads.display())).status, 0);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Which configuration is meant.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ConfigFile {
     #[arg(
         long,
@@ -78,6 +78,15 @@ pub(crate) struct Desk {
 const DEMO_DATABASE: &str = "koshin.db";
 
 impl Place {
+    /// The audit key that the configuration names.
+    pub(crate) fn audit_key(&self) -> anyhow::Result<Option<PathBuf>> {
+        if self.data.is_some() {
+            return Ok(None);
+        }
+        let checked = self.file.clone().read()?;
+        Ok(checked.config.audit.as_ref().map(|audit| checked.path(&audit.key)))
+    }
+
     /// Opens the storage.
     pub(crate) async fn open(self) -> anyhow::Result<Desk> {
         let (database, policy, settings, overview, zone) = if let Some(folder) = self.data {

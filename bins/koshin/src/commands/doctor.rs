@@ -84,6 +84,13 @@ pub(crate) async fn run(arguments: DoctorArguments) -> anyhow::Result<()> {
         "abandoned": done.abandoned,
         "epoch": done.epoch,
     }))?;
+    if let Some(audit) = &checked.config.audit {
+        match audit.set_aside(|file| checked.path(file), done.epoch) {
+            Ok(None) => {}
+            Ok(Some(aside)) => eprintln!("koshin: the heads of the audit log until now are in {}", aside.display()),
+            Err(error) => eprintln!("koshin: {error:#}"),
+        }
+    }
     eprintln!("koshin: certificates are issued again; holders of those that were adopted have to enrol anew");
     store.shut_down().await;
     Ok(())
@@ -110,6 +117,7 @@ async fn examine(checked: &Checked, form: Form) -> anyhow::Result<()> {
     let now = match desk::open(&checked.database()).await {
         Ok(store) => {
             let now = examine_data(&store, &mut findings).await?;
+            examine_heads(checked, &store, &mut findings).await?;
             store.shut_down().await;
             now
         }
@@ -133,6 +141,20 @@ async fn examine(checked: &Checked, form: Form) -> anyhow::Result<()> {
     let (ok, count) = (problems.is_empty(), problems.len());
     form.one(&json!({"ok": ok, "problems": problems, "warnings": warnings}))?;
     if ok { Ok(()) } else { Err(Fault::new(Status::Failure, format!("{count} problems were found")).into()) }
+}
+
+/// Compares the audit log with its heads.
+async fn examine_heads(checked: &Checked, store: &Store, findings: &mut Findings) -> anyhow::Result<()> {
+    let Some(audit) = &checked.config.audit else { return Ok(()) };
+    if store.standing().await? != Standing::Current {
+        // That it is an older one is said already.
+        return Ok(());
+    }
+    let end = store.audit_head().await?;
+    if let Err(error) = audit.examine(|file| checked.path(file), end, |sequence| store.audit_hash(sequence)).await {
+        findings.problems.push(format!("audit log: {error:#}"));
+    }
+    Ok(())
 }
 
 /// Looks at the database and at what it remembers of the time; answers with the instant to judge by.

@@ -10,7 +10,7 @@ use clap::Args;
 use koshin_issuance::{
     AuthorityName, AuthorityPlan, KeyedCertificate, Random, create_issuing, create_root, new_serial,
 };
-use koshin_operator::{instant::rfc3339, machine, output::Form, secret};
+use koshin_operator::{heads, instant::rfc3339, machine, output::Form, secret};
 use koshin_sqlite::{Options, Store};
 use koshin_types::Validity;
 use serde_json::json;
@@ -54,6 +54,8 @@ const ROOT: &str = "ca/root.pem";
 const ROOT_KEY: &str = "ca/root.key";
 const ISSUING: &str = "ca/issuing.pem";
 const ISSUING_KEY: &str = "ca/issuing.key";
+const AUDIT_KEY: &str = heads::KEY;
+const AUDIT_PUBLIC_KEY: &str = heads::PUBLIC_KEY;
 
 /// How long the CAs live, in days.
 const ROOT_DAYS: i64 = 20 * 365;
@@ -61,7 +63,7 @@ const ISSUING_DAYS: i64 = 10 * 365;
 
 pub(crate) async fn run(arguments: InitArguments) -> anyhow::Result<()> {
     let folder = &arguments.dir;
-    let all = [CONFIG, DATABASE, ROOT, ROOT_KEY, ISSUING, ISSUING_KEY];
+    let all = [CONFIG, DATABASE, ROOT, ROOT_KEY, ISSUING, ISSUING_KEY, AUDIT_KEY, AUDIT_PUBLIC_KEY];
     if let Some(there) = all.iter().map(|name| folder.join(name)).find(|file| file.exists()) {
         let reason = format!("{} exists already; nothing was changed", there.display());
         return Err(Fault::new(Status::State, reason).into());
@@ -71,6 +73,7 @@ pub(crate) async fn run(arguments: InitArguments) -> anyhow::Result<()> {
     // What the configuration would be refused for is said before anything is made.
     Checked::parse(&folder.join(CONFIG), &config).map_err(|problems| Fault::usage(problems.to_string()))?;
     let (root, issuing) = arguments.authorities(now)?;
+    let (audit_key, audit_public_key) = heads::make_key()?;
     let folders = make_folders(folder);
     folders.with_context(|| format!("{} cannot be made", folder.display()))?;
     let certificate = |made: &KeyedCertificate| Zeroizing::new(made.certificate_pem());
@@ -79,6 +82,8 @@ pub(crate) async fn run(arguments: InitArguments) -> anyhow::Result<()> {
         (ISSUING_KEY, issuing.pkcs8_pem(), true),
         (ROOT, certificate(&root), false),
         (ISSUING, certificate(&issuing), false),
+        (AUDIT_KEY, audit_key, true),
+        (AUDIT_PUBLIC_KEY, Zeroizing::new(audit_public_key), false),
         (CONFIG, Zeroizing::new(config), false),
     ];
     for (at, (name, contents, private)) in files.iter().enumerate() {
@@ -149,6 +154,8 @@ impl InitArguments {
             "issuing_certificate": path(ISSUING),
             "issuing_key": path(ISSUING_KEY),
             "issuing_not_after": ends,
+            "audit_key": path(AUDIT_KEY),
+            "audit_public_key": path(AUDIT_PUBLIC_KEY),
         }))?;
         let (config, certificate, key) = (path(CONFIG), path(&self.tls_certificate), path(&self.tls_key));
         eprintln!(
@@ -166,12 +173,13 @@ impl InitArguments {
     }
 }
 
-/// The folder, and one for the CAs that only its owner can look into.
+/// The folder, and those for the CAs and the audit key, which only its owner can look into.
 fn make_folders(folder: &Path) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder.join("ca"))
+    builder.create(folder.join("ca"))?;
+    builder.create(folder.join("audit"))
 }

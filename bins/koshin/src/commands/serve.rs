@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser};
 use koshin_operator::{
     exit::{Fault, STATUSES},
+    heads::{AuditKey, HeadFile},
     machine,
     post::{Mailing, Porter},
 };
@@ -13,7 +14,7 @@ use super::desk::{self, ConfigFile};
 use crate::{
     clock::{Clock, Confirms},
     config::{Checked, Listen, LoadedCa},
-    service::{Listeners, Parts, Publishing, bind, calendar},
+    service::{Listeners, Parts, Publishing, Upkeep, bind, calendar},
 };
 
 #[derive(Debug, Args)]
@@ -73,13 +74,7 @@ async fn serve(program: &str, checked: Checked, mails: Mails) -> anyhow::Result<
     let clock = Clock::open(&store, Confirms::Operator).await?;
     let listeners = listen(&checked.config.listen).await?;
     let issuing = loaded.ca.issuing(&store);
-    let publishing = match loaded.ca {
-        LoadedCa::Here { ca, .. } => {
-            let listener = bind("the CA's files", checked.config.listen.publication).await?;
-            Some(Publishing { ca, listener, folder: checked.lists() })
-        }
-        LoadedCa::Elsewhere { .. } => None,
-    };
+    let publishing = publishing(&checked, loaded.ca).await?;
     let est = checked.config.est.holders.into();
     let calendar = calendar(loaded.sender.clone());
     let mailing = if mails == Mails::AreSentHere && checked.config.mail.sent_by == Porter::Koshin {
@@ -100,6 +95,7 @@ async fn serve(program: &str, checked: Checked, mails: Mails) -> anyhow::Result<
     } else {
         None
     };
+    let upkeep = upkeep(&checked, loaded.audit_key)?;
     let Checked { policy, zone, settings, hosts, brand, contact, .. } = checked;
     let open = format!("{program}: {} is open; {} issues certificates", hosts.portal, issuing.issuer().issuer_name());
     let parts = Parts {
@@ -120,6 +116,7 @@ async fn serve(program: &str, checked: Checked, mails: Mails) -> anyhow::Result<
         mailing,
         identity: loaded.identity,
         listeners,
+        upkeep,
     };
     let interrupted = machine::interrupted()?;
     let ready = || {
@@ -134,6 +131,20 @@ async fn serve(program: &str, checked: Checked, mails: Mails) -> anyhow::Result<
     parts.serve(ready, shutdown).await?;
     store.shut_down().await;
     Ok(())
+}
+
+async fn publishing(checked: &Checked, ca: LoadedCa) -> anyhow::Result<Option<Publishing>> {
+    let LoadedCa::Here { ca, .. } = ca else { return Ok(None) };
+    let listener = bind("the CA's files", checked.config.listen.publication).await?;
+    Ok(Some(Publishing { ca, listener, folder: checked.lists() }))
+}
+
+fn upkeep(checked: &Checked, audit_key: Option<AuditKey>) -> anyhow::Result<Upkeep> {
+    let heads = match (audit_key, &checked.config.audit) {
+        (Some(key), Some(audit)) => Some(HeadFile::open(key, &checked.path(&audit.heads))?),
+        _ => None,
+    };
+    Ok(Upkeep { heads, gate_again: Some(Box::new(checked.gate_again())) })
 }
 
 async fn listen(listen: &Listen) -> anyhow::Result<Listeners> {

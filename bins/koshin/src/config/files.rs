@@ -3,9 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use koshin_edge::{GreetingVerifier, tls_config};
-use koshin_issuance::{Ca, Gate, IssuerCertificate};
+use koshin_issuance::{Ca, Gate, IssuerCertificate, Profile};
 use koshin_notify::{Sender, Transport};
-use koshin_operator::{config::Problems, pem, post::Returns, profile};
+use koshin_operator::{config::Problems, heads::AuditKey, pem, post::Returns, profile};
 use koshin_ra::{Issuing, LocalAuthority};
 use koshin_sqlite::Store;
 use rustls_pki_types::CertificateDer;
@@ -26,6 +26,8 @@ pub(crate) struct Loaded {
     pub(crate) returns: Option<Returns>,
     /// What requests have to pass.
     pub(crate) gate: Arc<Gate>,
+    /// What the heads of the audit log are signed with.
+    pub(crate) audit_key: Option<AuditKey>,
 }
 
 /// The issuing CA, as far as this process has to do with it.
@@ -69,6 +71,8 @@ impl Checked {
         let gate = self.gate(&mut problems);
         let words = self.config.mail.words(&self.file, self.sender.clone(), &mut problems);
         let returns = self.config.mail.returns(&self.file, &mut problems);
+        let audit = self.config.audit.as_ref();
+        let audit_key = audit.and_then(|audit| problems.note("audit.key", AuditKey::read(&self.path(&audit.key))));
         let (Some(ca), Some(verifier), Some(identity), Some(transport), Some(gate), Some(words), true) =
             (ca, verifier, identity, transport, gate, words, problems.is_empty())
         else {
@@ -79,7 +83,7 @@ impl Checked {
             None => words,
         };
         let (verifier, gate) = (Arc::new(verifier), Arc::new(gate));
-        Ok(Loaded { ca, verifier, identity, transport, sender, returns, gate })
+        Ok(Loaded { ca, verifier, identity, transport, sender, returns, gate, audit_key })
     }
 
     /// The certificates of the issuing CA and of those before it, DER.
@@ -102,7 +106,21 @@ impl Checked {
 
     /// Kinds of keys that the profile does not take, and blocked keys, are refused before anything is asked for.
     fn gate(&self, problems: &mut Problems) -> Option<Gate> {
-        let gate = Gate::new().with_profile(&self.profile);
+        self.gate_of(&self.profile, problems)
+    }
+
+    /// Makes the gate anew, from the configuration and its block list as they stand when it is asked. The kinds of keys stay
+    /// what they are: they are the CA's.
+    pub(crate) fn gate_again(&self) -> impl Fn() -> anyhow::Result<Gate> + Send + Sync + use<> {
+        let (file, profile) = (self.file.clone(), self.profile.clone());
+        move || {
+            let mut problems = Problems::new(&file, exit::known);
+            Self::read(&file)?.gate_of(&profile, &mut problems).ok_or_else(|| problems.into())
+        }
+    }
+
+    fn gate_of(&self, profile: &Profile, problems: &mut Problems) -> Option<Gate> {
+        let gate = Gate::new().with_profile(profile);
         match &self.config.ca.blocked_keys {
             Some(file) => problems.note("ca.blocked_keys", profile::block(gate, &self.path(file))),
             None => Some(gate),

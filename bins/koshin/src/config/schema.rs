@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use koshin_operator::{
+    heads::AuditTable,
     key::KeyPlace,
     post::{Brand, Contact, Mail, PolicyTable, Storage},
     profile::all_keys,
@@ -15,6 +16,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Config {
     #[serde(default)]
     pub(crate) storage: Storage,
+    /// Where the heads of the audit log go; nowhere by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) audit: Option<AuditTable>,
     pub(crate) ca: Authority,
     pub(crate) hosts: HostUrls,
     #[serde(default)]

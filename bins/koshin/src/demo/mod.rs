@@ -21,7 +21,7 @@ use koshin_web::screens;
 use crate::{
     clock::{Clock, Confirms},
     config::{self, Holders},
-    service::{Listeners, Parts, Publishing, bind, calendar},
+    service::{Listeners, Parts, Publishing, Upkeep, bind, calendar},
 };
 
 /// Arguments of `koshin demo`.
@@ -146,6 +146,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
         mailing: Some(Mailing::new(sender, Arc::new(mailbox.clone()))),
         identity: site.identity,
         listeners,
+        upkeep: Upkeep::default(),
     };
     let ready = talk::Ready {
         hosts: addresses.hosts(),

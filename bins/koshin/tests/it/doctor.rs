@@ -77,6 +77,8 @@ fn peopled(folder: &Path) -> Value {
         text = text.replace(there, here);
     }
     fs::write(folder.join("koshin.toml"), text).unwrap();
+    fs::create_dir(folder.join("audit")).unwrap();
+    fs::copy(made.folder().join("audit/audit.key"), folder.join("audit/audit.key")).unwrap();
     ready
 }
 

@@ -13,6 +13,8 @@ mod doctor;
 #[cfg(unix)]
 mod est;
 #[cfg(unix)]
+mod heads;
+#[cfg(unix)]
 mod mail;
 #[cfg(unix)]
 mod mailbox;

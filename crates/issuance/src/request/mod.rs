@@ -75,6 +75,11 @@ impl Gate {
         self
     }
 
+    /// How many keys are refused by name.
+    pub fn blocked(&self) -> usize {
+        self.blocked.len()
+    }
+
     /// The kinds of keys that are taken; none named are all that can be issued for at all.
     pub fn keys(&self) -> &[KeyChoice] {
         &self.keys.0

@@ -95,6 +95,15 @@ impl LedgerStore {
         self.database.audit_head().await
     }
 
+    /// The hash of one audit record; `None` when there is no such record.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn audit_hash(&self, sequence: u64) -> Result<Option<koshin_types::Fingerprint>, StoreError> {
+        self.database.hash_at(sequence).await
+    }
+
     /// The audit records after a sequence number, in order, at most `limit`.
     ///
     /// # Errors

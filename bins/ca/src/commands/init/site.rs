@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use koshin_issuance::{AuthorityName, Random, create_server_ca, create_server_certificate, new_serial};
-use koshin_operator::{key::KeyPlace, machine};
+use koshin_operator::{heads, key::KeyPlace, machine};
 use serde_json::{Value, json};
 use time::UtcDateTime;
 
@@ -81,6 +81,9 @@ impl SiteFlags {
         let file = self.dir.join(CONFIG);
         Checked::parse(&file, &text).map_err(|problems| Fault::usage(problems.to_string()))?;
         files.open(CONFIG, text);
+        let (audit_key, audit_public_key) = heads::make_key()?;
+        files.private(heads::KEY.as_ref(), audit_key);
+        files.open(heads::PUBLIC_KEY, audit_public_key);
         if self.tls_certificate.is_none() {
             self.make_tls(now, files)?;
         }
