@@ -39,7 +39,8 @@ mod undelivered;
 
 pub use administer::{AdministerError, Administration};
 pub use agent::{
-    AgentBound, AgentError, AgentOpened, AgentProven, AgentRight, AgentStanding, AgentTicket, Agents, ByRole,
+    AgentBound, AgentError, AgentOpened, AgentProven, AgentRight, AgentStage, AgentStanding, AgentTicket, Agents,
+    ByRole,
 };
 pub use authority::{ChangeError, Entropy, NoEntropy, Owed, Ra, Settings};
 pub use beginning::{Beginning, Begun, Patience, Trace};

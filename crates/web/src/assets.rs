@@ -68,13 +68,14 @@ impl Asset {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-static ASSETS: LazyLock<[Asset; 12]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 13]> = LazyLock::new(|| {
     [
         Asset::new("koshin.css", "text/css; charset=utf-8", include_bytes!("../assets/koshin.css")),
         Asset::new("koshin.svg", "image/svg+xml", include_bytes!("../assets/koshin.svg")),
         Asset::new("preparing.mjs", SCRIPT, include_bytes!("../assets/preparing.mjs")),
         Asset::new("renew.mjs", SCRIPT, include_bytes!("../assets/renew.mjs")),
         Asset::new("complete.mjs", SCRIPT, include_bytes!("../assets/complete.mjs")),
+        Asset::new("agent.mjs", SCRIPT, include_bytes!("../assets/agent.mjs")),
         Asset::new("activate.mjs", SCRIPT, include_bytes!("../assets/activate.mjs")),
         Asset::new("forget.mjs", SCRIPT, include_bytes!("../assets/forget.mjs")),
         Asset::new("page.mjs", SCRIPT, include_bytes!("../assets/page.mjs")),

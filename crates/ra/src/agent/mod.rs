@@ -20,7 +20,7 @@ use crate::{
 
 pub use enrolment::AgentProven;
 pub use exchange::AgentStanding;
-pub use ticket::{AgentOpened, AgentTicket};
+pub use ticket::{AgentOpened, AgentStage, AgentTicket};
 
 /// One value for each role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -36,6 +36,32 @@ pub struct AgentOpened {
     pub minimum: ProtectionLevel,
 }
 
+/// How far an agent has come, before it asks for a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AgentStage {
+    /// Nobody has opened the ticket.
+    Waiting,
+    /// The digits are awaited.
+    Opened,
+    /// They were right.
+    Confirmed,
+    /// They were wrong too often.
+    Exhausted,
+}
+
+impl AgentStage {
+    /// The word that stands for it in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Opened => "opened",
+            Self::Confirmed => "confirmed",
+            Self::Exhausted => "exhausted",
+        }
+    }
+}
+
 /// How many digits a page shows.
 const DIGITS: usize = 4;
 
@@ -66,6 +92,9 @@ impl Ra {
         let bound = AgentBound { certificate: *certificate, renewal: id };
         let right = AgentRight::Ticket { bound, code: code_hash(&token.key(), &digits) };
         let kind = SessionKind::Agent { subject: Some(subject.clone()), session: access.session.key, right };
+        // What another ticket has opened is over: the last page counts.
+        let over = holders(subject, "agent_exchange_over").with("renewal", &id);
+        self.sessions.close(&exchange_key(&id), over, now).await?;
         let ticket = Session { key: token.key(), kind, opened_at: now, seen_at: now, ends_at: until };
         let made = holders(subject, "agent_ticket_made").with("renewal", &id);
         // The password may have been changed meanwhile.
@@ -94,6 +123,21 @@ impl Ra {
             None => Err(AgentError::NoCertificate),
         };
         self.recorded(opened, tries.as_deref(), left, now).await
+    }
+
+    /// How far the agent has come with the last ticket of a renewal, for the page that waits beside it.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`](crate::StorageError).
+    pub async fn agent_stage(&self, renewal: &RenewalId, now: UtcDateTime) -> Result<AgentStage, crate::StorageError> {
+        let found = self.sessions.find(&exchange_key(renewal)).await?.filter(|found| now < found.ends_at);
+        Ok(match found.map(|found| found.kind) {
+            Some(SessionKind::Agent { right: AgentRight::Opened { .. }, .. }) => AgentStage::Opened,
+            Some(SessionKind::Agent { right: AgentRight::Confirmed { .. }, .. }) => AgentStage::Confirmed,
+            Some(SessionKind::Agent { right: AgentRight::Exhausted { .. }, .. }) => AgentStage::Exhausted,
+            _ => AgentStage::Waiting,
+        })
     }
 
     async fn open_by_ticket(

@@ -5,8 +5,8 @@ use std::sync::{Arc, atomic::Ordering};
 use koshin_expiry::Policy;
 use koshin_issuance::{Gate, IssueError};
 use koshin_ra::{
-    Access, AgentError, AgentStanding, Agents, Bundle, ByRole, ChangeError, IssuanceError, Passwords, Ra, SessionError,
-    Settings,
+    Access, AgentError, AgentStage, AgentStanding, Agents, Bundle, ByRole, ChangeError, IssuanceError, Passwords, Ra,
+    SessionError, Settings,
 };
 use koshin_renewal::{Admission, Dialog, Refused, Status};
 use koshin_types::{Fingerprint, ProtectionLevel, RenewalId, RevocationReason};
@@ -234,8 +234,11 @@ async fn three_wrong_digits_void_the_exchange_however_they_come() {
     assert!(matches!(town.by_agent(&desk, &key(), HARDWARE).await, Err(AgentError::CodeExhausted)));
     town.untouched("U-1", 5).await;
     // The holder begins again in the page, in the same renewal.
+    let stage = async || town.ra.agent_stage(&desk.renewal, NOW).await.unwrap();
+    assert_eq!(stage().await, AgentStage::Exhausted);
     let again = town.at_desk(desk.certificate, desk.renewal).await;
-    assert!(matches!(confirm(&again.digits).await, Err(AgentError::CodeExhausted)), "until the new ticket is opened");
+    assert_eq!(stage().await, AgentStage::Waiting);
+    assert!(matches!(confirm(&again.digits).await, Err(AgentError::Over)), "until the new ticket is opened");
     town.confirmed(&again).await;
     town.by_agent(&again, &key(), HARDWARE).await.unwrap();
 }

@@ -1,9 +1,13 @@
 //! The activation host: does the new certificate work?
 
-use axum::response::{IntoResponse as _, Redirect, Response};
-use http::StatusCode;
+use axum::{
+    body::Bytes,
+    extract::rejection::BytesRejection,
+    response::{IntoResponse as _, Redirect, Response},
+};
+use http::{HeaderMap, StatusCode, header};
 
-use super::{context::Context, trouble::Trouble, view};
+use super::{agent, context::Context, trouble::Trouble, view};
 use crate::screens::{self, Activation, Problem, Seen};
 
 /// GET `/`: says what was seen, and changes nothing.
@@ -18,8 +22,12 @@ pub(crate) async fn page(context: Context) -> Response {
     context.answer(result.await)
 }
 
-/// POST `/activate`: the TLS handshake of this request is the proof.
-pub(crate) async fn activate(context: Context) -> Response {
+/// POST `/activate`: the TLS handshake of this request is the proof. An agent sends JSON, and gets it.
+pub(crate) async fn activate(context: Context, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Response {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.starts_with("application/json") {
+        return agent::activate(context, headers, body).await;
+    }
     let result = async {
         let seen = context.seen().await?;
         // The old certificate while a new one waits is no success, however active it is.

@@ -6,7 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Uri, header};
-use koshin_renewal::{Renewal, State};
+use koshin_ra::{Ra, StorageError};
+use koshin_renewal::State;
 use koshin_types::RenewalId;
 use ring::hmac;
 use time::{Duration, UtcDateTime};
@@ -50,7 +51,12 @@ impl CompletionKey {
 impl Portal {
     /// Where the completion screen of this renewal asks how far it is.
     pub(crate) fn status_url(&self, id: RenewalId, now: UtcDateTime) -> String {
-        format!("{}/renewals/{id}/status?t={}", self.hosts.public, self.completion.token(id, now))
+        self.with_token(id, "status", now)
+    }
+
+    /// A page of this renewal on the public host, for whoever has the token in it.
+    pub(crate) fn with_token(&self, id: RenewalId, page: &str, now: UtcDateTime) -> String {
+        format!("{}/renewals/{id}/{page}?t={}", self.hosts.public, self.completion.token(id, now))
     }
 }
 
@@ -59,19 +65,35 @@ pub(crate) async fn status(context: Context, Path(id): Path<String>, uri: Uri) -
     // Only scripts ask here.
     let context = Context { script: true, ..context };
     let result = async {
-        let token = uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("t="));
-        let parsed = id.parse::<RenewalId>().ok();
-        match (token, parsed) {
-            (Some(token), Some(id)) if context.host == Host::Public => by_token(&context, id, token).await,
-            (Some(_), None) if context.host == Host::Public => Err(Problem::NotFound.into()),
-            _ => {
-                let (access, _) = context.access_to(&id).await?;
-                let renewal = access.file.holding.renewal.as_ref().ok_or(Problem::NotFound)?;
-                Ok(Json(words(renewal)).into_response())
-            }
-        }
+        let id = readable(&context, &id, &uri).await?;
+        let (json, _) = standing(&context.portal.ra, id, context.now).await?.ok_or(Problem::NotFound)?;
+        Ok(Json(json).into_response())
     };
-    let mut response = context.answer(result.await);
+    let response = context.answer(result.await);
+    for_the_portal(&context, response)
+}
+
+/// The renewal of this path, if this request may know how far it is.
+pub(crate) async fn readable(context: &Context, id: &str, uri: &Uri) -> Result<RenewalId, Trouble> {
+    if context.host == Host::Public && token(uri).is_some() {
+        return by_token(context, id, uri).ok_or_else(|| Problem::NotFound.into());
+    }
+    let (_, id) = context.access_to(id).await?;
+    Ok(id)
+}
+
+/// The renewal of this path, if its completion token is shown.
+pub(crate) fn by_token(context: &Context, id: &str, uri: &Uri) -> Option<RenewalId> {
+    let (id, token) = (id.parse().ok()?, token(uri)?);
+    context.portal.completion.opens(id, token, context.now).then_some(id)
+}
+
+fn token(uri: &Uri) -> Option<&str> {
+    uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("t="))
+}
+
+/// Lets the pages of the portal's host read what the public host answers.
+pub(crate) fn for_the_portal(context: &Context, mut response: Response) -> Response {
     if context.host == Host::Public
         && let Ok(origin) = HeaderValue::from_str(&context.portal.hosts.portal)
     {
@@ -81,21 +103,26 @@ pub(crate) async fn status(context: Context, Path(id): Path<String>, uri: Uri) -
     response
 }
 
-async fn by_token(context: &Context, id: RenewalId, token: &str) -> Result<Response, Trouble> {
-    let portal = &context.portal;
-    let opens = portal.completion.opens(id, token, context.now);
-    let file = if opens { portal.ra.renewal_file(&id).await? } else { None };
-    let file = file.ok_or(Problem::NotFound)?;
-    // Started again meanwhile: for this page that is the end of it.
-    let gone = || serde_json::json!({ "state": "abandoned", "serial": null });
-    let current = file.holding.renewal.as_ref().filter(|renewal| renewal.id == id);
-    Ok(Json(current.map_or_else(gone, words)).into_response())
-}
-
-fn words(renewal: &Renewal) -> serde_json::Value {
+/// How far a renewal is, in words, and whether it is at its end; `None` for one that never was.
+pub(crate) async fn standing(
+    ra: &Ra,
+    id: RenewalId,
+    now: UtcDateTime,
+) -> Result<Option<(serde_json::Value, bool)>, StorageError> {
+    let Some(file) = ra.renewal_file(&id).await? else { return Ok(None) };
+    let Some(renewal) = file.holding.renewal.as_ref().filter(|renewal| renewal.id == id) else {
+        // Started again meanwhile: for this page that is the end of it.
+        return Ok(Some((serde_json::json!({ "state": "abandoned", "serial": null }), true)));
+    };
     let serial = renewal.state.serial().map(|serial| serial.to_string());
-    let state: &State = &renewal.state;
-    serde_json::json!({ "state": state.as_str(), "serial": serial })
+    let state = renewal.state.as_str();
+    let json = if renewal.state == State::Started {
+        let agent = ra.agent_stage(&id, now).await?.as_str();
+        serde_json::json!({ "state": state, "serial": serial, "agent": agent })
+    } else {
+        serde_json::json!({ "state": state, "serial": serial })
+    };
+    Ok(Some((json, renewal.state.is_end())))
 }
 
 #[cfg(test)]

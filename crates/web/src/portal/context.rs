@@ -13,6 +13,7 @@ use koshin_edge::{ClientCertificate, Protocol, RequestInstant, Trust};
 use koshin_ra::{Access, SessionToken};
 use koshin_types::{Fingerprint, Language, RenewalId};
 use time::UtcDateTime;
+use tokio::sync::Semaphore;
 
 use super::{
     Portal, Site, est,
@@ -49,6 +50,8 @@ pub(crate) struct Context {
     /// The peer's address, where the edge knows it.
     pub(crate) peer: Option<IpAddr>,
     pub(crate) throttle: Arc<Throttle>,
+    /// How many more pages may listen to this host.
+    pub(crate) listeners: Arc<Semaphore>,
 }
 
 impl FromRequestParts<Site> for Context {
@@ -79,6 +82,7 @@ impl Context {
             jar,
             peer: parts.extensions.get().map(|ConnectInfo(address): &ConnectInfo<SocketAddr>| address.ip()),
             throttle: Arc::clone(&site.throttle),
+            listeners: Arc::clone(&site.listeners),
         }
     }
 
@@ -278,9 +282,10 @@ fn own_path(parts: &Parts) -> String {
     match path {
         "/notice/later" => "/notice".to_owned(),
         "/enrol" | "/enrol/code" | "/ticket" => path.to_owned(),
+        "/enrol/agent" | "/enrol/agent/join" => "/enrol/code".to_owned(),
         _ => match path.rsplit_once('/') {
             Some((renewal, "start-again")) => format!("{renewal}/start-again"),
-            Some((renewal, "request" | "declined" | "delivered")) => format!("{renewal}/start"),
+            Some((renewal, "request" | "declined" | "delivered" | "agent")) => format!("{renewal}/start"),
             _ => "/".to_owned(),
         },
     }

@@ -11,6 +11,7 @@ use koshin_ra::{EnrolError, PasswordError, SessionError, SessionToken};
 use serde::Deserialize;
 
 use super::{
+    agent,
     context::Context,
     sign_in::Credentials,
     trouble::{BUSY_SECONDS, Trouble, seconds_until},
@@ -147,7 +148,8 @@ async fn under_way(context: &Context, token: &SessionToken) -> Result<Option<Res
 fn code_screen(context: &Context, refusal: Option<CodeRefusal>, status: StatusCode) -> Result<Response, Trouble> {
     let minutes = context.portal.ra.settings().code_lifetime.whole_minutes();
     let minutes = u32::try_from(minutes).unwrap_or(u32::MAX);
-    let html = screens::enrolment_code(&context.frame(), &EnrolmentCode { minutes, digits: 8, refusal })?;
+    let agent = agent::anybody(&context.portal.ra);
+    let html = screens::enrolment_code(&context.frame(), &EnrolmentCode { minutes, digits: 8, agent, refusal })?;
     Ok(context.page_with(status, html))
 }
 

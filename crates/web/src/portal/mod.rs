@@ -6,6 +6,7 @@
 //! client certificate. The ledger is asked at every request; nothing is decided from a cookie alone.
 
 mod activation;
+mod agent;
 mod calendar;
 mod completion;
 mod context;
@@ -28,7 +29,7 @@ use axum::{
 };
 use koshin_edge::Connections;
 use koshin_ra::{Owed, Ra};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use self::throttle::Throttle;
 pub use self::{
@@ -77,6 +78,14 @@ pub(crate) struct Site {
     pub(crate) host: Host,
     /// How often strangers may ask this host for what costs something.
     pub(crate) throttle: Arc<Throttle>,
+    /// How many more pages may listen to this host.
+    pub(crate) listeners: Arc<Semaphore>,
+}
+
+impl Site {
+    fn new(portal: Arc<Portal>, host: Host) -> Self {
+        Self { portal, host, throttle: Arc::default(), listeners: Arc::new(Semaphore::new(agent::LISTENERS)) }
+    }
 }
 
 impl Portal {
@@ -93,6 +102,7 @@ impl Portal {
             .route("/certificate.ics", get(calendar::file))
             .route("/renewals", post(renewal::start))
             .merge(renewal_routes())
+            .merge(agent::routes(&self.ra, Host::Portal))
             .merge(est::routes(self.est, Host::Portal));
         let router = match self.est {
             HolderEst::Off => router,
@@ -109,6 +119,7 @@ impl Portal {
             .route("/enrol/code", get(enrolment::code_page).post(enrolment::code))
             .route("/logout", post(sign_in::logout))
             .merge(renewal_routes())
+            .merge(agent::routes(&self.ra, Host::Public))
             .merge(est::routes(self.est, Host::Public));
         self.finish(router, Host::Public)
     }
@@ -121,12 +132,12 @@ impl Portal {
 
     /// The answer of the edge itself, on one host, as a page in the language of the request.
     pub fn refusal(self: Arc<Self>, host: Host) -> koshin_edge::Refuse {
-        let site = Site { portal: self, host, throttle: Arc::default() };
+        let site = Site::new(self, host);
         Arc::new(move |status, parts| layers::refuse(&site, status, parts))
     }
 
     fn finish(self: Arc<Self>, router: Router<Site>, host: Host) -> Router {
-        let site = Site { portal: self, host, throttle: Arc::default() };
+        let site = Site::new(self, host);
         let router = router.route("/doctor", get(doctor::doctor)).route("/assets/{name}", get(layers::asset));
         layers::around(router, &site).with_state(site)
     }
@@ -157,5 +168,6 @@ fn renewal_routes() -> Router<Site> {
         .route("/renewals/{id}/delivered", post(renewal::delivered))
         .route("/renewals/{id}/complete", get(renewal::complete))
         .route("/renewals/{id}/status", get(completion::status))
+        .route("/renewals/{id}/events", get(agent::events))
         .route("/renewals/{id}/start-again", get(renewal::start_again_page).post(renewal::start_again))
 }

@@ -10,21 +10,22 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use koshin_expiry::ValidityRule;
-use koshin_ra::{Access, Bundle, ChangeError};
-use koshin_renewal::{Dialog, Refused, Renewal, State};
+use koshin_ra::{Access, Agents, Bundle, ChangeError, SubjectFile};
+use koshin_renewal::{Basis, Dialog, Key, Refused, Renewal, State};
 use koshin_types::{ProtectionLevel, RenewalId};
 use serde::Deserialize;
 
 use super::{
+    completion,
     context::Context,
     trouble::{Trouble, seconds_until},
     view,
 };
 use crate::screens::{
-    self, Check, Complete, CompleteStage, Declined, DeclinedStep, Preparing, Problem, Purpose, RenewalCheck, Start,
-    StartAgain, Term,
+    self, Check, Complete, CompleteStage, Declined, DeclinedStep, Host, OnlyAgent, Preparing, Problem, Purpose,
+    RenewalCheck, Start, StartAgain, Term, Ways,
 };
 
 /// POST `/renewals`: "renew now", and the menu item.
@@ -80,10 +81,31 @@ pub(crate) async fn start_page(context: Context, Path(id): Path<String>) -> Resp
     let result = async {
         let (access, id) = context.access_to(&id).await?;
         let Some(stage) = view::stage(&current(&access)?.state) else { return ended(&access, id) };
-        let view = Start { purpose: context.purpose(), subject: access.id(), id, stage, problem: None };
+        let ways = ways(&context, &access).await?;
+        let view = Start { purpose: context.purpose(), subject: access.id(), id, stage, ways, problem: None };
         Ok(context.page(screens::start(&context.frame(), &view)?))
     };
     context.answer(result.await)
+}
+
+/// The key that a renewal is bound to.
+pub(crate) fn key(file: &SubjectFile) -> Option<Key> {
+    file.holding.renewal.as_ref().and_then(|renewal| renewal.state.key())
+}
+
+/// Which ways a start screen offers: whoever has begun one goes on with it.
+async fn ways(context: &Context, access: &Access) -> Result<Ways, Trouble> {
+    let (ra, file) = (&context.portal.ra, &access.file);
+    let offered = ra.settings().agents.of(file.subject.role) != Agents::Off;
+    Ok(if ra.is_agents(file).await? {
+        Ways::Agent { why: OnlyAgent::Begun }
+    } else if ra.takes_files(file).is_err() {
+        Ways::Agent { why: OnlyAgent::Required }
+    } else if offered && key(file).is_none() && context.host == Host::Portal {
+        Ways::Both
+    } else {
+        Ways::File
+    })
 }
 
 /// POST `/renewals/{id}/request`: the certification request in, the certificate out.
@@ -133,7 +155,7 @@ fn handed_over(context: &Context, access: &Access, bundle: &Bundle) -> Response 
 }
 
 /// RFC 3339 in UTC, whole seconds.
-fn rfc3339(at: time::UtcDateTime) -> String {
+pub(crate) fn rfc3339(at: time::UtcDateTime) -> String {
     format!("{}T{:02}:{:02}:{:02}Z", at.date(), at.hour(), at.minute(), at.second())
 }
 
@@ -179,39 +201,59 @@ pub(crate) async fn delivered(context: Context, Path(id): Path<String>) -> Respo
     context.answer(result.await)
 }
 
-/// GET `/renewals/{id}/complete`: step 7.
-pub(crate) async fn complete(context: Context, Path(id): Path<String>) -> Response {
+/// GET `/renewals/{id}/complete`: step 7. With a completion token on the public host too, once the certificate of an agent is
+/// in use: the session of its predecessor has ended by then.
+pub(crate) async fn complete(context: Context, Path(id): Path<String>, uri: Uri) -> Response {
     let result = async {
+        if context.host == Host::Public
+            && let Some(id) = completion::by_token(&context, &id, &uri)
+        {
+            let file = context.portal.ra.renewal_file(&id).await?.ok_or(Problem::NotFound)?;
+            let is_done = |renewal: &Renewal| renewal.id == id && matches!(renewal.state, State::Activated { .. });
+            if !file.holding.renewal.as_ref().is_some_and(is_done) || !context.portal.ra.is_agents(&file).await? {
+                return Err(Problem::NotFound.into());
+            }
+            return completed(&context, &file, id);
+        }
         let (access, id) = context.access_to(&id).await?;
-        let renewal = current(&access)?;
-        let (issued, stage) = match renewal.state {
-            State::Delivered { issued } => (issued, CompleteStage::Delivered),
-            State::Activated { issued } => (issued, CompleteStage::Activated),
-            State::Refused => return Err(Problem::Refused.into()),
-            State::Abandoned { .. } | State::Expired => return Err(Problem::Ended.into()),
-            _ => return Ok(Redirect::to(&format!("/renewals/{id}/start")).into_response()),
-        };
-        let held = access.file.holding.certificate(&issued.fingerprint).ok_or(Problem::NotFound)?;
-        let term = match context.portal.ra.policy().validity_rule() {
-            ValidityRule::Days(days) => Term::Days(days),
-            _ => Term::Year,
-        };
-        let view = Complete {
-            purpose: context.purpose(),
-            subject: access.id(),
-            id,
-            ca_name: context.portal.ra.ca().issuer_name(),
-            serial: issued.serial,
-            validity: held.validity,
-            term,
-            protection: issued.key.protection,
-            stage,
-            predecessor: view::predecessor(&access.file.holding, renewal, issued.serial),
-            status_url: &context.portal.status_url(id, context.now),
-        };
-        Ok(context.page(screens::complete(&context.frame(), &view)?))
+        completed(&context, &access.file, id)
     };
     context.answer(result.await)
+}
+
+fn completed(context: &Context, file: &SubjectFile, id: RenewalId) -> Result<Response, Trouble> {
+    let renewal = file.holding.renewal.as_ref().ok_or(Problem::NotFound)?;
+    let (issued, stage) = match renewal.state {
+        State::Delivered { issued } => (issued, CompleteStage::Delivered),
+        State::Activated { issued } => (issued, CompleteStage::Activated),
+        State::Refused => return Err(Problem::Refused.into()),
+        State::Abandoned { .. } | State::Expired => return Err(Problem::Ended.into()),
+        _ => return Ok(Redirect::to(&format!("/renewals/{id}/start")).into_response()),
+    };
+    let held = file.holding.certificate(&issued.fingerprint).ok_or(Problem::NotFound)?;
+    let term = match context.portal.ra.policy().validity_rule() {
+        ValidityRule::Days(days) => Term::Days(days),
+        _ => Term::Year,
+    };
+    let predecessor = view::predecessor(&file.holding, renewal, issued.serial);
+    let view = Complete {
+        purpose: match renewal.basis {
+            Basis::Renewal { .. } => Purpose::Renewal,
+            Basis::Enrolment { .. } => Purpose::Enrolment,
+        },
+        subject: &file.subject.id,
+        id,
+        ca_name: context.portal.ra.ca().issuer_name(),
+        serial: issued.serial,
+        validity: held.validity,
+        term,
+        protection: issued.key.protection,
+        stage,
+        // An agent removes it by itself.
+        predecessor: predecessor.filter(|_| issued.key.protection == ProtectionLevel::File),
+        status_url: &context.portal.status_url(id, context.now),
+    };
+    Ok(context.page(screens::complete(&context.frame(), &view)?))
 }
 
 /// GET `/renewals/{id}/start-again`: says what it means before it is done.

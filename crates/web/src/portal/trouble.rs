@@ -175,6 +175,7 @@ fn issuance(error: &IssuanceError, now: UtcDateTime) -> Problem {
             Problem::AuthorityEnding
         }
         IssuanceError::Prepare(PrepareError::OwnKey) => Problem::KeyRefused,
+        IssuanceError::AgentNeeded | IssuanceError::Protection { .. } => Problem::AgentNeeded,
         IssuanceError::Issue(error) => {
             tracing::error!(error = ?error, "the signer failed; the renewal keeps its state");
             Problem::AuthorityUnavailable { retry_after: BUSY_SECONDS }

@@ -112,6 +112,8 @@ pub struct EnrolmentCode {
     pub minutes: u32,
     /// How many digits it has.
     pub digits: u32,
+    /// Whether the code may be typed into the agent instead.
+    pub agent: bool,
     /// Why the last try did not succeed.
     pub refusal: Option<CodeRefusal>,
 }

@@ -29,6 +29,7 @@
 //! ```
 
 mod activation;
+mod agent;
 mod complete;
 mod doctor;
 mod enrolment;
@@ -47,6 +48,7 @@ mod ticket;
 mod undelivered;
 
 pub use activation::{Activation, activation};
+pub use agent::{AgentRefusal, AgentWay, OnlyAgent, Ways, agent, agent_refusal};
 pub use complete::{Complete, CompleteStage, Term, complete};
 pub use doctor::{Doctor, doctor};
 pub use enrolment::{

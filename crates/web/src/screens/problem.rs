@@ -21,6 +21,8 @@ pub enum Problem {
     EnrolmentMissing,
     /// 403: not permitted, or sent from another site.
     Forbidden,
+    /// 403: this role's keys are made by the agent.
+    AgentNeeded,
     /// 403: the renewal window has not opened.
     TooEarly {
         /// When it does.
@@ -85,7 +87,7 @@ impl Problem {
         match self {
             Self::Malformed => 400,
             Self::SessionMissing | Self::EnrolmentMissing => 401,
-            Self::Forbidden | Self::TooEarly { .. } => 403,
+            Self::Forbidden | Self::AgentNeeded | Self::TooEarly { .. } => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Conflict | Self::OtherKey | Self::AuthorityEnding => 409,
@@ -107,6 +109,7 @@ impl Problem {
             Self::SessionMissing => "session.missing",
             Self::EnrolmentMissing => "enrolment.missing",
             Self::Forbidden => "request.forbidden",
+            Self::AgentNeeded => "renewal.agent_needed",
             Self::TooEarly { .. } => "renewal.too_early",
             Self::NotFound => "request.not_found",
             Self::MethodNotAllowed => "request.method",
@@ -147,6 +150,7 @@ impl Problem {
             Self::SessionMissing => ["problem-session-title", "problem-session-detail", "problem-session-next"],
             Self::EnrolmentMissing => ["problem-enrolment-title", "problem-enrolment-detail", "problem-enrolment-next"],
             Self::Forbidden => ["problem-forbidden-title", "problem-forbidden-detail", "problem-forbidden-next"],
+            Self::AgentNeeded => ["problem-agent-title", "problem-agent-detail", "problem-agent-next"],
             Self::TooEarly { .. } => ["problem-early-title", "problem-early-detail", "problem-early-next"],
             Self::NotFound => ["problem-not-found-title", "problem-not-found-detail", "problem-not-found-next"],
             Self::MethodNotAllowed => ["problem-method-title", "problem-method-detail", "problem-method-next"],

@@ -5,6 +5,7 @@ use koshin_types::{RenewalId, SerialNumber, SubjectId};
 
 use super::{
     RenderError,
+    agent::{OnlyAgent, Ways},
     frame::{Frame, Page, Purpose},
     problem::{Problem, ProblemWords, problem_words},
     seen::Tone,
@@ -158,6 +159,8 @@ pub struct Start<'a> {
     pub id: RenewalId,
     /// How far it is.
     pub stage: Stage,
+    /// Which ways there are.
+    pub ways: Ways,
     /// What the server refused, if this page is the answer to that.
     pub problem: Option<&'a Problem>,
 }
@@ -171,8 +174,31 @@ struct StartPage<'a> {
 }
 
 impl StartPage<'_> {
+    fn offers_agent(&self) -> bool {
+        self.view.ways == Ways::Both
+    }
+
     fn is_renewal(&self) -> bool {
         self.view.purpose == Purpose::Renewal
+    }
+}
+
+/// The same where the agent is the only way.
+#[derive(Template)]
+#[template(path = "start_agent.html")]
+struct StartAgentPage<'a> {
+    page: Page<'a>,
+    view: &'a Start<'a>,
+    why: OnlyAgent,
+}
+
+impl StartAgentPage<'_> {
+    fn is_renewal(&self) -> bool {
+        self.view.purpose == Purpose::Renewal
+    }
+
+    fn has_begun(&self) -> bool {
+        self.why == OnlyAgent::Begun
     }
 }
 
@@ -189,12 +215,15 @@ pub fn start(frame: &Frame<'_>, view: &Start<'_>) -> Result<String, RenderError>
     let mut page = Page::new(frame, title)?;
     page.session = true;
     page.step = Some((view.purpose, 3));
-    page.script = Some("renew.mjs");
     let words = match view.problem {
         None => None,
         Some(problem) => Some(problem_words(frame, problem)?),
     };
     page.failed = words.is_some();
+    if let Ways::Agent { why } = view.ways {
+        return Ok(StartAgentPage { page, view, why }.render()?);
+    }
+    page.script = Some("renew.mjs");
     Ok(StartPage { page, view, words }.render()?)
 }
 

@@ -20,6 +20,7 @@ const JA: &[&str] = &[
     include_str!("../../translations/ja/renewal.ftl"),
     include_str!("../../translations/ja/enrolment.ftl"),
     include_str!("../../translations/ja/est.ftl"),
+    include_str!("../../translations/ja/agent.ftl"),
     include_str!("../../translations/ja/certificate.ftl"),
     include_str!("../../translations/ja/problem.ftl"),
 ];
@@ -29,6 +30,7 @@ const EN: &[&str] = &[
     include_str!("../../translations/en/renewal.ftl"),
     include_str!("../../translations/en/enrolment.ftl"),
     include_str!("../../translations/en/est.ftl"),
+    include_str!("../../translations/en/agent.ftl"),
     include_str!("../../translations/en/certificate.ftl"),
     include_str!("../../translations/en/problem.ftl"),
 ];

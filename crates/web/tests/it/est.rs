@@ -2,7 +2,7 @@
 
 mod errors;
 mod foreign;
-mod service;
+pub(crate) mod service;
 
 use koshin_issuance::{Gate, KeyChoice, Profile, ProfileConfig};
 use koshin_renewal::Status;

@@ -1,6 +1,7 @@
 //! The integration tests of koshin-web.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod agent;
 mod est;
 mod portal;
 mod samples;

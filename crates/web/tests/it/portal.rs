@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 
 use crate::town::{NOW, PASSWORD, Town, enrolled_for, key, sha256};
 
+mod agents;
 mod enrolling;
 mod holders;
 

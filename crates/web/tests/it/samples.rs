@@ -3,10 +3,10 @@
 use koshin_ra::{NotDelivered, Undelivered};
 use koshin_types::{Language, ProtectionLevel, RenewalId, Role, SerialNumber, Validity};
 use koshin_web::screens::{
-    self, Activation, Bilingual, Brand, Check, Clocked, CodeRefusal, Complete, CompleteStage, Contact, Declined,
-    DeclinedStep, Doctor, Door, EnrolmentCode, EnrolmentIdentify, EnrolmentRefusal, Frame, Host, Hosts, Login,
-    LoginRefusal, Main, Notice, Preparing, Problem, Purpose, RenderError, RenewalCheck, RenewalOffer, Seen,
-    SeenCertificate, SignedOut, Stage, Start, StartAgain, Term, Texts, Ticket,
+    self, Activation, AgentWay, Bilingual, Brand, Check, Clocked, CodeRefusal, Complete, CompleteStage, Contact,
+    Declined, DeclinedStep, Doctor, Door, EnrolmentCode, EnrolmentIdentify, EnrolmentRefusal, Frame, Host, Hosts,
+    Login, LoginRefusal, Main, Notice, OnlyAgent, Preparing, Problem, Purpose, RenderError, RenewalCheck, RenewalOffer,
+    Seen, SeenCertificate, SignedOut, Stage, Start, StartAgain, Term, Texts, Ticket, Ways,
 };
 use time::{UtcDateTime, macros::utc_datetime};
 
@@ -264,12 +264,15 @@ impl World {
                 ("delivered", Stage::Delivered { serial: new() }),
             ];
             for (stage_name, stage) in stages {
-                let view = Start { purpose, subject: &subject, id: id(), stage, problem: None };
+                let view = Start { purpose, subject: &subject, id: id(), stage, ways: Ways::File, problem: None };
                 samples.push((name("04_start", &format!("{way}_{stage_name}")), screens::start(frame, &view)));
             }
             let problem = Problem::KeyRefused;
-            let view = Start { purpose, subject: &subject, id: id(), stage: Stage::Started, problem: Some(&problem) };
+            let started =
+                Start { purpose, subject: &subject, id: id(), stage: Stage::Started, ways: Ways::File, problem: None };
+            let view = Start { problem: Some(&problem), ..started };
             samples.push((name("04_start", &format!("{way}_refused")), screens::start(frame, &view)));
+            samples.extend(self.agents(frame, way, &started));
             for (step_name, step) in [("request", DeclinedStep::Request), ("delivery", DeclinedStep::Delivery)] {
                 let view = Declined { purpose, id: id(), step };
                 samples.push((name("06_declined", &format!("{way}_{step_name}")), screens::declined(frame, &view)));
@@ -281,6 +284,55 @@ impl World {
             }
         }
         samples
+    }
+
+    /// The start screens with the agent, and the page beside it.
+    fn agents(&self, frame: &Frame<'_>, way: &str, started: &Start<'_>) -> Vec<Sample> {
+        let why = |why| Start { ways: Ways::Agent { why }, ..*started };
+        let begun = Start { stage: Stage::Issued { serial: new() }, ..why(OnlyAgent::Begun) };
+        let starts = [
+            ("both", Start { ways: Ways::Both, ..*started }),
+            ("agent_required", why(OnlyAgent::Required)),
+            ("agent_begun", begun),
+        ];
+        let starts =
+            starts.map(|(case, view)| (name("04_start", &format!("{way}_{case}")), screens::start(frame, &view)));
+        let token = "t=6a1f-00ff&x";
+        let url = |page: &str| format!("https://www.koshin-shinkin.example/renewals/{}/{page}?{token}", id());
+        let (events, status, complete) = (url("events"), url("status"), url("complete"));
+        let renewal = AgentWay {
+            purpose: Purpose::Renewal,
+            link: Some("koshin:renew?v=1&portal=https%3A%2F%2Fportal.koshin-shinkin.example&t=0123456789abcdef"),
+            digits: Some("0472"),
+            until: Some(NOW + time::Duration::minutes(10)),
+            id: Some(id()),
+            events_url: &events,
+            status_url: &status,
+            onward: &complete,
+            file_way: Some("/renewals/5f0e1d2c3b4a5968778695a4b3c2d1e0/start"),
+        };
+        let pages = match started.purpose {
+            Purpose::Renewal => [("link", renewal), ("required", AgentWay { file_way: None, ..renewal })].to_vec(),
+            Purpose::Enrolment => {
+                let code = AgentWay {
+                    purpose: Purpose::Enrolment,
+                    link: Some("koshin:enrol?v=1&portal=https%3A%2F%2Fwww.koshin-shinkin.example&t=0123456789abcdef"),
+                    digits: None,
+                    id: None,
+                    events_url: "",
+                    status_url: "/enrol/agent/status",
+                    onward: "",
+                    file_way: Some("/enrol/code"),
+                    ..renewal
+                };
+                let work = AgentWay { purpose: Purpose::Enrolment, link: None, digits: None, until: None, ..renewal };
+                [("link", code), ("at_work", work)].to_vec()
+            }
+        };
+        let page = |(case, view): (&str, AgentWay<'_>)| {
+            (name("05_agent", &format!("{way}_{case}")), screens::agent(frame, &view))
+        };
+        starts.into_iter().chain(pages.into_iter().map(page)).collect()
     }
 
     fn completion(&self, language: Language) -> Vec<Sample> {
@@ -308,6 +360,13 @@ impl World {
             ("07_complete_activated", screens::complete(&frame, &Complete { stage: CompleteStage::Activated, ..view })),
             ("07_complete_os", screens::complete(&frame, &os)),
             ("07_complete_hardware", screens::complete(&frame, &hardware)),
+            (
+                "07_complete_hardware_activated",
+                screens::complete(
+                    &public,
+                    &Complete { stage: CompleteStage::Activated, predecessor: None, ..hardware },
+                ),
+            ),
         ]
     }
 
@@ -356,9 +415,11 @@ impl World {
             ("too_many", Some(CodeRefusal::TooMany { retry_after: 120 })),
         ];
         for (case, refusal) in refusals {
-            let view = EnrolmentCode { minutes: 10, digits: 8, refusal };
+            let view = EnrolmentCode { minutes: 10, digits: 8, agent: false, refusal };
             samples.push((name("10_enrolment_code", case), screens::enrolment_code(&frame, &view)));
         }
+        let view = EnrolmentCode { minutes: 10, digits: 8, agent: true, refusal: None };
+        samples.push((name("10_enrolment_code", "agent"), screens::enrolment_code(&frame, &view)));
         samples
     }
 
@@ -369,6 +430,7 @@ impl World {
             Problem::SessionMissing,
             Problem::EnrolmentMissing,
             Problem::Forbidden,
+            Problem::AgentNeeded,
             Problem::TooEarly { opens: utc_datetime!(2026-11-21 15:00:00) },
             Problem::NotFound,
             Problem::MethodNotAllowed,

@@ -27,10 +27,10 @@ use crate::town::{NOW, PASSWORD, Town, operator, sha256};
 
 /// What curl was answered.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: BTreeMap<String, String>,
-    pub(super) body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
@@ -45,38 +45,38 @@ impl Answer {
         Self { status, headers, body: body.to_owned() }
     }
 
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
     /// The code that ends the text of a refusal.
-    pub(super) fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         assert_eq!(self.header("content-type"), "text/plain; charset=utf-8", "{self:?}");
         self.body.trim_end().rsplit(['：', ' ']).next().unwrap()
     }
 
-    pub(super) fn der(&self) -> Vec<u8> {
+    pub(crate) fn der(&self) -> Vec<u8> {
         STANDARD.decode(self.body.replace('\n', "")).unwrap()
     }
 }
 
 /// The hosts, at a fixed instant. A folder holds the programs' files.
-pub(super) struct Service {
-    pub(super) town: Town,
-    pub(super) portal: u16,
-    pub(super) public: u16,
-    pub(super) activate: u16,
+pub(crate) struct Service {
+    pub(crate) town: Town,
+    pub(crate) portal: u16,
+    pub(crate) public: u16,
+    pub(crate) activate: u16,
     folder: tempfile::TempDir,
     /// Dropped, it ends the listeners.
     _stop: watch::Sender<()>,
 }
 
 impl Service {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(HolderEst::Ticket).await
     }
 
-    pub(super) async fn with(est: HolderEst) -> Self {
+    pub(crate) async fn with(est: HolderEst) -> Self {
         let town = Town::new().await;
         let folder = tempfile::tempdir().unwrap();
         let mut listeners = Vec::new();
@@ -131,28 +131,28 @@ impl Service {
         Self { town, portal: ports[0], public: ports[1], activate: ports[2], folder, _stop: stop }
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    pub(super) fn write(&self, name: &str, octets: &[u8]) {
+    pub(crate) fn write(&self, name: &str, octets: &[u8]) {
         fs::write(self.folder().join(name), octets).unwrap();
     }
 
     /// What a program writes, in the folder.
-    pub(super) fn run_bytes(&self, program: &str, arguments: &[&str]) -> Vec<u8> {
+    pub(crate) fn run_bytes(&self, program: &str, arguments: &[&str]) -> Vec<u8> {
         let ended = Command::new(program).args(arguments).current_dir(self.folder()).output().unwrap();
         assert!(ended.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
         ended.stdout
     }
 
-    pub(super) fn run(&self, program: &str, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> String {
         String::from_utf8(self.run_bytes(program, arguments)).unwrap()
     }
 
     /// What OpenSSL says of these octets.
     #[expect(clippy::unused_self, reason = "as the other programs")]
-    pub(super) fn openssl(&self, arguments: &[&str], input: &[u8]) -> String {
+    pub(crate) fn openssl(&self, arguments: &[&str], input: &[u8]) -> String {
         let piped = || Stdio::piped();
         let mut child =
             Command::new("openssl").args(arguments).stdin(piped()).stdout(piped()).stderr(piped()).spawn().unwrap();
@@ -163,7 +163,7 @@ impl Service {
     }
 
     /// A new key `NAME.key` on P-256, and a request for it: `NAME.b64`, as EST wants it.
-    pub(super) fn request(&self, name: &str, arguments: &[&str]) {
+    pub(crate) fn request(&self, name: &str, arguments: &[&str]) {
         let new = ["req", "-new", "-utf8", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
         let (key, der) = (format!("{name}.key"), format!("{name}.der"));
         self.run("openssl", &[&new[..], &["-keyout", &key, "-outform", "DER", "-out", &der], arguments].concat());
@@ -171,7 +171,7 @@ impl Service {
     }
 
     /// Enrols somebody at an instant with a key that a program has: `old.key` and `old.pem`.
-    pub(super) async fn holder(&self, id: &str, at: UtcDateTime) -> Fingerprint {
+    pub(crate) async fn holder(&self, id: &str, at: UtcDateTime) -> Fingerprint {
         self.request("old", &["-subj", "/"]);
         let csr = fs::read(self.folder().join("old.der")).unwrap();
         self.town.ra.administration().permit(&id.parse().unwrap(), &operator(), at).await.unwrap();
@@ -184,19 +184,19 @@ impl Service {
     }
 
     /// The subject of a certificate, as `openssl req -subj` takes it.
-    pub(super) fn subject(&self, name: &str) -> String {
+    pub(crate) fn subject(&self, name: &str) -> String {
         let arguments = ["x509", "-in", &format!("{name}.pem"), "-noout", "-subject", "-nameopt", "utf8,sep_multiline"];
         let lines = self.run("openssl", &arguments);
         lines.lines().skip(1).fold(String::new(), |subject, line| format!("{subject}/{}", line.trim()))
     }
 
-    pub(super) fn url(&self, port: u16, path: &str) -> String {
+    pub(crate) fn url(&self, port: u16, path: &str) -> String {
         assert!(self.folder().exists());
         format!("https://localhost:{port}{path}")
     }
 
     /// One request to any path.
-    pub(super) async fn curl_path(&self, port: u16, path: &str, arguments: &[&str]) -> Answer {
+    pub(crate) async fn curl_path(&self, port: u16, path: &str, arguments: &[&str]) -> Answer {
         let mut command = tokio::process::Command::new("curl");
         command.args(["--silent", "--show-error", "--include", "--max-time", "30", "--cacert", "server.pem"]);
         command.args(arguments).arg(self.url(port, path)).current_dir(self.folder());
@@ -206,12 +206,12 @@ impl Service {
     }
 
     /// One request to an operation of EST.
-    pub(super) async fn curl(&self, port: u16, operation: &str, arguments: &[&str]) -> Answer {
+    pub(crate) async fn curl(&self, port: u16, operation: &str, arguments: &[&str]) -> Answer {
         self.curl_path(port, &format!("/.well-known/est/{operation}"), arguments).await
     }
 
     /// `simplereenroll` with the certificate and key of one name and the request of another.
-    pub(super) async fn reenroll(&self, certificate: &str, arguments: &[&str], request: &str) -> Answer {
+    pub(crate) async fn reenroll(&self, certificate: &str, arguments: &[&str], request: &str) -> Answer {
         let (pem, key) = (format!("{certificate}.pem"), format!("{certificate}.key"));
         let body = format!("@{request}.b64");
         let fixed = ["--cert", &pem, "--key", &key, "-H", "Content-Type: application/pkcs10", "--data-binary", &body];
@@ -219,14 +219,14 @@ impl Service {
     }
 
     /// `simpleenroll` on one host.
-    pub(super) async fn enroll(&self, port: u16, arguments: &[&str], request: &str) -> Answer {
+    pub(crate) async fn enroll(&self, port: u16, arguments: &[&str], request: &str) -> Answer {
         let body = format!("@{request}.b64");
         let fixed = ["-H", "Content-Type: application/pkcs10", "--data-binary", &body];
         self.curl(port, "simpleenroll", &[&fixed[..], arguments].concat()).await
     }
 
     /// Logs in with a certificate; the session is in `portal.jar`.
-    pub(super) async fn login(&self, id: &str, password: &str, certificate: &str) -> Answer {
+    pub(crate) async fn login(&self, id: &str, password: &str, certificate: &str) -> Answer {
         let (pem, key) = (format!("{certificate}.pem"), format!("{certificate}.key"));
         let (id, password) = (format!("id={id}"), format!("password={password}"));
         let form =
@@ -235,7 +235,7 @@ impl Service {
     }
 
     /// A ticket from its page, after a login.
-    pub(super) async fn ticket(&self, id: &str, certificate: &str) -> String {
+    pub(crate) async fn ticket(&self, id: &str, certificate: &str) -> String {
         assert_eq!(self.login(id, PASSWORD, certificate).await.status, 303);
         let (pem, key) = (format!("{certificate}.pem"), format!("{certificate}.key"));
         let session = ["--cert", &pem, "--key", &key, "-b", "portal.jar"];
