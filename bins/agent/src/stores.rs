@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct Stores {
     all: Vec<Arc<dyn KeyStore>>,
     troubles: Vec<Trouble>,
+    /// Configured cards that do not answer.
+    missing: Vec<String>,
 }
 
 /// A store that cannot be reached.
@@ -128,6 +130,12 @@ impl Stores {
 
     /// Where new keys are made.
     pub(crate) fn for_new_keys(&self, choice: &Choice) -> anyhow::Result<Arc<dyn KeyStore>> {
+        // Somebody wants keys on a card; a wrong PIN does not put them elsewhere.
+        if let ([card, ..], Choice::Auto | Choice::Hardware) = (self.missing.as_slice(), choice) {
+            return Err(
+                Fault::new(Status::TryAgain, format!("the card that is configured cannot be used: {card}")).into()
+            );
+        }
         let fits = |store: &&Arc<dyn KeyStore>| match choice {
             Choice::Auto => true,
             Choice::Hardware => store.protection() == ProtectionLevel::Hardware,
@@ -190,10 +198,13 @@ mod linux {
         for card in &config.cards {
             let kind = if card.hardware { ModuleKind::Hardware } else { ModuleKind::Software };
             let (module, token) = (card.module.clone(), card.token.clone());
+            let before = stores.troubles.len();
             match TokenKeyStore::token(CardConfig { module, token, pin: Some(pin(asker)), kind }) {
                 Ok(store) => stores.take(store),
                 Err(error) => stores.troubles.push(in_full(&error).into()),
             }
+            let missing = stores.troubles.get(before).map(|trouble| trouble.says.clone());
+            stores.missing.extend(missing);
         }
         // A TPM elsewhere than in the kernel is named by tpm2-pkcs11's own variable.
         if (Path::new(TPM).exists() || std::env::var_os("TPM2_PKCS11_TCTI").is_some())
