@@ -5,12 +5,15 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
 use time::{Duration, UtcDateTime};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::{
     Claimed, Disposition, Mail, Notice, Outbox, OutboxError, Outcome, Reply, Sender, Suppression, Transport, Urgency,
@@ -25,7 +28,7 @@ pub struct Mailer<O, T> {
     settings: Settings,
     counters: Counters,
     observer: Option<Arc<dyn Observer>>,
-    halted: AtomicBool,
+    halted: watch::Sender<bool>,
 }
 
 impl<O: fmt::Debug, T: fmt::Debug> fmt::Debug for Mailer<O, T> {
@@ -107,6 +110,8 @@ pub struct Tally {
 
 /// Mails in a row that no server spoke about, after which a run takes the server to be away.
 const OUTAGE: u32 = 3;
+/// How long a mail may still take once the mailer is to end.
+const HALT: std::time::Duration = std::time::Duration::from_secs(15);
 /// How long a mailer rests when the server is away.
 const REST: Duration = Duration::minutes(1);
 /// Transmissions after which a mail without an end of its own is given up: about six days.
@@ -122,7 +127,7 @@ impl<O: Outbox, T: Transport> Mailer<O, T> {
             settings: Settings::default(),
             counters: Counters::default(),
             observer: None,
-            halted: AtomicBool::new(false),
+            halted: watch::Sender::new(false),
         }
     }
 
@@ -148,9 +153,9 @@ impl<O: Outbox, T: Transport> Mailer<O, T> {
     }
 
     /// Begins no transmission any more: a run that is under way ends after the mail that is on its way, and gives back what
-    /// it has claimed beside that.
+    /// it has claimed beside that. A mail that gets no answer within 15 seconds is then taken for one whose answer was lost.
     pub fn halt(&self) {
-        self.halted.store(true, Ordering::Release);
+        self.halted.send_replace(true);
     }
 
     /// What would be done about a mail that a mailer claims at `now`: `None` when it would be transmitted. Nothing is
@@ -186,14 +191,14 @@ impl<O: Outbox, T: Transport> Mailer<O, T> {
         let started = Instant::now();
         let mut silent = 0;
         loop {
-            if self.halted.load(Ordering::Acquire) {
+            if *self.halted.borrow() {
                 return Ok(Wake::Now);
             }
             let claimed = self.outbox.claim(now, worker, *lease, *batch).await?;
             let full = claimed.len() >= *batch;
             let mut late = false;
             for claim in claimed {
-                late |= started.elapsed() >= lease.unsigned_abs() / 2 || self.halted.load(Ordering::Acquire);
+                late |= started.elapsed() >= lease.unsigned_abs() / 2 || *self.halted.borrow();
                 if late || silent >= OUTAGE {
                     self.record(&claim, &Disposition::Retry { at: now, reply: None }, now).await?;
                 } else {
@@ -247,10 +252,20 @@ impl<O: Outbox, T: Transport> Mailer<O, T> {
             Err(error) => return Err(error),
         }
         let sending = self.transport.send(&composed.envelope, &composed.mime);
-        let outcome = timeout(cut, sending).await.unwrap_or(Outcome::Unknown);
+        let outcome = tokio::select! {
+            outcome = timeout(cut, sending) => outcome.unwrap_or(Outcome::Unknown),
+            () = self.end_of_patience() => Outcome::Unknown,
+        };
         let spoke = !matches!(&outcome, Outcome::Transient { reply } if reply.code().is_none());
         self.record(claim, &judge(claim, outcome, now), now).await?;
         Ok(spoke)
+    }
+
+    /// Ready a while after the mailer was halted.
+    async fn end_of_patience(&self) {
+        // The sender lives as long as this mailer, so waiting cannot fail.
+        let _ = self.halted.subscribe().wait_for(|halted| *halted).await;
+        sleep(HALT).await;
     }
 
     /// When to send a mail instead, if its address has had its share of this day.
