@@ -12,7 +12,7 @@ use std::{
 };
 
 use mail_parser::{MessageParser, MimeHeaders as _};
-use time::UtcDateTime;
+use time::{Duration, UtcDateTime};
 
 use crate::{Bounce, MailId, OutboxError, Reply, Tasks, Verp};
 
@@ -207,8 +207,10 @@ pub struct Collected {
     pub foreign: u64,
 }
 
-/// Messages that are read in one run.
+/// Messages that are read in one run, and looked at whether they are to go.
 const BATCH: usize = 1_000;
+/// How long a message is kept after it was read: long enough to look at one whose task is open.
+const KEPT: Duration = Duration::days(30);
 
 impl BounceBox {
     /// Takes a maildir with its folders `new` and `cur`.
@@ -225,7 +227,8 @@ impl BounceBox {
     }
 
     /// Reads the messages in `new`, at most 1,000, notes what they report, and moves each to `cur`. A message that
-    /// was noted and not moved is noted again, which changes nothing.
+    /// was noted and not moved is noted again, which changes nothing. What was read 30 days ago is removed, of the 1,000
+    /// oldest in `cur`.
     ///
     /// # Errors
     ///
@@ -256,6 +259,8 @@ impl BounceBox {
             let (from, to) = (self.folder.join("new").join(&name), self.folder.join("cur").join(format!("{name}:2,S")));
             blocking(move || fs::rename(from, to)).await?;
         }
+        let cur = self.folder.join("cur");
+        blocking(move || tidy(&cur, now)).await?;
         Ok(collected)
     }
 }
@@ -290,6 +295,30 @@ fn waiting(new: &Path) -> io::Result<Vec<String>> {
     names.sort();
     names.truncate(BATCH);
     Ok(names)
+}
+
+/// Removes what was moved here long ago.
+fn tidy(cur: &Path, now: UtcDateTime) -> io::Result<()> {
+    for name in waiting(cur)? {
+        let file = cur.join(name);
+        match read_at(&file) {
+            Ok(at) if at.saturating_add(KEPT) < now => fs::remove_file(file)?,
+            // Somebody else tidies up too.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// When a message was read: moving it was the last that was done to it.
+fn read_at(file: &Path) -> io::Result<UtcDateTime> {
+    let metadata = fs::symlink_metadata(file)?;
+    #[cfg(unix)]
+    let seconds = std::os::unix::fs::MetadataExt::ctime(&metadata);
+    #[cfg(not(unix))]
+    let seconds = UtcDateTime::from(metadata.modified()?).unix_timestamp();
+    UtcDateTime::from_unix_timestamp(seconds).map_err(io::Error::other)
 }
 
 /// A message, as far as it is short enough.

@@ -212,4 +212,17 @@ async fn reports_out_of_a_maildir_become_tasks() {
     assert_eq!(tasks[0].said, "5.1.1 550 5.1.1 *** user unknown");
     assert_eq!(std::fs::read_dir(folder.path().join("cur")).unwrap().count(), 7, "each is read once");
     assert_eq!(bounces.collect(&verp(), &*outbox, NOW).await.unwrap(), Collected::default());
+    // What was read is kept for 30 days, and goes then.
+    #[cfg(unix)]
+    {
+        let cur = folder.path().join("cur");
+        let file = std::fs::read_dir(&cur).unwrap().next().unwrap().unwrap().path();
+        let seconds = std::os::unix::fs::MetadataExt::ctime(&std::fs::metadata(file).unwrap());
+        let read = time::UtcDateTime::from_unix_timestamp(seconds).unwrap();
+        for (days, left) in [(30, 7), (31, 0)] {
+            let now = read + time::Duration::days(days) - time::Duration::MINUTE;
+            bounces.collect(&verp(), &*outbox, now).await.unwrap();
+            assert_eq!(std::fs::read_dir(&cur).unwrap().count(), left, "{days}");
+        }
+    }
 }
