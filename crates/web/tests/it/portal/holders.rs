@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::{Method, StatusCode};
+use koshin_notify::{Disposition, Outbox as _, Reply, Tasks as _, Whose};
 use koshin_ra::{Authority, AuthorityError, Issuing, MemoryAuthority, Order, Revocation};
 use koshin_renewal::State;
 use koshin_types::Fingerprint;
@@ -346,4 +347,52 @@ async fn whoever_is_signed_in_takes_the_dates_of_the_certificate_along() {
     }
     assert_eq!(world.public(Method::GET, "/certificate.ics").send().await.status, StatusCode::NOT_FOUND);
     assert_eq!(world.activate(Method::GET, "/certificate.ics").with(&mine).send().await.status, StatusCode::NOT_FOUND);
+}
+
+impl World {
+    /// Where a login leads.
+    async fn login_leads_to(&self, id: &str, certificate: &Fingerprint) -> (String, String) {
+        let body = format!("id={id}&password={}", PASSWORD.replace(' ', "+"));
+        let answer = self.portal(Method::POST, "/login").form(&body).with(certificate).send().await;
+        (answer.location().to_owned(), answer.cookie())
+    }
+}
+
+#[tokio::test]
+async fn a_holder_whose_mails_do_not_arrive_is_told_between_login_and_notice() {
+    let world = World::new().await;
+    let mine = world.town.enrolled("U-1", enrolled_for(8)).await;
+    let other = world.town.enrolled("U-2", enrolled_for(100)).await;
+    assert_eq!(world.login_leads_to("U-1", &mine).await.0, "/notice");
+    let outbox = world.town.store.outbox();
+    for claimed in outbox.claim(NOW, "test", time::Duration::minutes(10), 99).await.unwrap() {
+        outbox.transmitting(claimed.mail.id, claimed.fence, NOW).await.unwrap();
+        let refused = claimed.mail.subject_id.as_str() == "U-1" && claimed.mail.kind.word() == "certificate_activated";
+        let end = match refused {
+            true => Disposition::Undeliverable { reply: Reply::new(Some(550), "5.1.1 no such user") },
+            false => Disposition::Sent,
+        };
+        outbox.record(claimed.mail.id, claimed.fence, &end, NOW).await.unwrap();
+    }
+    assert_eq!(world.login_leads_to("U-2", &other).await.0, "/main", "somebody else's mail");
+    let (next, cookie) = world.login_leads_to("U-1", &mine).await;
+    assert_eq!(next, "/undelivered");
+    let (id, all) = ("U-1".parse().unwrap(), async || outbox.open_tasks(Whose::All, None, 9).await.unwrap());
+    for _ in 0..2 {
+        let page = world.portal(Method::GET, "/undelivered").session(&cookie).with(&mine).send().await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.body.contains("u***@example.jp") && !page.body.contains("u-1@example.jp"), "{}", page.body);
+        assert!(page.body.contains("id=\"next-step\" href=\"/notice\""), "{}", page.body);
+        assert_eq!(all().await.len(), 1, "a look changes nothing");
+    }
+    let stranger = world.portal(Method::GET, "/undelivered").with(&mine).send().await;
+    assert!(stranger.status != StatusCode::OK && !stranger.body.contains("u***@"), "{}", stranger.body);
+    let posted = world.portal(Method::POST, "/undelivered").session(&cookie).with(&mine).send().await;
+    assert_eq!(posted.status, StatusCode::METHOD_NOT_ALLOWED);
+    // Seen to: nothing stands between login and notice any more.
+    let task = outbox.open_tasks(Whose::To(&id), None, 9).await.unwrap().remove(0);
+    assert!(outbox.settle(task.mail).await.unwrap());
+    assert_eq!(world.login_leads_to("U-1", &mine).await.0, "/notice");
+    let gone = world.portal(Method::GET, "/undelivered").session(&cookie).with(&mine).send().await;
+    assert_eq!((gone.status, gone.location()), (StatusCode::SEE_OTHER, "/notice"));
 }
