@@ -1,26 +1,14 @@
 //! The clock by which the CA signs: the system's, but never before what the ledger recorded.
 
-use std::{
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
-    time::{Duration as Elapsed, Instant},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use koshin_endpoints::{Reading, ca::Ledger as _};
-use koshin_expiry::{ClockDoubt, ClockGuard, Since, go_on_with};
-use koshin_operator::machine;
+use koshin_expiry::{ClockDoubt, ClockGuard, ClockRecord, Reading as Look, Watch};
+use koshin_operator::clock::reading;
 use koshin_sqlite::LedgerStore;
 use time::UtcDateTime;
 
-/// Time since this process began to look, by a clock that nobody sets. It stands still while the machine sleeps, so a long
-/// sleep is a jump.
-fn monotonic() -> Elapsed {
-    static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    BEGUN.elapsed()
-}
-
-/// How often the largest instant is recorded.
-const ADVANCE_EVERY: Elapsed = Elapsed::from_mins(1);
 /// How the ledger's audit log says that somebody vouched for the clock.
 const CONFIRMED: &str = "clock_confirmed";
 
@@ -30,18 +18,13 @@ pub(crate) struct Clock(Arc<Inner>);
 
 struct Inner {
     store: LedgerStore,
-    guard: ClockGuard,
     state: Mutex<State>,
 }
 
 struct State {
-    largest: Option<UtcDateTime>,
-    /// When the largest instant was taken, once this process has believed its clock.
-    taken: Option<Elapsed>,
-    /// A jump stays one until it is confirmed, whatever the clock says next.
-    jump: Option<ClockDoubt>,
-    verdict: Result<(), ClockDoubt>,
-    advanced: Option<Elapsed>,
+    watch: Watch,
+    /// What the ledger remembers, as far as this process knows. A jump is remembered by the process that saw it.
+    record: ClockRecord,
     /// The newest audit record that was looked at.
     seen: u64,
 }
@@ -52,32 +35,21 @@ impl Clock {
         let unread = "the recorded time cannot be read";
         let seen = store.audit_head().await.context(unread)?.sequence;
         let largest = store.changes(u64::MAX, 0).await.context(unread)?.largest;
-        let state = State { largest, taken: None, jump: None, verdict: Ok(()), advanced: None, seen };
-        let clock =
-            Self(Arc::new(Inner { store: store.clone(), guard: ClockGuard::default(), state: Mutex::new(state) }));
-        clock.now();
-        Ok(clock)
+        let record = ClockRecord { largest, ..ClockRecord::default() };
+        let watch = Watch::begin(ClockGuard::default(), &record, reading());
+        Ok(Self(Arc::new(Inner { store: store.clone(), state: Mutex::new(State { watch, record, seen }) })))
     }
 
     /// The present instant. Every call is a judgement of the clock.
     pub(crate) fn now(&self) -> UtcDateTime {
-        self.judge(machine::now(), monotonic())
+        self.judge(reading())
     }
 
-    fn judge(&self, system: UtcDateTime, monotonic: Elapsed) -> UtcDateTime {
-        let mut state = self.state();
-        let since = state.taken.map_or(Since::Start, |at| Since::Recorded(monotonic.saturating_sub(at)));
-        let judged = self.0.guard.judge(system, state.largest, since);
-        let verdict = state.jump.map_or(judged, Err);
-        let instant = go_on_with(system, state.largest);
-        match verdict {
-            Ok(()) => (state.largest, state.taken) = (Some(instant), Some(monotonic)),
-            Err(doubt @ ClockDoubt::Ahead { .. }) => state.jump = Some(doubt),
-            Err(ClockDoubt::Behind { .. }) => {}
-        }
-        state.verdict = verdict;
+    fn judge(&self, look: Look) -> UtcDateTime {
+        let watch = &mut self.state().watch;
+        let instant = watch.instant(look);
         // An instant that is not believed is not given out either: what is recorded meanwhile bears the last good one.
-        match (verdict, state.largest) {
+        match (watch.trusted(), watch.largest()) {
             (Err(ClockDoubt::Ahead { .. }), Some(largest)) => largest,
             _ => instant,
         }
@@ -86,13 +58,13 @@ impl Clock {
     /// Whether the clock is believed now.
     pub(crate) fn trusted(&self) -> Result<(), ClockDoubt> {
         self.now();
-        self.state().verdict
+        self.state().watch.trusted()
     }
 
     /// The same, for what signs by itself.
     pub(crate) fn reading(&self) -> Reading {
         let now = self.now();
-        if self.state().verdict.is_ok() { Reading::Believed(now) } else { Reading::Doubted(now) }
+        if self.state().watch.trusted().is_ok() { Reading::Believed(now) } else { Reading::Doubted(now) }
     }
 
     /// The same as a function.
@@ -103,16 +75,15 @@ impl Clock {
 
     /// The largest instant that is recorded or was believed, as far as this process knows.
     pub(crate) fn recorded(&self) -> Option<UtcDateTime> {
-        self.state().largest
+        self.state().watch.largest()
     }
 
     /// The operator says that the clock is right. It is recorded whatever this process thinks of it: a running service may
     /// have seen a jump that a new process knows nothing of. Answers whether this one was in doubt.
     pub(crate) async fn confirm(&self, by: &str) -> anyhow::Result<bool> {
         let doubted = self.trusted().is_err();
-        let system = machine::now();
-        self.0.store.confirm_clock(by, system).await?;
-        self.believe(system);
+        self.0.store.confirm_clock(by, reading().system).await?;
+        self.look_for_confirmation().await?;
         Ok(doubted)
     }
 
@@ -122,41 +93,36 @@ impl Clock {
         let confirmed = if self.trusted().is_err() { self.look_for_confirmation().await? } else { None };
         let due = {
             let state = self.state();
-            let due = state.advanced.is_none_or(|at| monotonic().saturating_sub(at) >= ADVANCE_EVERY);
-            state.largest.filter(|_| due && state.verdict.is_ok())
+            state.watch.dues(&state.record, reading()).advance
         };
         if let Some(largest) = due {
             self.0.store.advance(largest).await?;
             let seen = self.0.store.audit_head().await?.sequence;
             let mut state = self.state();
-            (state.advanced, state.seen) = (Some(monotonic()), seen);
+            state.watch.advanced(reading());
+            state.seen = seen;
         }
         Ok(confirmed)
     }
 
     async fn look_for_confirmation(&self) -> anyhow::Result<Option<UtcDateTime>> {
         let mut seen = self.state().seen;
-        let mut confirmed = None;
+        let mut confirmed: Option<(u64, UtcDateTime)> = None;
         loop {
             let records = self.0.store.audit_records(seen, 1000).await?;
             let Some(last) = records.last() else { break };
             seen = last.sequence;
-            confirmed = records.iter().rfind(|record| record.word == CONFIRMED).map(|record| record.at).or(confirmed);
+            let vouched = records.iter().rfind(|record| record.word == CONFIRMED);
+            confirmed = vouched.map(|record| (record.sequence, record.at)).or(confirmed);
         }
-        self.state().seen = seen;
-        if let Some(at) = confirmed {
-            self.believe(at);
+        let mut state = self.state();
+        state.seen = seen;
+        if let Some((sequence, at)) = confirmed {
+            let State { watch, record, .. } = &mut *state;
+            *record = ClockRecord { largest: Some(at), confirmed: sequence, jump: None };
+            watch.adopt(record, reading());
         }
-        Ok(confirmed)
-    }
-
-    fn believe(&self, at: UtcDateTime) {
-        {
-            let mut state = self.state();
-            (state.largest, state.taken, state.jump) = (Some(at), Some(monotonic()), None);
-            (state.verdict, state.advanced) = (Ok(()), None);
-        }
-        self.now();
+        Ok(confirmed.map(|(_, at)| at))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -166,6 +132,7 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
+    use koshin_operator::machine;
     use koshin_sqlite::Options;
     use time::Duration;
 
@@ -183,8 +150,8 @@ mod tests {
         let (_folder, clock) = clock().await;
         let now = clock.now();
         let back = now - Duration::hours(3);
-        assert_eq!(clock.judge(back, monotonic()), now);
-        assert!(matches!(clock.state().verdict, Err(ClockDoubt::Behind { .. })));
+        assert_eq!(clock.judge(Look { system: back, ..reading() }), now);
+        assert!(matches!(clock.state().watch.trusted(), Err(ClockDoubt::Behind { .. })));
         // It stands right again: nothing has to be said.
         assert!(clock.trusted().is_ok());
     }
@@ -194,7 +161,11 @@ mod tests {
         let (_folder, clock) = clock().await;
         let now = clock.now();
         let ahead = now + Duration::hours(3);
-        assert_eq!(clock.judge(ahead, monotonic()), now, "what is recorded meanwhile bears the last good instant");
+        assert_eq!(
+            clock.judge(Look { system: ahead, ..reading() }),
+            now,
+            "what is recorded meanwhile bears the last good instant"
+        );
         assert!(clock.trusted().is_err(), "although it stands right now");
         assert!(matches!(clock.reading(), Reading::Doubted(_)));
         // Another process confirms.

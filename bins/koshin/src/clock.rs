@@ -1,26 +1,13 @@
 //! The clock by which a database is worked on.
 
-use std::{
-    sync::{Arc, LazyLock},
-    time::{Duration as Elapsed, Instant},
-};
+use std::{sync::Arc, time::Duration as Elapsed};
 
 use anyhow::Context as _;
 use koshin_expiry::{ClockDoubt, ClockGuard};
-use koshin_operator::{
-    instant::rfc3339,
-    machine::{self, now},
-    post::Believed,
-};
-use koshin_ra::{Actor, ClockWatch, NoEntropy, Reading, StorageError};
+use koshin_operator::{clock::reading, instant::rfc3339, machine, post::Believed};
+use koshin_ra::{Actor, ClockWatch, NoEntropy, StorageError};
 use koshin_sqlite::Store;
 use time::UtcDateTime;
-
-/// One look at both clocks. The monotonic one stands still while the machine sleeps, so a long sleep is a jump.
-fn reading() -> Reading {
-    static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    Reading { monotonic: BEGUN.elapsed(), system: now() }
-}
 
 /// Who says that a clock is right that could not be believed.
 #[derive(Debug, Clone)]

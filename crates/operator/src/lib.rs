@@ -6,6 +6,7 @@
 //! - [`secret`] and [`pem`]: passwords, private keys and certificates out of files; who else may read them.
 //! - `heads`, with the feature of that name: the heads of an audit log, signed and kept outside of its database.
 //! - `key`, with the feature of that name: private keys of CAs, in files and PKCS#11 tokens.
+//! - `clock`, with the feature of that name: whether the machine's clock is believed.
 //! - `profile`, with the feature of that name: what stands in certificates, and the keys that are blocked.
 //! - `post`, with the feature of that name: the mails of an installation.
 //! - `zone`, with the feature of that name: the IANA zones in which days begin.
@@ -22,6 +23,8 @@
 //! assert_eq!(output::harmless("a\u{1b}[2Jb"), "a [2Jb");
 //! ```
 
+#[cfg(feature = "clock")]
+pub mod clock;
 pub mod config;
 #[cfg(feature = "evidence")]
 pub mod evidence;

@@ -1,12 +1,10 @@
 //! `koshin-ca clock`.
 
 use clap::{Args, Subcommand};
-use koshin_expiry::ClockDoubt;
-use koshin_operator::{instant::rfc3339, machine::now, output::Form};
-use serde_json::json;
+use koshin_operator::{clock::Standing, output::Form};
 
 use super::desk::Place;
-use crate::exit::{Fault, Status};
+use crate::exit::PROGRAM;
 
 /// Whether the machine's clock is believed.
 #[derive(Debug, Subcommand)]
@@ -32,17 +30,9 @@ pub(crate) async fn run(command: ClockCommand) -> anyhow::Result<()> {
         ClockCommand::Confirm(arguments) => (arguments, true),
     };
     let desk = place.open().await?;
-    let recorded = desk.clock.recorded().map(rfc3339);
+    let recorded = desk.clock.recorded();
     let confirmed = if confirm { Some(desk.clock.confirm(&desk.by).await?) } else { None };
-    let trusted = desk.clock.trusted();
-    let state = match trusted {
-        Ok(()) => "trusted",
-        Err(ClockDoubt::Behind { .. }) => "behind",
-        Err(ClockDoubt::Ahead { .. }) => "ahead",
-    };
+    let standing = Standing { recorded, trusted: desk.clock.trusted(), confirmed };
     desk.close().await;
-    Form::new(json).one(&json!({"state": state, "now": rfc3339(now()), "recorded": recorded, "doubted": confirmed}))?;
-    trusted.map_err(|doubt| {
-        Fault::new(Status::State, format!("{doubt}; if it is right, `koshin-ca clock confirm`")).into()
-    })
+    standing.say(Form::new(json), PROGRAM)
 }

@@ -1,7 +1,7 @@
 //! What the operator's commands begin with: the ledger, the clock, and who is at work.
 
 use clap::Args;
-use koshin_operator::instant::rfc3339;
+use koshin_operator::{clock, instant::rfc3339};
 use koshin_sqlite::{LedgerStore, Options, Standing};
 use time::{Duration, UtcDateTime};
 
@@ -9,7 +9,7 @@ use super::{config::ConfigFile, init::ISSUING_REQUEST};
 use crate::{
     clock::Clock,
     config::{Checked, Opened},
-    exit::{Fault, Status},
+    exit::{Fault, PROGRAM, Status},
 };
 
 /// How long before the CA's end there is something to do: its certificates live for a year, and a new CA takes weeks.
@@ -49,10 +49,7 @@ impl Desk {
     pub(crate) fn believed(&self) -> anyhow::Result<UtcDateTime> {
         match self.clock.trusted() {
             Ok(()) => Ok(self.clock.now()),
-            Err(doubt) => {
-                let reason = format!("{doubt}; if it is right, `koshin-ca clock confirm`");
-                Err(Fault::new(Status::State, reason).into())
-            }
+            Err(doubt) => Err(Fault::new(Status::State, clock::remedy(doubt, PROGRAM)).into()),
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use koshin_operator::{
+    clock,
     evidence::{Sources, said},
     output::Form,
 };
@@ -15,7 +16,7 @@ use super::{
     desk::{Desk, Place},
     status::in_full,
 };
-use crate::exit::{Fault, Status};
+use crate::exit::{Fault, PROGRAM, Status};
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch on the command line")]
@@ -100,7 +101,7 @@ async fn examine(desk: Desk, json: bool) -> anyhow::Result<()> {
     let (opened, now) = (desk.checked.open()?, desk.clock.now());
     let mut problems: Vec<String> = Vec::new();
     if let Err(doubt) = desk.clock.trusted() {
-        problems.push(format!("clock: {doubt}; if it is right, `koshin-ca clock confirm`"));
+        problems.push(format!("clock: {}", clock::remedy(doubt, PROGRAM)));
     }
     if let Standing::Behind(behind) = desk.store.standing().await? {
         problems.push(format!("ledger: {}", said(&behind)));

@@ -1,8 +1,7 @@
 //! `koshin-ca status`.
 
 use clap::Args;
-use koshin_expiry::ClockDoubt;
-use koshin_operator::{instant::rfc3339, output::Form};
+use koshin_operator::{clock, instant::rfc3339, output::Form};
 use koshin_sqlite::Standing;
 use serde_json::{Value, json};
 
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::{
     config::{Checked, Loaded},
-    exit::{Fault, Status},
+    exit::{Fault, PROGRAM, Status},
 };
 
 #[derive(Debug, Args)]
@@ -53,11 +52,7 @@ pub(crate) async fn run(arguments: StatusArguments) -> anyhow::Result<()> {
         Standing::Current => "current",
         Standing::Behind(_) => "behind",
     };
-    let clock = match desk.clock.trusted() {
-        Ok(()) => "trusted",
-        Err(ClockDoubt::Behind { .. }) => "behind",
-        Err(ClockDoubt::Ahead { .. }) => "ahead",
-    };
+    let clock = clock::word(desk.clock.trusted());
     let responder = ocsp::responder(&desk.store).await?.map(|responder| rfc3339(responder.not_after));
     let mut attention = attention(&desk, &authorities);
     attention.extend(desk::warnings(checked, &opened, &desk.store, now).await?);
@@ -84,7 +79,7 @@ pub(crate) async fn run(arguments: StatusArguments) -> anyhow::Result<()> {
 fn attention(desk: &Desk, authorities: &[Value]) -> Vec<String> {
     let mut attention = Vec::new();
     if let Err(doubt) = desk.clock.trusted() {
-        attention.push(format!("{doubt}; if it is right, `koshin-ca clock confirm`"));
+        attention.push(clock::remedy(doubt, PROGRAM));
     }
     for authority in authorities {
         let text = |path: &str| authority.pointer(path).and_then(Value::as_str).unwrap_or_default();

@@ -13,6 +13,7 @@ use axum::{
 };
 use koshin_edge::{ClientCertificate, Trust};
 use koshin_endpoints::api;
+use koshin_operator::clock::remedy;
 use time::UtcDateTime;
 use tower::ServiceExt as _;
 
@@ -20,6 +21,7 @@ use super::authority::{Authority, Ground};
 use crate::{
     clock::Clock,
     config::{Checked, Opened},
+    exit::PROGRAM,
 };
 
 /// The CAs by one configuration, in the order of their turns.
@@ -56,7 +58,7 @@ impl Bar {
 /// Why nothing is signed now, if that is so.
 fn standstill(clock: &Clock, bar: &Bar) -> Option<String> {
     let now = clock.now();
-    let doubt = clock.trusted().err().map(|doubt| format!("{doubt}; if it is right, `koshin-ca clock confirm`"));
+    let doubt = clock.trusted().err().map(|doubt| remedy(doubt, PROGRAM));
     doubt.or_else(|| bar.at(now))
 }
 

@@ -124,7 +124,8 @@ fn a_wrong_clock_stops_signing_and_nothing_else() {
     let serial = issued.serial();
     site.run(&format!("revoke {serial} --reason superseded")).done();
     let confirmed = site.run("clock confirm --as somebody --json").one();
-    assert_eq!(confirmed["state"], "trusted");
+    assert_eq!((&confirmed["state"], &confirmed["confirmed"]), (&json!("trusted"), &json!(true)));
+    assert_eq!(site.run("clock status --json").one().get("confirmed"), None);
     eventually("it issues again", || site.issue(&server, &order).status == 200);
     eventually("and publishes", || site.fetch_list(&server, "issuing").contains(&serial));
     server.stop();

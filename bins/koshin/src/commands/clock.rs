@@ -1,13 +1,10 @@
 //! `koshin clock`.
 
 use clap::{Args, Subcommand};
-use koshin_expiry::ClockDoubt;
-use koshin_operator::{instant::rfc3339, machine::now, output::Form};
+use koshin_operator::{clock::Standing, output::Form};
 use koshin_ra::Chronicle as _;
-use serde_json::json;
 
 use super::desk::Place;
-use crate::exit::{Fault, Status};
 
 /// Whether the machine's clock is believed.
 #[derive(Debug, Subcommand)]
@@ -34,19 +31,7 @@ pub(crate) async fn run(command: ClockCommand) -> anyhow::Result<()> {
     };
     let desk = place.open().await?;
     let before = desk.store.recorded().await?;
-    let confirmed = confirm && desk.clock.confirm(desk.actor.clone()).await?;
-    let trusted = desk.clock.trusted();
-    let state = match trusted {
-        Ok(()) => "trusted",
-        Err(ClockDoubt::Behind { .. }) => "behind",
-        Err(ClockDoubt::Ahead { .. }) => "ahead",
-    };
-    let (now, recorded) = (rfc3339(now()), before.largest.map(rfc3339));
-    Form::new(json).one(&if confirm {
-        json!({"state": state, "now": now, "recorded": recorded, "confirmed": confirmed})
-    } else {
-        json!({"state": state, "now": now, "recorded": recorded})
-    })?;
-    trusted
-        .map_err(|doubt| Fault::new(Status::State, format!("{doubt}; if it is right, `koshin clock confirm`")).into())
+    let confirmed = if confirm { Some(desk.clock.confirm(desk.actor.clone()).await?) } else { None };
+    let standing = Standing { recorded: before.largest, trusted: desk.clock.trusted(), confirmed };
+    standing.say(Form::new(json), "koshin")
 }
