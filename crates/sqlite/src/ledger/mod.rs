@@ -1,5 +1,6 @@
 //! The ledger of one CA in a file of its own.
 
+mod begun;
 mod notes;
 mod restore;
 mod revoke;
@@ -30,6 +31,7 @@ use crate::{
     witness::{Standing, WitnessSilent},
     writer::Stats,
 };
+use begun::{Begun, Named};
 pub use notes::LedgerCounts;
 use revoke::Revoke;
 use rows::{entry_query, octets};
@@ -57,6 +59,7 @@ use write::{Advance, ConfirmClock, Intend, Issue};
 #[derive(Clone)]
 pub struct LedgerStore {
     database: Arc<Database>,
+    begun: Arc<Begun>,
 }
 
 impl std::fmt::Debug for LedgerStore {
@@ -73,7 +76,8 @@ impl LedgerStore {
     ///
     /// [`OpenError`] with a text for the operator.
     pub async fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
-        Ok(Self { database: Arc::new(Database::open(path, &LEDGER, options).await?) })
+        let database = Arc::new(Database::open(path, &LEDGER, options).await?);
+        Ok(Self { database, begun: Arc::default() })
     }
 
     /// Commits what is queued and closes the file, for this and every clone. Later calls are answered as unavailable.
@@ -199,11 +203,21 @@ impl Ledger for LedgerStore {
 
     async fn intend(&self, intent: Intent) -> Result<Recorded, IntendError> {
         self.database.may_issue().await?;
-        self.database.write(Intend::new(intent)).await
+        let (serial, named) = (intent.serial, Named::of(&intent));
+        let recorded = self.database.write(Intend::new(intent)).await?;
+        if recorded == Recorded::New {
+            self.begun.put(serial, named);
+        }
+        Ok(recorded)
     }
 
     async fn issued(&self, serial: &SerialNumber, der: &[u8], now: UtcDateTime) -> Result<Vec<u8>, IssuedError> {
         const QUERY: &str = entry_query!("LedgerStore::issued", "WHERE e.serial = ?");
+        // What became of it meanwhile, the tables know.
+        if let Some(named) = self.begun.take(serial) {
+            self.database.may_issue().await?;
+            return self.database.write(Issue::new(*serial, &named, der, now)).await;
+        }
         let Some(entry) = self.one(Script::one(QUERY).with(octets(serial))).await? else {
             return Err(IssuedError::Unknown { serial: *serial });
         };
@@ -211,7 +225,7 @@ impl Ledger for LedgerStore {
             (Some(stored), _) => Ok(stored),
             (None, EntryStanding::Intended) => {
                 self.database.may_issue().await?;
-                self.database.write(Issue::new(&entry.intent, der, now)).await
+                self.database.write(Issue::new(*serial, &Named::of(&entry.intent), der, now)).await
             }
             (None, _) => Err(IssuedError::Abandoned { serial: *serial }),
         }

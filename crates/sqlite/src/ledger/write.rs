@@ -8,7 +8,10 @@ use serde_json::json;
 use sqlx::Row as _;
 use time::UtcDateTime;
 
-use super::rows::{self, entry_query, octets, put_change};
+use super::{
+    begun::Named,
+    rows::{self, entry_query, octets, put_change},
+};
 use crate::{
     audit::Entry,
     codec::{Columns, is_constraint, millis, signed},
@@ -169,9 +172,9 @@ pub(super) struct Issue {
 }
 
 impl Issue {
-    pub(super) fn new(intent: &Intent, der: &[u8], now: UtcDateTime) -> Self {
-        let record = record(now, &intent.client, &intent.subject, "issued", issued(&intent.serial, der));
-        Self { serial: intent.serial, der: der.to_vec(), record }
+    pub(super) fn new(serial: SerialNumber, named: &Named, der: &[u8], now: UtcDateTime) -> Self {
+        let record = record(now, &named.client, &named.subject, "issued", issued(&serial, der));
+        Self { serial, der: der.to_vec(), record }
     }
 }
 
