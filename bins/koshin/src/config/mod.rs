@@ -1,5 +1,6 @@
 //! The configuration file: read once, checked as a whole. Every complaint names file, key and reason.
 
+mod agent;
 mod build;
 mod files;
 mod inspect;
@@ -61,6 +62,7 @@ impl Checked {
         config.hosts.check(&mut problems);
         config.listen.check(&mut problems);
         config.rules.check(&mut problems);
+        config.agent.check(&mut problems);
         config.check_ca(&mut problems);
         config.mail.check(&mut problems);
         let policy = config.policy.policy(&mut problems);
@@ -75,7 +77,7 @@ impl Checked {
             file: file.to_owned(),
             policy,
             zone,
-            settings: config.rules.settings(),
+            settings: config.agent.settings(config.rules.settings()),
             hosts: config.hosts.hosts(),
             brand: config.brand(),
             contact: config.contact(),

@@ -10,6 +10,8 @@ use koshin_operator::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::agent::Agent;
+
 /// The whole file. A key that is not here is an error.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) rules: Rules,
     #[serde(default)]
     pub(crate) est: Est,
+    #[serde(default)]
+    pub(crate) agent: Agent,
 }
 
 /// The issuing CA and what stands in every certificate.

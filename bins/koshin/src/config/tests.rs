@@ -82,6 +82,13 @@ fn an_unknown_key_is_named_with_its_table_and_line() {
     let said = problems(&format!("{GOOD}\n[est]\nholders = \"on\"\n"));
     assert_eq!(said, "koshin.toml: est.holders: unknown variant `on`, expected `off` or `ticket` (line 32)");
     assert_eq!(problems(&format!("{GOOD}\n[est]\nholders = \"ticket\"\n")), "none");
+    let agent = |lines: &str| problems(&format!("{GOOD}\n[agent]\n{lines}\n"));
+    assert_eq!(agent("user = \"required\"\nminimum_protection = { user = \"hardware\" }"), "none");
+    assert_eq!(agent("user = \"off\""), "none");
+    let said = agent("user = \"off\"\nminimum_protection = { user = \"os\" }");
+    let nobody = "off, and minimum_protection asks for more than a file: nobody could get a certificate";
+    assert!(said.contains("agent.user") && said.contains(nobody), "{said}");
+    assert!(agent("minimum_protection = { user = \"chip\" }").contains("agent.minimum_protection.user"));
     let said = problems(&format!("{GOOD}\n[policy]\nreacquire_days = \"never\"\n"));
     assert_eq!(said, "koshin.toml: policy.reacquire_days: a number of days or \"unlimited\" (line 32)");
     assert!(with("portal = \"https://portal.example\"", "").starts_with("koshin.toml: hosts: missing field `portal`"));
