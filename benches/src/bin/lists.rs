@@ -16,20 +16,15 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use async_trait::async_trait;
 use koshin_benches::{place, rim, stage};
 use koshin_endpoints::{
-    CrlSettings, Editions, OcspService, OcspSettings, Place, Publication, Publisher, RevocationSource, Revoked,
-    SourceUnavailable, StatusSource, StatusUnavailable,
+    CrlSettings, OcspService, OcspSettings, Place, Publication, Publisher, RevocationSource, StatusSource,
 };
 use koshin_issuance::{
-    AuthorityName, AuthorityPlan, Ca, CrlEdition, OcspStatus, Profile, ProfileConfig, create_issuing, create_root,
-    new_serial,
+    AuthorityName, AuthorityPlan, Ca, OcspStatus, Profile, ProfileConfig, create_issuing, create_root, new_serial,
 };
-use koshin_ra::StorageError;
-use koshin_renewal::Status;
-use koshin_sqlite::{Options, RecordedLists, Store};
-use koshin_types::{SerialNumber, Validity};
+use koshin_sqlite::{Options, Store};
+use koshin_types::Validity;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 use time::Duration;
 
@@ -93,7 +88,7 @@ async fn list(database: &Path) -> anyhow::Result<()> {
     let folder: PathBuf = database.parent().context("the database lies nowhere")?.join("lists");
     fs::create_dir_all(&folder)?;
     let publication = Publication::new(Arc::new(rim::now));
-    let source = Arc::new(OfStore(store));
+    let source: Arc<dyn RevocationSource> = store;
     let place = Place::new(&folder, "issuing.crl");
     let publisher = Publisher::new(Arc::new(ca()?), source.clone(), publication, place, CrlSettings::default());
     let idle = memory("VmRSS")?;
@@ -127,7 +122,7 @@ async fn list(database: &Path) -> anyhow::Result<()> {
 async fn ocsp(database: &Path) -> anyhow::Result<()> {
     let begun = Instant::now();
     let store = Arc::new(Store::open(database, &Options::default()).await?);
-    let source = Arc::new(OfStore(Arc::clone(&store)));
+    let source: Arc<dyn StatusSource> = Arc::clone(&store) as _;
     let service = OcspService::new(source.clone(), Arc::new(rim::now), OcspSettings::default());
     let (first, _) = *store.revocations(None, 1).await?.first().context("there is no certificate")?;
     let status = source.status(&first.serial).await?;
@@ -166,43 +161,4 @@ fn memory(what: &str) -> anyhow::Result<u64> {
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 fn mega(octets: u64, unit: u64) -> f64 {
     octets as f64 / unit as f64
-}
-
-struct OfStore(Arc<Store>);
-
-fn unavailable(error: StorageError) -> SourceUnavailable {
-    SourceUnavailable(error.into())
-}
-
-#[async_trait]
-impl RevocationSource for OfStore {
-    async fn revocations(&self, after: Option<SerialNumber>, limit: usize) -> Result<Vec<Revoked>, SourceUnavailable> {
-        let page = self.0.revocations(after, limit).await.map_err(unavailable)?;
-        Ok(page.into_iter().map(|(entry, not_after)| Revoked { entry, not_after }).collect())
-    }
-
-    async fn editions(&self) -> Result<Editions, SourceUnavailable> {
-        let RecordedLists { reserved, published } = self.0.lists().await.map_err(unavailable)?;
-        Ok(Editions { reserved, published })
-    }
-
-    async fn reserve(&self, wanted: CrlEdition) -> Result<CrlEdition, SourceUnavailable> {
-        self.0.reserve_list(wanted).await.map_err(unavailable)
-    }
-
-    async fn published(&self, edition: CrlEdition) -> Result<(), SourceUnavailable> {
-        self.0.list_published(edition).await.map_err(unavailable)
-    }
-}
-
-#[async_trait]
-impl StatusSource for OfStore {
-    async fn status(&self, serial: &SerialNumber) -> Result<OcspStatus, StatusUnavailable> {
-        let status = self.0.status(serial).await.map_err(|error| StatusUnavailable(error.into()))?;
-        Ok(match status {
-            None => OcspStatus::Unknown,
-            Some(Status::Revoked { at, reason }) => OcspStatus::Revoked { at, reason },
-            Some(_) => OcspStatus::Good,
-        })
-    }
 }

@@ -11,7 +11,6 @@ mod nss;
 mod ocsp;
 mod p12;
 mod remote;
-mod revocation;
 mod service;
 mod shown;
 

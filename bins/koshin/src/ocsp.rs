@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use koshin_endpoints::{
-    LogUnavailable, OcspService, OcspSettings, Readings, ResponderKeeper, ResponderLog, ResponderSettings,
-    StatusSource, StatusUnavailable,
+    LogUnavailable, OcspService, OcspSettings, Readings, ResponderKeeper, ResponderLog, ResponderSettings, StatusSource,
 };
-use koshin_issuance::{Ca, OcspStatus};
+use koshin_issuance::Ca;
 use koshin_operator::machine::random;
 use koshin_ra::{Actor, AuditNote};
-use koshin_renewal::Status;
 use koshin_sqlite::Store;
 use koshin_types::{Rfc3339, SerialNumber, Validity};
 use time::UtcDateTime;
@@ -23,22 +21,7 @@ pub(crate) const OCSP_PATH: &str = "ocsp";
 /// A responder that asks the store.
 pub(crate) fn service(store: &Arc<Store>, clock: &Clock) -> OcspService {
     let now = clock.clone();
-    OcspService::new(Arc::new(Statuses(Arc::clone(store))), Arc::new(move || now.now()), OcspSettings::default())
-}
-
-struct Statuses(Arc<Store>);
-
-#[async_trait]
-impl StatusSource for Statuses {
-    async fn status(&self, serial: &SerialNumber) -> Result<OcspStatus, StatusUnavailable> {
-        let status = self.0.status(serial).await.map_err(|error| StatusUnavailable(error.into()))?;
-        Ok(match status {
-            None => OcspStatus::Unknown,
-            Some(Status::Revoked { at, reason }) => OcspStatus::Revoked { at, reason },
-            // Superseded is no revocation: the portal refuses the certificate, others may still check old signatures.
-            Some(Status::Pending | Status::Active { .. } | Status::Superseded { .. }) => OcspStatus::Good,
-        })
-    }
+    OcspService::new(Arc::clone(store) as Arc<dyn StatusSource>, Arc::new(move || now.now()), OcspSettings::default())
 }
 
 /// Keeps the service in a responder's certificate until it is stopped.

@@ -25,7 +25,6 @@ use tokio::{
 use crate::{
     clock::{Clock, entropy},
     ocsp::{self, OCSP_PATH},
-    revocation::Revocations,
     shown::Shown,
 };
 
@@ -231,7 +230,7 @@ async fn publish(
     if let Some(root) = ca.chain_der().last() {
         publication.certificate(ROOT_NAME, root.clone());
     }
-    let (source, place) = (Arc::new(Revocations(Arc::clone(store))), Place::new(folder, CRL_NAME));
+    let (source, place) = (Arc::clone(store), Place::new(folder, CRL_NAME));
     let publisher = Publisher::new(Arc::clone(&ca), source, publication.clone(), place, CrlSettings::default());
     publisher.resume().await.context("the revocation list cannot be published")?;
     publisher.tend(clock.reading()).await;

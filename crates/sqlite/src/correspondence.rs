@@ -78,6 +78,30 @@ fn order(row: &SqliteRow) -> Result<Order, StoreError> {
     })
 }
 
+impl Store {
+    /// The orders of open renewals from before an instant that wait for their certificates, the oldest first, at most `limit`;
+    /// and how many there are.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`].
+    pub async fn waiting_orders(&self, before: UtcDateTime, limit: u32) -> Result<(u64, Vec<Order>), StorageError> {
+        let query = "/* Store::waiting_orders */ SELECT o.renewal, o.spki, o.organization, o.subject, o.mail, o.not_before, \
+                     o.not_after, o.request, o.ordered_at, count(*) OVER () FROM orders AS o \
+                     JOIN renewals AS r ON r.id = o.renewal \
+                     WHERE r.state IN ('started', 'requested', 'intended') AND o.ordered_at < ? \
+                     ORDER BY o.ordered_at, o.number LIMIT ?";
+        let rows = self.readers().all(Script::one(query).with(millis(before)).with(i64::from(limit))).await?;
+        let all = rows.first().map(|row| {
+            let mut columns = Columns::of(row);
+            columns.skip(9);
+            columns.unsigned("orders.number")
+        });
+        let orders = rows.iter().map(order).collect::<Result<_, _>>()?;
+        Ok((all.transpose()?.unwrap_or_default(), orders))
+    }
+}
+
 #[async_trait]
 impl Correspondence for Store {
     async fn order(&self, renewal: &RenewalId) -> Result<Option<Order>, StorageError> {

@@ -162,17 +162,25 @@ fn certificate(row: &SqliteRow) -> Result<Option<HeldCertificate>, StoreError> {
 }
 
 pub(crate) fn status(columns: &mut Columns<'_>) -> Result<Status, StoreError> {
-    let word = columns.word("certificates.status")?;
+    maybe_status(columns)?.ok_or_else(|| damaged("certificates.status"))
+}
+
+/// The same where there may be no certificate.
+pub(crate) fn maybe_status(columns: &mut Columns<'_>) -> Result<Option<Status>, StoreError> {
+    let Some(word) = columns.maybe_word("certificates.status")? else {
+        columns.skip(3);
+        return Ok(None);
+    };
     let at = columns.maybe_instant("certificates.status_at")?;
     let by = columns.maybe_serial("certificates.superseded_by")?;
     let reason = columns.maybe_word("certificates.reason")?;
-    Ok(match (word, at, by, reason) {
+    Ok(Some(match (word, at, by, reason) {
         (CertificateStatus::Pending, None, None, None) => Status::Pending,
         (CertificateStatus::Active, Some(since), None, None) => Status::Active { since },
         (CertificateStatus::Superseded, Some(at), Some(by), None) => Status::Superseded { at, by },
         (CertificateStatus::Revoked, Some(at), _, Some(reason)) => Status::Revoked { at, reason },
         _ => return Err(damaged("certificates.status")),
-    })
+    }))
 }
 
 /// The columns `status`, `status_at`, `superseded_by` and `reason`.

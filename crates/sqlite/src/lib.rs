@@ -2,6 +2,7 @@
 //!
 //! - `registry`: the registry of subjects, ledger of certificates, sessions, audit log and outbox in one file. A `Store`
 //!   implements the ports `Registry`, `Sessions`, `Directory` and `Chronicle` of `koshin-ra`. Brings `outbox` with it.
+//! - `published`: a `Store` is also `RevocationSource` and `StatusSource` of `koshin-endpoints`, for a CA whose ledger it is.
 //! - `outbox`: of the same file what a mailer needs; a `Store` implements `Outbox` and `Schedule` of `koshin-notify`.
 //! - `ledger`: the ledger of a CA of its own, in a file of its own. A `LedgerStore` implements `Ledger`, `RevocationSource` and
 //!   `StatusSource` of `koshin-endpoints`.
@@ -77,6 +78,8 @@ mod outbox;
 mod post;
 #[cfg(feature = "registry")]
 mod preferences;
+#[cfg(feature = "published")]
+mod published;
 mod readers;
 #[cfg(feature = "registry")]
 mod recent;

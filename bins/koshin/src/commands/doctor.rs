@@ -6,9 +6,11 @@ use clap::Args;
 use koshin_operator::{
     evidence::{Sources, said},
     exit::{Fault, Status},
+    instant::rfc3339,
     machine,
     output::Form,
 };
+use koshin_ra::Authority as _;
 use koshin_sqlite::{ReconcileError, Standing, Store};
 use serde_json::json;
 use time::UtcDateTime;
@@ -118,6 +120,9 @@ async fn examine(checked: &Checked, form: Form) -> anyhow::Result<()> {
         Ok(store) => {
             let now = examine_data(&store, &mut findings).await?;
             examine_heads(checked, &store, &mut findings).await?;
+            if let Some(loaded) = &loaded {
+                examine_orders(&loaded.ca, &store, now, &mut findings).await?;
+            }
             store.shut_down().await;
             now
         }
@@ -141,6 +146,29 @@ async fn examine(checked: &Checked, form: Form) -> anyhow::Result<()> {
     let (ok, count) = (problems.is_empty(), problems.len());
     form.one(&json!({"ok": ok, "problems": problems, "warnings": warnings}))?;
     if ok { Ok(()) } else { Err(Fault::new(Status::Failure, format!("{count} problems were found")).into()) }
+}
+
+/// How old an order is before it is said to wait, and how many of those are asked for once more.
+const WAITS: time::Duration = time::Duration::MINUTE;
+const ASKED: u32 = 3;
+
+/// Asks for certificates that have been owed for a while, as the service does again and again, and says why there is none.
+async fn examine_orders(ca: &LoadedCa, store: &Store, now: UtcDateTime, findings: &mut Findings) -> anyhow::Result<()> {
+    let LoadedCa::Elsewhere { issuer, authority } = ca else { return Ok(()) };
+    let (all, orders) = store.waiting_orders(now.saturating_sub(WAITS), ASKED).await?;
+    for order in &orders {
+        let why = match (authority.issue(order, now).await, order.subject_name()) {
+            (Ok(der), Ok(subject)) => match issuer.verify(der, &order.ordered(&subject)) {
+                Ok(_) => continue,
+                Err(error) => format!("what comes from the CA is not what was ordered: {error}"),
+            },
+            (Err(error), _) => error.to_string(),
+            (_, Err(error)) => error.to_string(),
+        };
+        let (subject, since) = (&order.subject, rfc3339(order.at));
+        findings.problems.push(format!("{subject} waits for a certificate since {since} ({all} in all): {why}"));
+    }
+    Ok(())
 }
 
 /// Compares the audit log with its heads.

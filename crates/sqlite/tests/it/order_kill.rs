@@ -123,6 +123,9 @@ fn what_was_asked_of_a_ca_elsewhere_survives_kill_9_and_is_answered_once() {
         assert!(matches!(state().await, State::Requested { .. }));
         let order = store.order(&renewal_id(1)).await.unwrap().unwrap();
         assert!(!order.request.is_empty() && order.at == at(2));
+        // An operator sees it wait.
+        assert_eq!(store.waiting_orders(at(3), 9).await.unwrap(), (1, vec![order.clone()]));
+        assert_eq!(store.waiting_orders(at(2), 9).await.unwrap(), (0, vec![]));
         let there = Arc::new(MemoryAuthority::new(Arc::clone(&ca), entropy));
         let ra = registration(&store, there.clone(), IssuerCertificate::from(&*ca));
         for minute in 3..6 {
@@ -134,6 +137,7 @@ fn what_was_asked_of_a_ca_elsewhere_survives_kill_9_and_is_answered_once() {
         assert_eq!((*renewal, Some(der)), (renewal_id(1), document.certificate.as_ref()));
         assert_eq!((document.intent.spki, document.intent.validity), (order.spki, order.validity));
         assert!(store.waiting_since().await.unwrap().is_none());
+        assert_eq!(store.waiting_orders(at(9), 9).await.unwrap(), (0, vec![]));
         store.audit_replay().await.unwrap();
         store.shut_down().await;
     });

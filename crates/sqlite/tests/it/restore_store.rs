@@ -1,6 +1,7 @@
 //! A registry that was put back.
 
-use koshin_issuance::CrlEdition;
+use koshin_endpoints::StatusSource;
+use koshin_issuance::{CrlEdition, OcspStatus};
 use koshin_ra::{CommitError, Registry as _, StorageError};
 use koshin_renewal::{Change, Deadlines, Event};
 use koshin_sqlite::{Evidence, FoundCertificate, NotReconciled, ReconcileError, Standing, Store, Why};
@@ -54,6 +55,10 @@ async fn an_older_registry_signs_nothing_until_it_is_reconciled() {
     let Err(CommitError::Storage(StorageError::Unavailable(source))) = refused else { panic!("{refused:?}") };
     assert!(source.is::<NotReconciled>(), "{source:?}");
     assert!(back.reserve_list(edition(1, 20)).await.is_err());
+    // What may have been revoked since is not called good, nor what may have been issued unknown.
+    for serial in [serial(1), serial(9)] {
+        assert!(StatusSource::status(&back, &serial).await.is_err());
+    }
 
     let found = FoundCertificate { serial: serial(2), spki: hash(2), not_after: at(90_000), der: vec![2; 700] };
     let evidence = Evidence { certificates: vec![found], ..published(edition(2, 12), vec![listed(serial(1), at(11))]) };
@@ -65,6 +70,13 @@ async fn an_older_registry_signs_nothing_until_it_is_reconciled() {
     let done = back.reconcile(evidence, "operator:ops", at(30)).await.unwrap();
     assert_eq!((done.adopted, done.epoch), (1, 1));
     assert_eq!(back.standing().await.unwrap(), Standing::Current);
+
+    // And for everybody who asks: the lost one, too.
+    for revoked in [serial(1), serial(2)] {
+        let told = StatusSource::status(&back, &revoked).await.unwrap();
+        assert!(matches!(told, OcspStatus::Revoked { .. }), "{told:?}");
+    }
+    assert_eq!(StatusSource::status(&back, &serial(9)).await.unwrap(), OcspStatus::Unknown);
 
     // Both are on the next list, which follows what was published.
     let CrlEdition { number, this_update, .. } = back.reserve_list(edition(1, 3)).await.unwrap();
