@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use koshin_issuance::MAX_ORGANIZATION;
 use koshin_notify::Digests;
 use koshin_operator::output::{Form, Row};
-use koshin_ra::{AuditNote, Directory as _, Organization, Preferences as _};
+use koshin_ra::{AdministerError, AuditNote, Directory as _, Organization, Preferences as _};
 use koshin_types::OrganizationId;
 use serde::Serialize;
 use serde_json::json;
@@ -135,6 +135,6 @@ async fn digests(DigestsArguments { id, digests, json, place }: DigestsArguments
     };
     let details = [("organization", id.to_string()), ("digests", word.to_owned())].into();
     let note = AuditNote { actor: desk.actor.clone(), subject: None, word: "digests_set", details };
-    desk.store.prefer_digests(&id, digests, note, desk.now).await?;
+    desk.store.prefer_digests(&id, digests, note, desk.now).await.map_err(AdministerError::from)?;
     Form::new(json).one(&json!({"id": id.to_string(), "digests": word}))
 }

@@ -17,9 +17,29 @@ fn peopled() -> Site {
 const WHO: &str = "--organization C-1 --name 更新太郎 --address taro@example.co.jp";
 
 #[test]
+fn an_organization_opts_out_of_digests() {
+    let site = peopled();
+    assert_eq!(site.run("organization digests C-1 off --json").one(), json!({"id": "C-1", "digests": "off"}));
+    assert_eq!(site.run("organization list --json").one()["digests"], "off");
+    site.run("organization digests C-1 on");
+    assert_eq!(site.run("organization list --json").one()["digests"], "on");
+    assert!(site.run("organization digests C-9 off").refused(3).contains("there is no organization C-9"));
+    // Ten days before a permission of 80 days ends, its holder is reminded.
+    let until = site.run("subject permit U-1 --json").one()["permitted_until"].as_str().unwrap().to_owned();
+    let due = site.run(&format!("mail tomorrow --json --date {until}")).json();
+    assert_eq!(due, Vec::<Value>::new(), "over");
+    let day = until.split('T').next().unwrap();
+    let due = site.run(&format!("mail tomorrow --json --date {day}T00:00:00Z")).json();
+    let kinds: Vec<_> =
+        due.iter().map(|mail| (mail["kind"].as_str().unwrap(), mail["subject"].as_str().unwrap())).collect();
+    assert_eq!(kinds, [("enrolment_reminder", "U-1")]);
+}
+
+#[test]
 fn from_nothing_to_a_permission() {
     let site = peopled();
-    assert_eq!(site.run("organization list --json").json(), [json!({"id": "C-1", "name": "更新商店"})]);
+    let organization = json!({"id": "C-1", "name": "更新商店", "digests": "on"});
+    assert_eq!(site.run("organization list --json").json(), [organization]);
     site.run("subject add A-1 --organization C-1 --role administrator --language en --json").one();
     let permitted = site.run("subject permit U-1 --json").one();
     let listed = site.run("subject list --json").json();
