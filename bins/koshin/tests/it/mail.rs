@@ -117,7 +117,8 @@ fn who_gets_what_is_known_the_day_before() {
     for view in &held {
         let end = view["not_after"].as_str().unwrap();
         let mails = koshin(["mail", "tomorrow", "--data", data, "--json", "--date", &last_moments(end)]).json();
-        let of: Vec<_> = mails.iter().filter(|mail| mail["subject"] == view["id"] && mail["kind"] == "expiry").collect();
+        let of: Vec<_> =
+            mails.iter().filter(|mail| mail["subject"] == view["id"] && mail["kind"] == "expiry").collect();
         for mail in &of {
             assert_eq!((&mail["not_after"], &mail["threshold_days"]), (&view["not_after"], &json!(10)));
             let (to, address) = (mail["to"].as_str().unwrap(), view["address"].as_str().unwrap());
@@ -249,9 +250,11 @@ fn mails_are_left_to_another_program_where_the_file_says_so() {
     server_certificate(&site);
     choose_ports(&site);
     configure(&site, "\nsent_by = \"koshin-mailer\"\n");
-    for command in
-        ["organization add C-1 x", "subject add U-1 --organization C-1 --address taro@example.co.jp", "subject permit U-1"]
-    {
+    for command in [
+        "organization add C-1 x",
+        "subject add U-1 --organization C-1 --address taro@example.co.jp",
+        "subject permit U-1",
+    ] {
         assert_eq!(site.run(command).status, 0);
     }
     let service = Running::serve(&site);

@@ -126,7 +126,9 @@ async fn a_view_shows_everything_and_changes_nothing() {
 async fn a_view_asks_for_the_tables_that_it_reads() {
     let bench = Bench::with(0).await;
     let mut raw = bench.raw().await;
-    run(&mut raw, "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)").await.unwrap();
+    run(&mut raw, "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)")
+        .await
+        .unwrap();
     match Store::view(&bench.path(), &options()).await.unwrap_err() {
         OpenError::Older { found, known, .. } => assert_eq!(found + 1, known),
         error => panic!("{error:?}"),
@@ -161,5 +163,8 @@ async fn counting_scans_no_table() {
     let rows = sqlx::query(query).fetch_all(&mut raw).await.unwrap();
     let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
     let scans: Vec<_> = steps.iter().filter(|step| step.starts_with("SCAN")).collect();
-    assert!(!scans.is_empty() && scans.iter().all(|step| step.contains("USING") && step.contains("INDEX")), "{steps:?}");
+    assert!(
+        !scans.is_empty() && scans.iter().all(|step| step.contains("USING") && step.contains("INDEX")),
+        "{steps:?}"
+    );
 }
