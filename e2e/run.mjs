@@ -16,7 +16,7 @@ import { Missing, OUTPUT, ROOT, TARGET, requireTools } from "./lib/tools.mjs";
 
 const SPECS = [
   "renewal", "enrolment", "administrator", "later", "declined", "reload", "tabs", "lost", "activation", "keyboard", "scriptless",
-  "doctor", "hostile", "kill", "split", "screens",
+  "doctor", "hostile", "kill", "agent", "split", "screens",
 ];
 const SECONDS = 240;
 

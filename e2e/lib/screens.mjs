@@ -14,7 +14,7 @@ export const SCREENS = [
   "signed-out", "main-administrator",
   "login-expired", "login-no-certificate", "enrol-home", "enrol-identify", "enrol-code", "enrol-code-wrong",
   "enrol-preparing", "enrol-start", "enrol-complete", "enrol-activation-done",
-  "doctor-active", "doctor-none", "doctor-revoked", "problem-not-found", "start-ca-away",
+  "doctor-active", "doctor-none", "doctor-revoked", "problem-not-found", "start-ca-away", "start-agent", "complete-agent",
 ];
 
 export class Screens {

@@ -170,11 +170,6 @@ impl Refusal {
             ["agent.over", "agent.ticket_used", "agent.ticket_wrong", "agent.code_exhausted", "agent.not_confirmed"];
         OVER.contains(&self.code.as_str())
     }
-
-    /// Whether the renewal itself has ended without a certificate in use.
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(self.code.as_str(), "agent.ended" | "agent.not_found")
-    }
 }
 
 const fn four() -> u8 {

@@ -103,7 +103,7 @@ pub(crate) fn forget(arguments: &ForgetArguments, language: Language) -> anyhow:
             forgotten += 1;
         } else {
             let host = record.portal.authority();
-            eprintln!("{}: {host}: its certificate is installed; run `koshin-agent renew` instead", exit::PROGRAM);
+            eprintln!("{}: {host}: its certificate is in use; run `koshin-agent renew` instead", exit::PROGRAM);
         }
     }
     exit::print(&(forgotten + swept))?;

@@ -175,12 +175,15 @@ fn discard(desk: &Desk<'_>, record: &Record) -> anyhow::Result<()> {
     discard_from(desk.shelf, desk.stores, record)
 }
 
-/// Forgets an exchange whose certificate is not installed yet, and removes the key that was made for it. Answers whether it did.
+/// Forgets an exchange, and removes the key that was made for it unless its certificate is installed. Answers whether it did: what
+/// lacks only the end of the former certificate is not forgotten.
 pub(crate) fn forget(shelf: &Shelf, stores: &Stores, record: &Record) -> anyhow::Result<bool> {
-    if matches!(record.stage, Stage::Installed { .. } | Stage::Activated { .. }) {
-        return Ok(false);
+    match record.stage {
+        Stage::Activated { .. } => return Ok(false),
+        // It may be in use already, and the answer that said so was lost.
+        Stage::Installed { .. } => shelf.forget(record)?,
+        _ => discard_from(shelf, stores, record)?,
     }
-    discard_from(shelf, stores, record)?;
     Ok(true)
 }
 

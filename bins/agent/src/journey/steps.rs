@@ -320,7 +320,10 @@ impl Journey<'_> {
                 let reason = format!("the portal activated {}, not {}", activated.serial, issued.serial);
                 Err(Fault::new(Status::Failure, reason).into())
             }
-            Err(error) => self.failed(error, |refusal| if refusal.is_final() { After::End } else { After::Keep }),
+            // In doubt it stays: it may be in use already, and the answer that said so was lost.
+            Err(error) => {
+                self.failed(error, |refusal| if refusal.code == "agent.ended" { After::End } else { After::Keep })
+            }
         }
     }
 

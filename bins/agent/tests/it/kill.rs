@@ -163,6 +163,22 @@ fn what_is_away_for_a_while_is_asked_again_with_everything_kept() {
 }
 
 #[test]
+fn an_installed_certificate_is_never_removed_in_doubt() {
+    let (portal, own, _) = Portal::start();
+    let pc = Pc::of(&own, &portal);
+    portal.plays(Trick::KillAfter("activate"));
+    pc.answers(&[CODE, "yes"]);
+    assert_eq!(pc.run_watched(&portal, &["open", &portal.click()]).status, None);
+    // The portal knows of it, and says something else: another renewal may have begun there.
+    portal.plays(Trick::Refuse("activate", 404, "agent.not_found"));
+    pc.run(&["renew"]).is(4);
+    assert_eq!(pc.serials(), [own.serial, ISSUED]);
+    portal.plays(Trick::Refuse("activate", 404, "agent.not_found"));
+    pc.run(&["forget"]).is(0);
+    assert_eq!((pc.serials().len(), pc.unfinished().len()), (2, 0));
+}
+
+#[test]
 fn nothing_depends_on_saying_that_it_is_installed() {
     for trick in
         [Trick::Refuse("installed", 503, "agent.unavailable"), Trick::Refuse("installed", 403, "agent.certificate")]
