@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-const IDS = ["main", "progress", "silent", "void", "ended", "join", "open-agent"];
+const IDS = ["main", "progress", "silent", "void", "ended", "join", "agent-link"];
 let visits = 0;
 
 /** Loads the page's script anew. `answers` are what the status says, one after the other; the last one again and again. */
@@ -93,7 +93,7 @@ test("it says how far the agent is, and goes on when the certificate is in use",
 test("an agent that does not answer is missed after five seconds, and not for longer than it is silent", async (context) => {
   context.mock.timers.enable({ apis: ["setTimeout"] });
   const page = await visit();
-  page.get("open-agent").click();
+  page.get("agent-link").click();
   assert.equal(said(page), "opening");
   context.mock.timers.tick(4999);
   assert.equal(page.get("silent").hidden, true);
@@ -103,7 +103,7 @@ test("an agent that does not answer is missed after five seconds, and not for lo
   assert.equal(page.get("silent").hidden, false, "nobody has opened anything");
   page.sources[0].say({ state: "started", agent: "opened" });
   assert.equal(page.get("silent").hidden, true);
-  page.get("open-agent").click();
+  page.get("agent-link").click();
   page.sources[0].say({ state: "started", agent: "opened" });
   context.mock.timers.tick(10_000);
   assert.equal(page.get("silent").hidden, true, "it answered in time");

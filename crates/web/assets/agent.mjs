@@ -17,7 +17,7 @@ const begun = performance.now();
 let silence = null;
 let over = false;
 
-element("open-agent")?.addEventListener("click", () => {
+element("agent-link")?.addEventListener("click", () => {
   element("silent").hidden = true;
   tell("opening");
   clearTimeout(silence);

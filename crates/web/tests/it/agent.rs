@@ -80,7 +80,7 @@ fn between(page: &Answer, from: &str, to: &str) -> String {
 }
 
 fn ticket(page: &Answer) -> Value {
-    json!({"v": 1, "ticket": between(page, "&#38;t=", "\"")})
+    json!({"v": 1, "ticket": between(page, "&#38;t=", "&#38;s=")})
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +103,7 @@ async fn from_the_link_to_the_new_certificate_in_use() {
     let call = async |tail: &str, body: Value| {
         service.agent(service.portal, &format!("/agent{path}/{tail}"), "old", &body).await
     };
-    let digits = between(&page, "<output id=\"digits\">", "<");
+    let digits = between(&page, "<output id=\"agent-code\">", "<");
     assert_eq!(value(&call("confirm", json!({"code": digits})).await), json!({"confirmed": true}));
     service.request("new", &["-subj", "/CN=whatever"]);
     let issued = call("request", service.requested("new", "hardware")).await;
@@ -181,7 +181,7 @@ async fn stolen_links_and_killed_agents() {
     let call = async |tail: &str, certificate: &str, body: Value| {
         service.agent(service.portal, &format!("/agent{path}/{tail}"), certificate, &body).await
     };
-    let digits = json!({"code": between(&page, "<output id=\"digits\">", "<")});
+    let digits = json!({"code": between(&page, "<output id=\"agent-code\">", "<")});
     assert_eq!(told(&call("confirm", "thief", digits.clone()).await), (404, "agent.not_found".into()));
     assert_eq!(call("confirm", "old", digits).await.status, 200);
     service.request("new", &["-subj", "/"]);

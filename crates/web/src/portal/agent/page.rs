@@ -6,7 +6,8 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 use axum_extra::extract::CookieJar;
-use koshin_ra::{AgentError, AgentTicket, SessionError};
+use koshin_ra::{AgentError, AgentTicket, SessionError, SubjectFile};
+use koshin_renewal::Basis;
 use koshin_types::RenewalId;
 use time::UtcDateTime;
 
@@ -28,7 +29,7 @@ pub(super) async fn begin(context: Context, Path(id): Path<String>) -> Response 
         let made = made.map_err(|error| trouble(&context, error))?;
         let file_way = context.portal.ra.takes_files(&access.file).is_ok() && renewal::key(&access.file).is_none();
         let file_way = file_way.then(|| format!("/renewals/{id}/start"));
-        beside(&context, id, Some(&made), file_way.as_deref())
+        beside(&context, &access.file, id, Some(&made), file_way.as_deref())
     };
     context.answer(result.await)
 }
@@ -41,19 +42,26 @@ pub(super) async fn follow(context: Context, Path(id): Path<String>) -> Response
         if state.is_none_or(|state| view::stage(&state).is_none()) {
             return Ok(Redirect::to(&format!("/renewals/{id}/complete")).into_response());
         }
-        beside(&context, id, None, None)
+        beside(&context, &access.file, id, None, None)
     };
     context.answer(result.await)
 }
 
 fn beside(
     context: &Context,
+    file: &SubjectFile,
     id: RenewalId,
     made: Option<&AgentTicket>,
     file_way: Option<&str>,
 ) -> Result<Response, Trouble> {
     let portal = &context.portal;
-    let link = made.map(|made| link("renew", &portal.hosts.portal, made));
+    // Of several certificates on one computer the agent shows this one.
+    let predecessor = file.holding.renewal.as_ref().and_then(|renewal| match renewal.basis {
+        Basis::Renewal { predecessor, .. } => Some(format!("&s={}", predecessor.to_string().to_lowercase())),
+        Basis::Enrolment { .. } => None,
+    });
+    let predecessor = predecessor.unwrap_or_default();
+    let link = made.map(|made| link("renew", &portal.hosts.portal, made) + &predecessor);
     let url = |page| portal.with_token(id, page, context.now);
     let view = AgentWay {
         purpose: context.purpose(),

@@ -37,7 +37,7 @@ impl Answer {
     }
 
     fn ticket(&self) -> String {
-        self.between("&#38;t=", "\"")
+        self.between("&#38;t=", "\"").split('&').next().unwrap().to_owned()
     }
 }
 
@@ -59,7 +59,7 @@ impl World {
         let path = started.location().to_owned();
         let page = self.portal(Method::POST, &format!("{path}/agent")).session(&cookie).with(&old).send().await;
         assert_eq!(page.status, StatusCode::OK, "{}", page.body);
-        let (ticket, digits) = (page.ticket(), page.between("<output id=\"digits\">", "<"));
+        let (ticket, digits) = (page.ticket(), page.between("<output id=\"agent-code\">", "<"));
         Holder { old, cookie, path, page, ticket, digits }
     }
 
@@ -94,8 +94,9 @@ fn requested(csr: &[u8], protection: &str) -> Value {
 async fn from_the_page_to_the_completion() {
     let world = World::new().await;
     let holder = world.holder("U-1").await;
-    let link = holder.page.between("id=\"open-agent\" href=\"", "\"");
-    assert_eq!(link, format!("koshin:renew?v=1&portal=https%3A%2F%2Fportal.example&t={}", holder.ticket));
+    let link = holder.page.between("id=\"agent-link\" href=\"", "\"");
+    let serial = world.town.holding("U-1").await.certificates[0].serial.to_string().to_lowercase();
+    assert_eq!(link, format!("koshin:renew?v=1&portal=https%3A%2F%2Fportal.example&t={}&s={serial}", holder.ticket));
     assert!(holder.digits.len() == 4 && holder.ticket.len() == 64, "{link}");
     let opened = world.call(&holder.old, "/agent/open", &json!({"v": 1, "ticket": holder.ticket})).await.value();
     let id = opened["renewal"].as_str().unwrap().to_owned();
@@ -296,13 +297,13 @@ async fn a_role_without_agents_and_one_with_nothing_else() {
     let town = world.town;
     let world = World::with_settings(town, Settings { agents, minimum_protection, ..Settings::default() });
     let start = world.portal(Method::GET, &format!("{path}/start")).session(&cookie).with(&old).send().await;
-    assert!(!start.body.contains("id=\"renew\"") && start.body.contains("id=\"agent\""));
+    assert!(!start.body.contains("id=\"renew\"") && start.body.contains("id=\"choose-agent\""));
     let file = world.portal(Method::POST, &format!("{path}/request")).script().session(&cookie).with(&old);
     let file = file.bytes("application/pkcs10", &key()).send().await;
     assert_eq!((file.status.as_u16(), file.code().as_str()), (403, "renewal.agent_needed"));
     let page = world.portal(Method::POST, &format!("{path}/agent")).session(&cookie).with(&old).send().await;
     assert!(!page.body.contains("id=\"file-way\""), "there is no other way");
-    let (ticket, digits) = (page.ticket(), page.between("<output id=\"digits\">", "<"));
+    let (ticket, digits) = (page.ticket(), page.between("<output id=\"agent-code\">", "<"));
     let holder = Holder { old, cookie, path, page, ticket, digits };
     world.confirmed(&holder).await;
     let low = world.call(&holder.old, &format!("/agent{}/request", holder.path), &requested(&key(), "os")).await;
@@ -408,7 +409,7 @@ async fn an_enrolment_with_the_agent_and_its_page() {
     let id = proven["renewal"].as_str().unwrap();
     assert_eq!(joined.location(), format!("/renewals/{id}/agent"));
     let beside = world.public(Method::GET, joined.location()).session(&joined.cookie()).send().await;
-    assert!(beside.status == StatusCode::OK && !beside.body.contains("id=\"open-agent\""), "{}", beside.body);
+    assert!(beside.status == StatusCode::OK && !beside.body.contains("id=\"agent-link\""), "{}", beside.body);
 
     let path = format!("/agent/renewals/{id}");
     let bearer = format!("Bearer {}", proven["exchange"].as_str().unwrap());
