@@ -25,6 +25,7 @@ const BEFORE_A_COMMIT: &[Step] = &[
     Step { name: "tidy", needs: &[], run: |_| tidy::run().map(passed) },
     Step { name: "clippy", needs: &[], run: clippy },
     Step { name: "no_std", needs: &[], run: no_std },
+    Step { name: "windows", needs: &["x86_64-w64-mingw32-gcc"], run: windows },
     Step { name: "test", needs: &[], run: test },
     Step { name: "postfix", needs: &["postfix", "python3 with venv"], run: |_| mail_server("postfix") },
     Step { name: "benches", needs: &[], run: benches },
@@ -44,7 +45,23 @@ const JUDGED: &[(&str, &[&str])] = &[
     ("koshin-issuance", &["certtool", "certutil", "keytool", "node", "openssl"]),
     ("koshin-web", &["curl", "openssl", "javac", "Bouncy Castle"]),
     ("koshin-ca", &["curl", "openssl", "softhsm2-util"]),
-    ("koshin-pkcs11", &["softhsm2-util", "p11-kit", "p11-kit's client module", "pkcs11-tool"]),
+    (
+        "koshin-pkcs11",
+        &[
+            "softhsm2-util",
+            "p11-kit",
+            "p11-kit's client module",
+            "pkcs11-tool",
+            "certutil",
+            "swtpm",
+            "tpm2-abrmd",
+            "tpm2-abrmd's module",
+            "dbus-daemon",
+            "tpm2_getcap",
+            "tpm2_ptool",
+            "tpm2-pkcs11",
+        ],
+    ),
 ];
 
 const BROWSER: &[&str] = &[
@@ -84,6 +101,9 @@ const PURE: &str = "-p koshin-types -p koshin-expiry -p koshin-renewal";
 
 /// The target without an operating system, on which only `no_std` code compiles.
 const BARE: &str = "x86_64-unknown-none";
+
+/// The target of what runs on holders' computers with Windows. Nothing is run there: it is compiled and linted.
+const WINDOWS: &str = "x86_64-pc-windows-gnu";
 
 /// Installs what is missing, then runs the steps.
 pub(crate) fn run(extent: Extent) -> Result<()> {
@@ -131,7 +151,7 @@ fn fmt(_: &Missing) -> Result<Outcome> {
 fn clippy(_: &Missing) -> Result<Outcome> {
     Cmd::cargo("clippy --workspace --all-targets -- -D warnings").run()?;
     // Features are additive: the libraries that stand alone compile without any.
-    for package in ["types", "expiry", "renewal", "notify", "pkcs11"] {
+    for package in ["types", "expiry", "renewal", "notify", "keystore", "pkcs11"] {
         Cmd::cargo(&format!("check --quiet -p koshin-{package} --no-default-features")).run()?;
     }
     for features in ["", "--features outbox", "--features ledger", "--features registry", "--all-features"] {
@@ -141,17 +161,30 @@ fn clippy(_: &Missing) -> Result<Outcome> {
 }
 
 fn no_std(_: &Missing) -> Result<Outcome> {
-    if !bare_target() {
-        return Ok(Outcome::LeftOut(format!("the target {BARE} is not installed and cannot be added")));
+    if !added(BARE) {
+        return Ok(cannot_be_added(BARE));
     }
     Cmd::cargo(&format!("check --target {BARE} {PURE}")).run().map(passed)
 }
 
-/// Whether the bare target is there, if need be after adding it.
-fn bare_target() -> bool {
+fn windows(_: &Missing) -> Result<Outcome> {
+    if !added(WINDOWS) {
+        return Ok(cannot_be_added(WINDOWS));
+    }
+    let lint = |what: &str| Cmd::cargo(&format!("clippy --target {WINDOWS} {what} -- -D warnings")).run();
+    lint("-p koshin-keystore --all-features --all-targets")?;
+    lint("-p koshin-agent").map(passed)
+}
+
+fn cannot_be_added(target: &str) -> Outcome {
+    Outcome::LeftOut(format!("the target {target} is not installed and cannot be added"))
+}
+
+/// Whether a target is there, if need be after adding it.
+fn added(target: &str) -> bool {
     let sysroot = Cmd::new("rustc", &["--print", "sysroot"]).output().unwrap_or_default();
-    let installed = Path::new(sysroot.trim_end()).join("lib/rustlib").join(BARE).is_dir();
-    installed || Cmd::new("timeout", &["120", "rustup", "target", "add", BARE]).succeeds()
+    let installed = Path::new(sysroot.trim_end()).join("lib/rustlib").join(target).is_dir();
+    installed || Cmd::new("timeout", &["120", "rustup", "target", "add", target]).succeeds()
 }
 
 /// Everything that `cargo test` finds, in the workspace and in that of the fuzz targets, whose seeds are ordinary tests.
