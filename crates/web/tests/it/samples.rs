@@ -272,7 +272,7 @@ impl World {
                 Start { purpose, subject: &subject, id: id(), stage: Stage::Started, ways: Ways::File, problem: None };
             let view = Start { problem: Some(&problem), ..started };
             samples.push((name("04_start", &format!("{way}_refused")), screens::start(frame, &view)));
-            samples.extend(self.agents(frame, way, &started));
+            samples.extend(Self::agents(frame, way, &started));
             for (step_name, step) in [("request", DeclinedStep::Request), ("delivery", DeclinedStep::Delivery)] {
                 let view = Declined { purpose, id: id(), step };
                 samples.push((name("06_declined", &format!("{way}_{step_name}")), screens::declined(frame, &view)));
@@ -287,7 +287,7 @@ impl World {
     }
 
     /// The start screens with the agent, and the page beside it.
-    fn agents(&self, frame: &Frame<'_>, way: &str, started: &Start<'_>) -> Vec<Sample> {
+    fn agents(frame: &Frame<'_>, way: &str, started: &Start<'_>) -> Vec<Sample> {
         let why = |why| Start { ways: Ways::Agent { why }, ..*started };
         let begun = Start { stage: Stage::Issued { serial: new() }, ..why(OnlyAgent::Begun) };
         let starts = [

@@ -63,7 +63,7 @@ impl World {
         Holder { old, cookie, path, page, ticket, digits }
     }
 
-    async fn call<'a>(&self, shown: &'a Fingerprint, path: &str, body: &Value) -> Answer {
+    async fn call(&self, shown: &Fingerprint, path: &str, body: &Value) -> Answer {
         self.portal(Method::POST, path).json(body).with(shown).send().await
     }
 
@@ -371,16 +371,16 @@ async fn no_more_pages_listen_than_there_is_room_for() {
 async fn an_enrolment_with_the_agent_and_its_page() {
     let world = World::new().await;
     world.town.enrolled("U-1", enrolled_for(-3)).await;
-    let begin = async |id: &str| {
+    let open = async |id: &str| {
         let body = format!("id={id}&password={}", PASSWORD.replace(' ', "+"));
         let begun = world.public(Method::POST, "/enrol").form(&body).send().await.cookie();
         let code = world.public(Method::GET, "/enrol/code").session(&begun).send().await;
         assert!(code.body.contains("action=\"/enrol/agent\""), "{}", code.body);
         let page = world.public(Method::POST, "/enrol/agent").session(&begun).send().await;
         assert!(page.body.contains("koshin:enrol?v=1&#38;portal=https%3A%2F%2Fpublic.example"), "{}", page.body);
-        let open = json!({"v": 1, "ticket": page.ticket()});
-        let opened = world.public(Method::POST, "/agent/open").json(&open).send().await;
-        let again = world.public(Method::POST, "/agent/open").json(&open).send().await;
+        let ticket = json!({"v": 1, "ticket": page.ticket()});
+        let opened = world.public(Method::POST, "/agent/open").json(&ticket).send().await;
+        let again = world.public(Method::POST, "/agent/open").json(&ticket).send().await;
         assert_eq!(again.refusal(), (410, "agent.ticket_used".into()));
         (begun, opened.value())
     };
@@ -390,8 +390,8 @@ async fn an_enrolment_with_the_agent_and_its_page() {
         ask.json(&json!({"code": code})).send().await
     };
     // Of nobody's enrolment the same is said as of somebody's.
-    let (_, mut nobody) = begin("U-99").await;
-    let (begun, opened) = begin("U-1").await;
+    let (_, mut nobody) = open("U-99").await;
+    let (begun, opened) = open("U-1").await;
     let exchange = opened["exchange"].clone();
     assert_eq!(prove(&nobody["exchange"], "00000000").await.refusal(), (403, "agent.code_wrong".into()));
     nobody["exchange"] = exchange.clone();
