@@ -24,6 +24,7 @@ const CERTIFICATES: &[&str] = &["rcgen", "x509-parser", "koshin-issuance"];
 const RULES: &[(&str, &[&[&str]])] = &[
     ("koshin", &[FOREIGN_TLS]),
     ("koshin-ca", &[FOREIGN_TLS, SCREENS, &["koshin-notify", "koshin-ra", "koshin-renewal", "lettre"]]),
+    ("koshin-agent", &[FOREIGN_TLS, SQL, SCREENS, RULES_OF_LOGIN, &["axum", "koshin-issuance", "koshin-operator"]]),
     ("koshin-mailer", &[FOREIGN_TLS, HTTP, SCREENS, CERTIFICATES, OF_THE_CA]),
     ("koshin-web", &[FOREIGN_TLS, SQL]),
     ("koshin-edge", &[FOREIGN_TLS, SQL, RULES_OF_LOGIN, SCREENS]),
