@@ -1,6 +1,6 @@
 //! The port `Matters`. Matters are opened and ended by the triggers of migration 12, and by the commit that permits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use async_trait::async_trait;
 use koshin_expiry::RenewalProgress;
@@ -271,12 +271,12 @@ impl Store {
             let rows = self.readers().all(Script::one(query).with(certificate)).await?;
             *notices = rows.iter().filter_map(|row| notice(row, 0).transpose()).collect::<Result<_, _>>()?;
         }
-        if !known.contains_key(&organization) {
-            known.insert(organization, self.administrators(organization).await?);
-        }
-        let others = known.get(&organization).into_iter().flatten();
+        let others = match known.entry(organization) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.administrators(organization).await?),
+        };
         let holder = &matter.parties.holder.subject_id;
-        matter.parties.administrators = others.filter(|other| other.subject_id != *holder).cloned().collect();
+        matter.parties.administrators = others.iter().filter(|other| other.subject_id != *holder).cloned().collect();
         Ok(matter)
     }
 

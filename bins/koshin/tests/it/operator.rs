@@ -60,7 +60,7 @@ fn from_nothing_to_a_permission() {
     assert_eq!(site.run("certificate list --json").json(), Vec::<Value>::new());
     assert_eq!(site.run("certificate list --expiring 30d --json").json(), Vec::<Value>::new());
     // Off a terminal the plain form has no head and no frame.
-    assert_eq!(site.run("organization list").out, "C-1\t更新商店\nC-2\tx\n");
+    assert_eq!(site.run("organization list").out, "C-1\t更新商店\ton\nC-2\tx\ton\n");
     assert!(site.run("subject list").out.starts_with("A-1\tC-1\tadmin\t-\tnot_enrolled\t-\t-\tclosed\t-\n"));
     // What it is comes first, and what is empty is said to be.
     let shown = site.run("subject show A-1").out;

@@ -350,7 +350,7 @@ impl Stage {
 
     /// The notices of expiry: when, which threshold, and what came of it.
     fn mails(&self) -> Vec<(String, u16, &'static str)> {
-        self.logged(|kind| kind.threshold())
+        self.logged(Notice::threshold)
     }
 
     /// All others.

@@ -368,9 +368,10 @@ async fn a_holder_whose_mails_do_not_arrive_is_told_between_login_and_notice() {
     for claimed in outbox.claim(NOW, "test", time::Duration::minutes(10), 99).await.unwrap() {
         outbox.transmitting(claimed.mail.id, claimed.fence, NOW).await.unwrap();
         let refused = claimed.mail.subject_id.as_str() == "U-1" && claimed.mail.kind.word() == "certificate_activated";
-        let end = match refused {
-            true => Disposition::Undeliverable { reply: Reply::new(Some(550), "5.1.1 no such user") },
-            false => Disposition::Sent,
+        let end = if refused {
+            Disposition::Undeliverable { reply: Reply::new(Some(550), "5.1.1 no such user") }
+        } else {
+            Disposition::Sent
         };
         outbox.record(claimed.mail.id, claimed.fence, &end, NOW).await.unwrap();
     }
