@@ -48,8 +48,8 @@ fn the_commands_of_the_page_work() {
     assert!(folder.join("ca/tls/api-ca.pem").exists(), "the page names it for the portal");
     free_ports(&config);
     assert_eq!(say("koshin-ca status").status, 4, "until the first list is published");
-    let served = serve.strip_prefix("koshin-ca serve --config ").unwrap();
-    let server = Server::start(folder, Path::new(served), &[]);
+    let its_config = serve.strip_prefix("koshin-ca serve --config ").unwrap();
+    let server = Server::start(folder, Path::new(its_config), &[]);
     eventually("nobody has to act", || say("koshin-ca status").status == 0);
 
     let site = Site::at(place, "ca");

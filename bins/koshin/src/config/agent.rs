@@ -64,7 +64,7 @@ impl From<Level> for ProtectionLevel {
 
 impl Agent {
     /// These settings with what this table says.
-    pub(super) fn settings(&self, settings: Settings) -> Settings {
+    pub(super) fn settings(self, settings: Settings) -> Settings {
         let minimum = self.minimum_protection;
         Settings {
             agents: ByRole { administrator: self.administrator.into(), user: self.user.into() },
@@ -74,7 +74,7 @@ impl Agent {
     }
 
     /// A role that could get no certificate at all.
-    pub(super) fn check(&self, problems: &mut Problems) {
+    pub(super) fn check(self, problems: &mut Problems) {
         let minimum = self.minimum_protection;
         let roles = [
             ("agent.administrator", self.administrator, minimum.administrator),
