@@ -38,15 +38,15 @@ async function offered(person) {
 }
 
 async function digits(page) {
-  await page.locator("#agent").click();
-  await page.locator("#open-agent").waitFor();
-  return (await page.locator("#digits").textContent()).replace(/\s/g, "");
+  await page.locator("#choose-agent").click();
+  await page.locator("#agent-link").waitFor();
+  return (await page.locator("#agent-code").textContent()).replace(/\s/g, "");
 }
 
 /** Clicks, and waits until the page says by itself that it is done. Returns the new serial number and how long it took. */
 async function click(person) {
   const began = performance.now();
-  await person.page.locator("#open-agent").click();
+  await person.page.locator("#agent-link").click();
   await heading(person.page, person.words.complete);
   return { serial: await person.serial(), seconds: (performance.now() - began) / 1000 };
 }
@@ -97,7 +97,7 @@ async function declined(t) {
   const code = await offered(person);
   await t.check("No at the first question: nothing was made", async () => {
     person.agent.answers("no");
-    await person.page.locator("#open-agent").click();
+    await person.page.locator("#agent-link").click();
     await until("the question was answered", () => person.agent.asked === 1);
     same(stored(demo, person.subject).certificates.length, 1, "certificates");
     same(person.agent.serials().join(), person.old, "certificates on this computer");
@@ -124,7 +124,7 @@ async function killed(t) {
     const code = await offered(person);
     await t.check(`killed at the ${name} question, and run again`, async () => {
       person.agent.answers(...answers(code));
-      await person.page.locator("#open-agent").click();
+      await person.page.locator("#agent-link").click();
       await until("the agent is asked", () => person.agent.asked === answers(code).length);
       person.agent.answers(...(name === "first" ? [code, "yes"] : ["yes"]));
       person.agent.command("renew");
@@ -143,7 +143,7 @@ async function browserKilled(t) {
   const code = await offered(person);
   await t.check("the browser ends while the agent asks; the agent finishes alone", async () => {
     person.agent.answers("no");
-    await person.page.locator("#open-agent").click();
+    await person.page.locator("#agent-link").click();
     await until("the agent is asked", () => person.agent.asked === 1);
     await person.browser.close();
     person.agent.answers(code, "yes");
@@ -161,7 +161,7 @@ async function portalKilled(t) {
   const code = await offered(person);
   await t.check("the portal is away at the second answer, and everything is kept", async () => {
     person.agent.answers(code, "no");
-    await person.page.locator("#open-agent").click();
+    await person.page.locator("#agent-link").click();
     await until("the certificate is there", () => person.agent.asked === 2);
     await demo.kill();
     person.agent.answers("yes");
