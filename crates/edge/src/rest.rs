@@ -1,7 +1,8 @@
 //! What is left of a request's body when its answer is ready.
 //!
 //! Under HTTP/2 an answer to a request whose body has not come to its end is followed by a reset of the stream (RFC 9113,
-//! 8.1). It means "send no more, here is the answer"; but a client that is still sending may see the reset alone. So the rest
+//! 8.1). It means "send no more, here is the answer"; but a client that is still sending may see the reset alone. Under
+//! HTTP/1.1 the connection is closed over what nobody read, and that may overtake the answer too (RFC 9112, 9.6). So the rest
 //! is let in and thrown away first, if it is little and comes soon.
 
 use std::{

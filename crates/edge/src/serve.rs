@@ -8,7 +8,7 @@ use axum::{
     extract::ConnectInfo,
     response::Response,
 };
-use http::{Request, StatusCode, Version};
+use http::{Request, StatusCode, header};
 use http_body_util::Limited;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -185,9 +185,9 @@ impl Facts {
         extensions.insert(ConnectInfo(self.address));
     }
 
-    /// Answers, and lets in what is left of the body first where the protocol would end the stream over it.
+    /// Answers, and lets in what is left of the body first; but who waits to be told to send it has sent nothing yet.
     async fn answer(&self, request: Request<Incoming>) -> Response {
-        let for_good = request.version() != Version::HTTP_2;
+        let for_good = request.headers().contains_key(header::EXPECT);
         let (parts, body) = request.into_parts();
         let (body, lender) = rest::lend(body, for_good);
         let response = self.answered(Request::from_parts(parts, body)).await;

@@ -378,12 +378,18 @@ impl AuditTable {
     }
 
     /// Whether a log fits the heads that were kept of it, for who looks whether everything is in order. As long as none was
-    /// kept there is nothing to compare. `path` makes a path of the configuration one from here.
+    /// kept there is nothing to compare. `path` makes a path of the configuration one from here. The log's end is asked for
+    /// after the heads were read: a service that is at work may sign one more at any time.
     ///
     /// # Errors
     ///
     /// [`HeadsError`], or what kept the log or the heads from being read.
-    pub async fn examine<F, Fut>(&self, path: impl Fn(&Path) -> PathBuf, end: AuditHead, hash: F) -> anyhow::Result<()>
+    pub async fn examine<F, Fut>(
+        &self,
+        path: impl Fn(&Path) -> PathBuf,
+        end: impl Future<Output = Result<AuditHead, StoreError>>,
+        hash: F,
+    ) -> anyhow::Result<()>
     where
         F: Fn(u64) -> Fut,
         Fut: Future<Output = Result<Option<Fingerprint>, StoreError>>,
@@ -395,7 +401,7 @@ impl AuditTable {
         match Heads::read(&heads, &key) {
             Err(error) if error.downcast_ref() == Some(&HeadsError::None) => Ok(()),
             Err(error) => Err(error.context(format!("{}", heads.display()))),
-            Ok(known) => known.compare(end, hash).await.with_context(|| format!("{}", heads.display())),
+            Ok(known) => known.compare(end.await?, hash).await.with_context(|| format!("{}", heads.display())),
         }
     }
 }

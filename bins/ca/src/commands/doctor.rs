@@ -108,7 +108,7 @@ async fn examine(desk: Desk, json: bool) -> anyhow::Result<()> {
     }
     let is_current = desk.store.standing().await? == Standing::Current;
     if let (Some(audit), true) = (&desk.checked.config.audit, is_current) {
-        let (store, end) = (&desk.store, desk.store.audit_head().await?);
+        let (store, end) = (&desk.store, desk.store.audit_head());
         let path = |file: &std::path::Path| desk.checked.path(file);
         if let Err(error) = audit.examine(path, end, |sequence| store.audit_hash(sequence)).await {
             problems.push(format!("audit log: {error:#}"));

@@ -78,6 +78,13 @@ pub(crate) async fn run(arguments: DoctorArguments) -> anyhow::Result<()> {
         }
         other => other?,
     };
+    if let Some(audit) = &checked.config.audit {
+        match audit.set_aside(|file| checked.path(file), done.epoch) {
+            Ok(None) => {}
+            Ok(Some(aside)) => eprintln!("koshin: the heads of the audit log until now are in {}", aside.display()),
+            Err(error) => eprintln!("koshin: {error:#}"),
+        }
+    }
     form.one(&json!({
         "reconciled": true,
         "adopted": done.adopted,
@@ -86,13 +93,6 @@ pub(crate) async fn run(arguments: DoctorArguments) -> anyhow::Result<()> {
         "abandoned": done.abandoned,
         "epoch": done.epoch,
     }))?;
-    if let Some(audit) = &checked.config.audit {
-        match audit.set_aside(|file| checked.path(file), done.epoch) {
-            Ok(None) => {}
-            Ok(Some(aside)) => eprintln!("koshin: the heads of the audit log until now are in {}", aside.display()),
-            Err(error) => eprintln!("koshin: {error:#}"),
-        }
-    }
     eprintln!("koshin: certificates are issued again; holders of those that were adopted have to enrol anew");
     store.shut_down().await;
     Ok(())
@@ -178,7 +178,7 @@ async fn examine_heads(checked: &Checked, store: &Store, findings: &mut Findings
         // That it is an older one is said already.
         return Ok(());
     }
-    let end = store.audit_head().await?;
+    let end = store.audit_head();
     if let Err(error) = audit.examine(|file| checked.path(file), end, |sequence| store.audit_hash(sequence)).await {
         findings.problems.push(format!("audit log: {error:#}"));
     }

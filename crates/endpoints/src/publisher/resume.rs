@@ -78,6 +78,8 @@ impl Publisher {
         let lacks = complete_from > edition.this_update;
         let due = edition.this_update.saturating_add(self.0.settings.interval);
         (work.due, work.carried) = (if lacks { UtcDateTime::MIN } else { due }, carried);
+        // What failed before was about a list that is not needed any more: what is revoked from here on waits for nothing.
+        work.failures = 0;
         Ok(Some(edition))
     }
 }

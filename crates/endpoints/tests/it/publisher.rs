@@ -290,6 +290,23 @@ async fn a_long_outage_of_the_key_burns_no_numbers() {
     assert_eq!(rig.source.editions().await.unwrap().reserved, Some(list.edition), "the number that was left is used");
 }
 
+/// A try in vain is forgotten once another process has published: what is revoked then does not wait half a day.
+#[tokio::test]
+async fn after_another_process_published_a_revocation_waits_for_nothing() {
+    let rig = Rig::new();
+    rig.signer_down.store(true, Ordering::Release);
+    rig.tend(now()).await;
+    let other = rig.restarted(Arc::clone(&rig.source));
+    other.tend(now() + Duration::SECOND).await;
+    rig.publisher.resume().await.unwrap();
+    rig.signer_down.store(false, Ordering::Release);
+    let at = now() + Duration::MINUTE;
+    rig.source.revoke(revoked(1, at, year()));
+    rig.publisher.revoked();
+    rig.tend(at).await;
+    assert_eq!(rig.listed().await, [revoked(1, at, year()).entry]);
+}
+
 #[tokio::test]
 async fn a_list_that_was_tried_before_is_made_as_it_was_reserved() {
     let rig = Rig::new();

@@ -190,34 +190,22 @@ impl Ra {
         }
     }
 
-    /// For the page that waits beside an agent: the enrolment once the code was typed there, in a session of the page's own.
+    /// For the page that waits beside an agent: the enrolment that the code was typed for there. No session comes with it:
+    /// the page may be somebody's who knows ID and password, and had the holder type the code.
     ///
     /// # Errors
     ///
     /// [`AgentError::Over`] when the page's session is over before that.
-    pub async fn join_enrolment(
+    pub async fn followed_enrolment(
         &self,
         token: &SessionToken,
         now: UtcDateTime,
-    ) -> Result<Option<(SessionToken, RenewalId)>, AgentError> {
+    ) -> Result<Option<RenewalId>, AgentError> {
         let (session, _) = self.code_awaited(token, now).await?.ok_or(AgentError::Over)?;
-        match &session.kind {
-            SessionKind::Enrolment { subject: Some(subject), proof: Proof::CodeUsed { renewal, .. } } => {
-                let (token, renewal, _) = self.enter_enrolment(subject, *renewal, now).await?;
-                Ok(Some((token, renewal)))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Whether the code of this session was typed, wherever that was. Changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`AgentError::Over`] when the session is over before that.
-    pub async fn is_code_used(&self, token: &SessionToken, now: UtcDateTime) -> Result<bool, AgentError> {
-        let (session, _) = self.code_awaited(token, now).await?.ok_or(AgentError::Over)?;
-        Ok(matches!(session.kind, SessionKind::Enrolment { proof: Proof::CodeUsed { .. }, .. }))
+        Ok(match session.kind {
+            SessionKind::Enrolment { proof: Proof::CodeUsed { renewal, .. }, .. } => Some(renewal),
+            _ => None,
+        })
     }
 
     /// The session that awaits a code, or has got it within the code's time.

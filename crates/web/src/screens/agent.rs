@@ -94,7 +94,8 @@ impl AgentPage<'_> {
 /// [`RenderError`] when a text or a template fails, which tests rule out.
 pub fn agent(frame: &Frame<'_>, view: &AgentWay<'_>) -> Result<String, RenderError> {
     let mut page = Page::new(frame, "agent-title")?;
-    page.session = view.id.is_some();
+    // Beside an enrolment the page has none: it only watches.
+    page.session = view.purpose == Purpose::Renewal;
     page.step = Some((view.purpose, if view.id.is_some() { 3 } else { 1 }));
     page.script = Some("agent.mjs");
     Ok(AgentPage { page, view }.render()?)

@@ -5,7 +5,7 @@ use axum::{
     extract::Path,
     response::{IntoResponse as _, Redirect, Response},
 };
-use axum_extra::extract::CookieJar;
+use http::Uri;
 use koshin_ra::{AgentError, AgentTicket, SessionError, SubjectFile};
 use koshin_renewal::Basis;
 use koshin_types::RenewalId;
@@ -13,12 +13,13 @@ use time::UtcDateTime;
 
 use crate::{
     portal::{
+        completion,
         context::Context,
         renewal,
         trouble::{Trouble, seconds_until},
         view,
     },
-    screens::{self, AgentWay, Problem, Purpose},
+    screens::{self, AgentWay, Host, Problem, Purpose},
 };
 
 /// POST `/renewals/{id}/agent`: makes a ticket, and shows it with its digits. A reload asks for another one.
@@ -34,15 +35,23 @@ pub(super) async fn begin(context: Context, Path(id): Path<String>) -> Response 
     context.answer(result.await)
 }
 
-/// GET `/renewals/{id}/agent`: the same page while the agent is at work.
-pub(super) async fn follow(context: Context, Path(id): Path<String>) -> Response {
+/// GET `/renewals/{id}/agent`: the same page while the agent is at work; on the public host with a completion token, so that
+/// who waits beside an enrolment sees how far it is and no more.
+pub(super) async fn follow(context: Context, Path(id): Path<String>, uri: Uri) -> Response {
     let result = async {
-        let (access, id) = context.access_to(&id).await?;
-        let state = access.file.holding.renewal.as_ref().map(|renewal| renewal.state);
-        if state.is_none_or(|state| view::stage(&state).is_none()) {
-            return Ok(Redirect::to(&format!("/renewals/{id}/complete")).into_response());
+        let by_token = if context.host == Host::Public { completion::by_token(&context, &id, &uri) } else { None };
+        let (file, id, complete) = if let Some(id) = by_token {
+            let file = context.portal.ra.renewal_file(&id).await?.ok_or(Problem::NotFound)?;
+            (file, id, context.portal.with_token(id, "complete", context.now))
+        } else {
+            let (access, id) = context.access_to(&id).await?;
+            (access.file, id, format!("/renewals/{id}/complete"))
+        };
+        let renewal = file.holding.renewal.as_ref().filter(|renewal| renewal.id == id);
+        if renewal.is_none_or(|renewal| view::stage(&renewal.state).is_none()) {
+            return Ok(Redirect::to(&complete).into_response());
         }
-        beside(&context, &access.file, id, None, None)
+        beside(&context, &file, id, None, None)
     };
     context.answer(result.await)
 }
@@ -108,23 +117,21 @@ pub(super) async fn enrolment_status(context: Context) -> Response {
     let context = Context { script: true, ..context };
     let result = async {
         let token = context.token().ok_or(SessionError::None)?;
-        let used = context.portal.ra.is_code_used(&token, context.now).await;
-        let used = used.map_err(|error| trouble(&context, error))?;
-        Ok(Json(serde_json::json!({ "state": if used { "begun" } else { "waiting" } })).into_response())
+        let followed = context.portal.ra.followed_enrolment(&token, context.now).await;
+        let begun = followed.map_err(|error| trouble(&context, error))?.is_some();
+        Ok(Json(serde_json::json!({ "state": if begun { "begun" } else { "waiting" } })).into_response())
     };
     context.answer(result.await)
 }
 
-/// POST `/enrol/agent/join`: the page goes on beside the agent, in a session of its own.
+/// POST `/enrol/agent/join`: the page goes on beside the agent. It may be somebody else's who knows ID and password, so it
+/// sees how far the agent is, and no session comes with the code that was typed there.
 pub(super) async fn join(context: Context) -> Response {
     let result = async {
         let token = context.token().ok_or(SessionError::None)?;
-        let joined = context.portal.ra.join_enrolment(&token, context.now).await;
-        Ok(match joined.map_err(|error| trouble(&context, error))? {
-            Some((token, id)) => {
-                let jar = CookieJar::new().add(context.session(&token));
-                (jar, Redirect::to(&format!("/renewals/{id}/agent"))).into_response()
-            }
+        let followed = context.portal.ra.followed_enrolment(&token, context.now).await;
+        Ok(match followed.map_err(|error| trouble(&context, error))? {
+            Some(id) => Redirect::to(&context.portal.with_token(id, "agent", context.now)).into_response(),
             None => Redirect::to("/enrol/code").into_response(),
         })
     };

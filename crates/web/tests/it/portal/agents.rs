@@ -407,8 +407,15 @@ async fn an_enrolment_with_the_agent_and_its_page() {
     assert_eq!(status().await, json!({"state": "begun"}));
     let joined = world.public(Method::POST, "/enrol/agent/join").session(&begun).send().await;
     let id = proven["renewal"].as_str().unwrap();
-    assert_eq!(joined.location(), format!("/renewals/{id}/agent"));
-    let beside = world.public(Method::GET, joined.location()).session(&joined.cookie()).send().await;
+    let watched = joined.location().strip_prefix("https://public.example").unwrap().to_owned();
+    assert!(watched.starts_with(&format!("/renewals/{id}/agent?t=")), "{watched}");
+    // The page may be a thief's: no session comes with the code that was typed elsewhere.
+    assert!(!joined.headers.contains_key(header::SET_COOKIE));
+    for path in ["agent", "start", "status"] {
+        let stolen = world.public(Method::GET, &format!("/renewals/{id}/{path}")).session(&begun).send().await;
+        assert_ne!(stolen.status, StatusCode::OK, "{path}");
+    }
+    let beside = world.public(Method::GET, &watched).send().await;
     assert!(beside.status == StatusCode::OK && !beside.body.contains("id=\"agent-link\""), "{}", beside.body);
 
     let path = format!("/agent/renewals/{id}");
