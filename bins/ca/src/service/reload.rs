@@ -22,6 +22,7 @@ use super::{
 use crate::{
     commands::status::in_full,
     config::{Checked, Opened},
+    share::Span,
 };
 
 /// How often it is looked whether `koshin-ca rollover` has changed the configuration.
@@ -158,16 +159,15 @@ impl Reload<'_> {
         for authority in lineup.authorities.iter().filter(|it| is_new(&it.stem)) {
             authority.publisher.resume().await?;
         }
-        for (at, authority) in lineup.authorities.iter().enumerate() {
-            if let Err(drawn) = authority.share.set_span(checked.span(at)) {
-                anyhow::bail!(
-                    "{} has issued at {}, in another CA's turn; let that one's issues_from be later",
-                    authority.stem,
-                    rfc3339(drawn)
-                );
+        let spans: Vec<Span> = lineup.authorities.iter().map(|authority| authority.share.span()).collect();
+        let turned = turn(&lineup, &checked);
+        if let Err(error) = turned.and_then(|()| self.listening.serve(self.tasks, &opened, &self.stopping)) {
+            // All turns or none: two CAs must not share serial numbers.
+            for (authority, span) in lineup.authorities.iter().zip(spans) {
+                let _still_covers_what_it_drew = authority.share.set_span(span);
             }
+            return Err(error);
         }
-        self.listening.serve(self.tasks, &opened, &self.stopping)?;
         for (at, authority) in lineup.authorities.iter().enumerate().filter(|(_, it)| is_new(&it.stem)) {
             authority.keep(&self.ground, self.tasks, &self.stopping);
             let issues_from = checked.span(at).from.map(rfc3339);
@@ -185,4 +185,18 @@ impl Reload<'_> {
         tracing::warn!(code = "reloaded", "the configuration was read again and is in effect");
         Ok(())
     }
+}
+
+/// Gives each CA its turn.
+fn turn(lineup: &Lineup, checked: &Checked) -> anyhow::Result<()> {
+    for (at, authority) in lineup.authorities.iter().enumerate() {
+        if let Err(drawn) = authority.share.set_span(checked.span(at)) {
+            anyhow::bail!(
+                "{} has issued at {}, in another CA's turn; let that one's issues_from be later",
+                authority.stem,
+                rfc3339(drawn)
+            );
+        }
+    }
+    Ok(())
 }

@@ -60,6 +60,17 @@ fn the_next_ca_is_published_before_it_issues_and_the_former_one_after() {
     assert_eq!(site.verify("old.pem", "issuing").status, 0);
     eventually("responders", || site.ocsp(&server, "new.pem", "issuing-2") == "good");
     assert_eq!(site.ocsp(&server, "old.pem", "issuing"), "good");
+    // A turn that was taken cannot be put off: that is said, and each CA keeps its own serial numbers.
+    let later = soon(&site, "+2 hours");
+    let config = fs::read_to_string(site.config()).unwrap();
+    assert!(config.contains(&from), "{config}");
+    fs::write(site.config(), config.replace(&from, &later)).unwrap();
+    eventually("it is refused", || server.said("reload_refused"));
+    let still = site.issue(&server, &site.order(4));
+    site.keep(&still, "still.pem");
+    site.fetch_list(&server, "issuing-2");
+    assert_eq!(site.verify("still.pem", "issuing-2").status, 0);
+    fs::write(site.config(), config).unwrap();
     // Revoked certificates stand on the list of the CA that issued them, and on no other.
     for answer in [&old, &new] {
         site.run(&format!("revoke {} --reason superseded", answer.serial())).done();
